@@ -1,0 +1,61 @@
+"""Decision and verdict: what we want to hold, and what the gate said of it."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Reason(IntEnum):
+    """Why a target is what it is."""
+
+    HOLD = 0  # the change is not worth its cost
+    FORECAST = 1  # the forecast pays for the trade
+    NO_EDGE = 2  # nothing worth holding is believed
+    NO_FORECAST = 3  # input missing: no new exposure
+
+
+class Outcome(IntEnum):
+    """The gate's answer."""
+
+    NONE = 0  # nothing was asked
+    APPROVED = 1
+    REDUCED = 2
+    DENIED = 3
+    FORCED = 4  # the gate itself asked for this order: a stop-loss or the kill latch
+
+
+class Rule(IntEnum):
+    """The rule that decided, in the order in which the gate asks."""
+
+    NONE = 0
+    KILL_LATCH = 1
+    MISSING_PRICE = 2
+    STOP_LOSS = 3
+    DRAWDOWN = 4
+    SYMBOL_WEIGHT = 5
+    GROSS = 6
+    NET = 7
+    TURNOVER = 8
+    ORDER_NOTIONAL = 9
+    PARTICIPATION = 10
+    SHORT = 11
+    MIN_NOTIONAL = 12
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The quantity wanted in one symbol and why."""
+
+    symbol: str
+    target: float
+    reason: Reason
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's answer to one order, with the rule's name and the two numbers compared."""
+
+    symbol: str
+    outcome: Outcome
+    rule: Rule
+    found: float
+    limit: float

@@ -1,0 +1,89 @@
+"""Panel: one market's bars as time-major arrays."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+FloatArray = npt.NDArray[np.float64]
+TimeArray = npt.NDArray[np.datetime64]
+PRICES = ("open", "high", "low", "close", "volume")
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Bars of one market and timeframe as `float64 [T, S]` arrays, C-contiguous, symbols along the fast axis.
+
+    A missing bar is NaN in every price and in volume. Times are `datetime64[us]` in UTC, strictly increasing.
+    """
+
+    market: str
+    timeframe: str
+    symbols: tuple[str, ...]
+    opened_at: TimeArray
+    """[T] first moment of each bar."""
+    event_at: TimeArray
+    """[T] close of each bar: nothing in row t is known before event_at[t]."""
+    open: FloatArray
+    high: FloatArray
+    low: FloatArray
+    close: FloatArray
+    volume: FloatArray
+
+    def __post_init__(self) -> None:
+        shape = (len(self.opened_at), len(self.symbols))
+        for name in PRICES:
+            values = getattr(self, name)
+            if values.shape != shape or values.dtype != np.float64 or not values.flags.c_contiguous:
+                raise ValueError(f"panel column '{name}' must be C-contiguous float64 {shape}, was {values.dtype} {values.shape}")
+        if len(self.opened_at) > 1 and not (np.diff(self.opened_at) > np.timedelta64(0, "us")).all():
+            raise ValueError("panel times must be strictly increasing")
+
+    @property
+    def bars(self) -> int:
+        """Number of rows T."""
+        return len(self.opened_at)
+
+    @property
+    def present(self) -> npt.NDArray[np.bool_]:
+        """[T, S] true where a bar exists."""
+        return ~np.isnan(self.close)
+
+    def rows(self, first: int, last: int) -> "Panel":
+        """Return rows first:last as a panel over the same symbols; arrays are views."""
+        cut = {f.name: getattr(self, f.name)[first:last] for f in fields(self) if f.name not in {"market", "timeframe", "symbols"}}
+        return Panel(self.market, self.timeframe, self.symbols, **cut)
+
+    def until(self, known_at: np.datetime64) -> "Panel":
+        """Return the bars that had closed by `known_at`."""
+        return self.rows(0, int(np.searchsorted(self.event_at, known_at, side="right")))
+
+    def each(self) -> Iterator["Panel"]:
+        """Yield the panel bar by bar, as a live trader would meet it."""
+        for t in range(self.bars):
+            yield self.rows(t, t + 1)
+
+
+def from_bars(bars: pl.DataFrame, market: str, timeframe: str, symbols: tuple[str, ...] | None = None) -> Panel:
+    """Pivot a bar table (one row a key) to a panel over `symbols`, by default all that occur, sorted.
+
+    The time axis is every `opened_at` that any of the symbols traded. A row's `event_at` is the latest of its bars.
+    """
+    names = symbols if symbols is not None else tuple(sorted(bars["symbol"].unique().to_list()))
+    bars = bars.filter(pl.col("symbol").is_in(list(names)))
+    times = bars.group_by("opened_at").agg(pl.col("event_at").max()).sort("opened_at")
+    opened_at = times["opened_at"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
+    event_at = times["event_at"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]")
+    row = np.searchsorted(opened_at, bars["opened_at"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]"))
+    place = {name: i for i, name in enumerate(names)}
+    column = np.array([place[name] for name in bars["symbol"].to_list()], dtype=np.int64)
+    arrays = {name: _scatter(bars[name].to_numpy(), row, column, (len(opened_at), len(names))) for name in PRICES}
+    return Panel(market, timeframe, names, opened_at, event_at, **arrays)
+
+
+def _scatter(values: FloatArray, row: npt.NDArray[np.int64], column: npt.NDArray[np.int64], shape: tuple[int, int]) -> FloatArray:
+    out = np.full(shape, np.nan)
+    out[row, column] = values
+    return out

@@ -1,0 +1,345 @@
+"""params.yaml as frozen types: one section per stop of the path, an unknown key suggests the right one."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from domain.cost import Cost
+from domain.error import ConfigurationError, UnknownMarket, UnknownParameter, nearest
+from domain.instrument import Instrument
+from domain.market import TIMEFRAMES, AssetClass, Market
+
+STOPS = (
+    "sources", "store", "quality", "features", "datasets", "training", "evaluation", "registry",
+    "serving", "decisions", "risk", "orders", "fills", "journal", "learning",
+)  # fmt: skip
+
+
+class Section(BaseModel):
+    """A frozen group of parameters that refuses what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Simulated(Section):
+    """The market whose truth is known."""
+
+    symbols: int = Field(ge=2)
+    bars: int = Field(ge=50)
+    """Bars of history made."""
+    start: str
+    """First day, ISO date."""
+    edge: float = Field(ge=0)
+    """0 plants nothing; 1 plants a signal that a good model clearly finds."""
+    seed: int
+    news_per_bar: float = Field(ge=0)
+    """Expected headlines a bar over the whole market."""
+
+
+class Sources(Section):
+    """Where bars come from."""
+
+    simulated: Simulated
+    yahoo_retries: int = Field(ge=0)
+
+
+class Store(Section):
+    """How tables are kept."""
+
+    publication_delay_s: float = Field(ge=0)
+    """Seconds from a bar's close until it can be read; `known_at = event_at + delay` for history."""
+
+
+class Quality(Section):
+    """What counts as suspicious."""
+
+    spike_sigma: float = Field(gt=0)
+    """A lone print this many robust deviations away, reversed by the next bar."""
+    jump_log: float = Field(gt=0)
+    """A log move of this size that stayed."""
+    volume_break_ratio: float = Field(gt=1)
+    """A lasting change of volume's scale by this factor."""
+    gap_sessions: int = Field(ge=1)
+    """Sessions (bars, for continuous markets) missing in a row before the next bar is flagged."""
+
+
+class Features(Section):
+    """What is measured."""
+
+    families: tuple[str, ...]
+    """Families of the catalogue to compute, in catalogue order."""
+
+
+class Datasets(Section):
+    """How features and labels become samples."""
+
+    label: Literal["forward", "scaled", "net", "barrier"]
+    barrier_sigma: float = Field(gt=0)
+    """Triple-barrier width in volatilities of the horizon."""
+    scale_span: int = Field(ge=2)
+    """EWMA span, in bars, of the volatility that scales labels and sizes."""
+    bars_max: int = Field(ge=100)
+    """Newest bars used; older ones only warm the features up."""
+
+
+class Trees(Section):
+    """XGBoost quantile trees."""
+
+    rounds: int = Field(ge=1)
+    depth: int = Field(ge=1)
+    eta: float = Field(gt=0, le=1)
+    subsample: float = Field(gt=0, le=1)
+    colsample: float = Field(gt=0, le=1)
+    min_child_weight: float = Field(ge=0)
+    reg_lambda: float = Field(ge=0)
+
+
+class Training(Section):
+    """How models are fitted."""
+
+    family: Literal["trees", "zero", "drift", "momentum"]
+    folds: int = Field(ge=2)
+    train_fraction: float = Field(gt=0, lt=1)
+    """Share of history that the first fold trains on."""
+    embargo_bars: int = Field(ge=0)
+    """Bars dropped after the purge, so that slow features do not carry the answer over."""
+    seed: int
+    threads: int = Field(ge=1)
+    trees: Trees
+
+
+class Evaluation(Section):
+    """How a model is judged out of sample."""
+
+    confidence: float = Field(gt=0, lt=1)
+    """Confidence of the intervals that are reported."""
+    trials: int = Field(ge=1)
+    """Configurations tried before this one was chosen; deflates the Sharpe ratio."""
+
+
+class Registry(Section):
+    """The gates of promotion."""
+
+    rank_ic_t_min: float
+    """HAC t statistic of the out-of-sample rank IC."""
+    sharpe_probability_min: float = Field(ge=0, le=1)
+    """Probabilistic Sharpe ratio against zero, net of costs (Bailey and Lopez de Prado 2012)."""
+    coverage_error_max: float = Field(gt=0)
+    """Largest distance between a quantile's level and the share of outcomes below it."""
+    pinball_skill_min: float
+    """Share by which the pinball loss beats the best baseline's."""
+    drawdown_max: float = Field(gt=0, le=1)
+    trades_min: int = Field(ge=0)
+    challenger_p_max: float = Field(gt=0, le=1)
+    """p value of the paired test against the champion on the same bars."""
+    latency_ms_max: float = Field(gt=0)
+    """Time to forecast the whole universe once."""
+
+
+class Serving(Section):
+    """What a trader asks of the model that it loads."""
+
+    golden_tolerance: float = Field(ge=0)
+    """Largest difference from the golden vectors at load."""
+    age_bars_max: int = Field(ge=1)
+    """A model trained longer ago than this opens nothing new."""
+
+
+class Decisions(Section):
+    """How a forecast becomes a target."""
+
+    volatility_target: float = Field(gt=0)
+    """Yearly volatility that the book aims at."""
+    edge_sigma_full: float = Field(gt=0)
+    """Expected return, in volatilities of the horizon, at which a position is full."""
+    band: float = Field(ge=0)
+    """A trade must be expected to earn this multiple of its cost."""
+    rate: float = Field(gt=0, le=1)
+    """Share of the way to the aim that is traded in one bar (Garleanu and Pedersen 2013, J. Finance 68(6))."""
+
+
+class Risk(Section):
+    """The limits of the gate. Fractions are of equity unless they say otherwise."""
+
+    symbol_weight_max: float = Field(ge=0)
+    gross_max: float = Field(ge=0)
+    net_max: float = Field(ge=0)
+    turnover_max: float = Field(ge=0)
+    """Traded notional in one bar."""
+    order_notional_max: float = Field(ge=0)
+    """In account currency."""
+    participation_max: float = Field(ge=0)
+    """Share of the last bar's volume."""
+    stop_loss: float = Field(gt=0)
+    """Loss on a position's average price that forces it out."""
+    drawdown_max: float = Field(gt=0, le=1)
+    """Fall from the equity peak that trips the kill latch."""
+
+
+class Orders(Section):
+    """What is worth sending."""
+
+    notional_min: float = Field(ge=0)
+    """Smaller orders are not sent; in account currency."""
+
+
+class Fills(Section):
+    """The paper exchange."""
+
+    capital: float = Field(gt=0)
+    """Cash of a new paper account."""
+    participation_max: float = Field(gt=0, le=1)
+    """Share of a bar's volume that one order can take; the rest expires."""
+
+
+class Journal(Section):
+    """How facts are kept."""
+
+    snapshot_bars: int = Field(ge=1)
+    """Bars between two snapshots of the trader's state."""
+
+
+class Learning(Section):
+    """The night shift."""
+
+    psi_max: float = Field(gt=0)
+    """Population stability index of a feature above which it has drifted."""
+    drifted_share_max: float = Field(gt=0, le=1)
+    """Share of drifted features above which the model is fitted anew rather than fine-tuned."""
+    recent_bars: int = Field(ge=10)
+    """Bars that count as recent for drift."""
+    fine_tune_rounds: int = Field(ge=1)
+
+
+class MarketParams(Section):
+    """One market of the list."""
+
+    asset_class: AssetClass
+    calendar: str
+    timeframe: str
+    source: Literal["simulated", "files", "yahoo"]
+    horizon: int = Field(ge=1)
+    symbols: tuple[str, ...] = ()
+    cost: Cost
+    instrument: Instrument
+    override: dict[str, Any] = {}
+    """Parameters of any section that differ in this market."""
+
+
+class Params(Section):
+    """The whole of params.yaml after profile and market have been laid over it."""
+
+    profile: Literal["tiny", "demo", "full"]
+    markets: dict[str, MarketParams]
+    sources: Sources
+    store: Store
+    quality: Quality
+    features: Features
+    datasets: Datasets
+    training: Training
+    evaluation: Evaluation
+    registry: Registry
+    serving: Serving
+    decisions: Decisions
+    risk: Risk
+    orders: Orders
+    fills: Fills
+    journal: Journal
+    learning: Learning
+
+    def market(self, name: str) -> Market:
+        """Return one market; raise UnknownMarket with a suggestion."""
+        if name not in self.markets:
+            raise UnknownMarket(f"market '{name}' is not in params.yaml: {nearest(name, self.markets)}")
+        chosen = self.markets[name]
+        return Market(name, **{k: getattr(chosen, k) for k in MarketParams.model_fields if k != "override"})
+
+    def digest(self, *stops: str) -> str:
+        """Return a SHA-256 over the named sections (all of them by default), stable across key order."""
+        chosen = self.model_dump(mode="json", include=set(stops) or set(STOPS))
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
+
+
+def load(path: Path, market: str | None = None, profile: str | None = None) -> Params:
+    """Read params.yaml, lay the profile and then the market's override over it, and check every key.
+
+    Raises UnknownParameter with the nearest right name, UnknownMarket, or ConfigurationError.
+    """
+    raw = _read(path)
+    profiles = raw.pop("profiles", {})
+    name = profile or raw.get("profile")
+    if name not in profiles:
+        raise ConfigurationError(f"profile '{name}' is not in {path.name}: {nearest(str(name), profiles)}")
+    merged = overlay(raw, {**profiles[name], "profile": name})
+    if market is not None:
+        merged = overlay(merged, _override(merged, market))
+    return check(merged)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"parameters were asked from {path}, but there is no such file") from None
+    except yaml.YAMLError as problem:
+        raise ConfigurationError(f"{path.name} is not YAML: {' '.join(str(problem).split())}") from None
+    if not isinstance(raw, dict):
+        raise ConfigurationError(f"{path.name} must hold sections by name, found {type(raw).__name__}")
+    return raw
+
+
+def _override(merged: dict[str, Any], market: str) -> dict[str, Any]:
+    markets = merged.get("markets", {})
+    if market not in markets:
+        raise UnknownMarket(f"market '{market}' is not in params.yaml: {nearest(market, markets)}")
+    override = markets[market].get("override", {})
+    for stop in override:
+        if stop not in STOPS:
+            raise UnknownParameter(f"markets.{market}.override.{stop} is not a parameter: {nearest(stop, STOPS)}")
+    return dict(override)
+
+
+def overlay(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    """Return `base` with every leaf of `top` laid over it; neither is changed."""
+    merged = dict(base)
+    for key, value in top.items():
+        below = merged.get(key)
+        merged[key] = overlay(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def check(merged: dict[str, Any]) -> Params:
+    """Return typed parameters; the first fault becomes one sentence."""
+    try:
+        params = Params.model_validate(merged)
+    except ValidationError as problem:
+        raise _explain(problem) from None
+    for name, market in params.markets.items():
+        if market.timeframe not in TIMEFRAMES:
+            raise ConfigurationError(f"markets.{name}.timeframe: {nearest(market.timeframe, TIMEFRAMES)}")
+    return params
+
+
+def _explain(problem: ValidationError) -> ConfigurationError:
+    fault = problem.errors()[0]
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] != "extra_forbidden":
+        return ConfigurationError(f"parameter {where}: {fault['msg']} (found {fault.get('input')!r})")
+    return UnknownParameter(f"{where} is not a parameter: {nearest(str(fault['loc'][-1]), _known(fault['loc'][:-1]))}")
+
+
+def _known(path: tuple[int | str, ...]) -> list[str]:
+    """Return the keys of the section at `path`, following dictionaries of sections."""
+    section: Any = Params
+    for part in path:
+        if section is Params and part == "markets":
+            section = dict[str, MarketParams]
+        elif isinstance(section, type) and issubclass(section, BaseModel):
+            section = section.model_fields[str(part)].annotation
+        else:
+            section = MarketParams
+    return list(section.model_fields)
