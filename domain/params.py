@@ -80,8 +80,6 @@ class Datasets(Section):
     label: Literal["forward", "scaled", "net", "barrier"]
     barrier_sigma: float = Field(gt=0)
     """Triple-barrier width in volatilities of the horizon."""
-    scale_span: int = Field(ge=2)
-    """EWMA span, in bars, of the volatility that scales labels and sizes."""
     bars_max: int = Field(ge=100)
     """Newest bars used; older ones only warm the features up."""
 
