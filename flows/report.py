@@ -1,0 +1,135 @@
+"""One self-contained HTML page a market: what was believed, what was traded, and where every number came from."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+TEMPLATE = Path(__file__).with_name("report.html")
+ROWS_SHOWN = 40
+IMPORTANCES_SHOWN = 15
+INK, BLUE, GREY, RED = "#16202b", "#2456a6", "#9aa5b1", "#b3261e"
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything that the page shows; nothing is computed here but pictures."""
+
+    title: str
+    lead: str
+    """One sentence under the title."""
+    version: int
+    promoted: bool
+    cards: list[tuple[str, str]]
+    """The headline figures, name and formatted value."""
+    curve: pl.DataFrame
+    """event_at, equity, benchmark: one row a bar, both in account currency."""
+    calibration: list[tuple[float, float]]
+    """(level, share of outcomes below the forecast quantile)."""
+    importance: dict[str, float]
+    gates: list[dict[str, Any]]
+    """name, found, comparison, limit, passed."""
+    chain: list[tuple[str, str]]
+    """From an order back to model, table version and commit."""
+    orders: pl.DataFrame
+    """The newest orders with their fills, at most ROWS_SHOWN."""
+    orders_total: int
+    fills_total: int
+    quality: pl.DataFrame
+    """defect, rows, share, severity."""
+    footer: str
+
+
+def write(material: Material, path: Path) -> Path:
+    """Write the page and return its path; it needs no other file and no network."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(render(material), encoding="utf-8")
+    return path
+
+
+def render(material: Material) -> str:
+    """Return the page as HTML; every text that comes from data is escaped."""
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["number"] = number
+    charts = {
+        "equity": _safe(equity_chart(material.curve)),
+        "calibration": _safe(calibration_chart(material.calibration)),
+        "importance": _safe(importance_chart(material.importance)),
+    }
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(m=material, charts=charts)
+
+
+def number(value: object) -> str:
+    """Format a cell: six significant digits for floats, a dash for nothing, everything else as it is."""
+    if value is None:
+        return "–"
+    return f"{value:,.6g}" if isinstance(value, float) else str(value)
+
+
+def _safe(svg: str) -> Any:
+    import markupsafe
+
+    return markupsafe.Markup(svg)  # noqa: S704  # our own drawing: matplotlib escapes the texts in it
+
+
+def equity_chart(curve: pl.DataFrame) -> str:
+    """Draw equity against the benchmark above its drawdown."""
+    figure, (above, below) = _figure(10.4, 4.6, nrows=2, height_ratios=[3, 1], sharex=True)
+    at, equity, benchmark = curve["event_at"].to_numpy(), curve["equity"].to_numpy(), curve["benchmark"].to_numpy()
+    above.plot(at, benchmark, color=GREY, linewidth=1.1, label="benchmark: equal weight, held")
+    above.plot(at, equity, color=BLUE, linewidth=1.6, label="Nightshift")
+    above.legend(frameon=False, loc="upper left")
+    above.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    fall = (curve["equity"] / curve["equity"].cum_max() - 1.0).to_numpy() * 100
+    below.fill_between(at, fall, 0.0, color=RED, alpha=0.35, linewidth=0)
+    below.set_ylabel("drawdown, %")
+    return _svg(figure)
+
+
+def calibration_chart(calibration: list[tuple[float, float]]) -> str:
+    """Draw the observed share of outcomes below each quantile against its level."""
+    figure, axes = _figure(5.0, 3.6)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
+    axes.plot([level for level, _ in calibration], [found for _, found in calibration], color=BLUE, marker="o")
+    axes.set(xlabel="quantile level", ylabel="share of outcomes below", xlim=(0, 1), ylim=(0, 1))
+    return _svg(figure)
+
+
+def importance_chart(importance: dict[str, float]) -> str:
+    """Draw the largest importances as bars."""
+    figure, axes = _figure(5.0, 3.6)
+    largest = sorted(importance.items(), key=lambda item: (-item[1], item[0]))[:IMPORTANCES_SHOWN][::-1]
+    axes.barh([name for name, _ in largest], [share for _, share in largest], color=BLUE)
+    axes.set_xlabel("share of gain")
+    axes.tick_params(axis="y", labelsize=8)
+    return _svg(figure)
+
+
+def _figure(width: float, height: float, **layout: Any) -> Any:
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasSVG(figure)
+    ratios = layout.pop("height_ratios", None)
+    axes = figure.subplots(gridspec_kw={"height_ratios": ratios} if ratios else None, **layout)
+    for each in axes if layout.get("nrows", 1) > 1 else [axes]:
+        each.spines[["top", "right"]].set_visible(False)
+        each.grid(visible=True, color="#eceff2", linewidth=0.8)
+        each.set_axisbelow(True)
+    return figure, axes
+
+
+def _svg(figure: Any) -> str:
+    import matplotlib as mpl
+
+    buffer = io.StringIO()
+    # A fixed salt and no date: the same run draws the same bytes.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "nightshift", "font.family": "sans-serif"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,106 @@
+"""params.yaml: typed, frozen, and helpful about typing errors."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from domain import params
+from domain.error import ConfigurationError, UnknownMarket, UnknownParameter
+
+ROOT = Path(__file__).parents[2]
+
+
+def written(folder: Path, change: dict[str, object]) -> Path:
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    path = folder / "params.yaml"
+    path.write_text(yaml.safe_dump(params.overlay(raw, change)))
+    return path
+
+
+def test_a_section_exists_for_every_stop_in_the_order_of_the_path() -> None:
+    """The fifteen words name the sections."""
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+    sections = [name for name in raw if name in params.STOPS]
+
+    assert sections == list(params.STOPS)
+    assert set(raw) - set(params.STOPS) == {"profile", "profiles", "markets"}
+
+
+@pytest.mark.parametrize("profile", ["tiny", "demo", "full"])
+def test_every_profile_loads_for_every_market(profile: str) -> None:
+    """Each committed combination is checked against the types."""
+    for market in params.load(ROOT / "params.yaml").markets:
+        loaded = params.load(ROOT / "params.yaml", market=market, profile=profile)
+
+        assert loaded.market(market).name == market
+
+
+def test_an_unknown_parameter_suggests_the_right_one(tmp_path: Path) -> None:
+    """A typing error is answered with the nearest key."""
+    path = written(tmp_path, {"training": {"trees": {"detph": 3}}})
+
+    with pytest.raises(UnknownParameter, match=r"training\.trees\.detph is not a parameter: did you mean 'depth'\?"):
+        params.load(path)
+
+
+def test_an_unknown_section_suggests_the_right_one(tmp_path: Path) -> None:
+    """A misspelt stop is found as well."""
+    with pytest.raises(UnknownParameter, match="did you mean 'training'"):
+        params.load(written(tmp_path, {"trainign": {}}))
+
+
+def test_an_unknown_key_in_a_market_suggests_the_right_one(tmp_path: Path) -> None:
+    """Markets are checked like sections."""
+    with pytest.raises(UnknownParameter, match="did you mean 'horizon'"):
+        params.load(written(tmp_path, {"markets": {"fx": {"horzion": 3}}}))
+
+
+def test_an_unknown_override_section_suggests_the_right_one(tmp_path: Path) -> None:
+    """An override may only name stops."""
+    with pytest.raises(UnknownParameter, match=r"markets\.fx\.override\.rsik is not a parameter: did you mean 'risk'"):
+        params.load(written(tmp_path, {"markets": {"fx": {"override": {"rsik": {}}}}}), market="fx")
+
+
+def test_an_unknown_market_suggests_the_right_one() -> None:
+    """The command line's market is checked before anything runs."""
+    with pytest.raises(UnknownMarket, match="did you mean 'crypto'"):
+        params.load(ROOT / "params.yaml", market="crypot")
+
+
+def test_a_value_out_of_range_says_what_was_found(tmp_path: Path) -> None:
+    """The sentence holds the path, the rule and the value."""
+    with pytest.raises(ConfigurationError, match=r"risk\.drawdown_max.*less than or equal to 1.*1\.5"):
+        params.load(written(tmp_path, {"risk": {"drawdown_max": 1.5}}))
+
+
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
+    """No traceback for a wrong path."""
+    with pytest.raises(ConfigurationError, match="there is no such file"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_a_file_that_is_not_yaml_is_one_sentence(tmp_path: Path) -> None:
+    """A broken file is named."""
+    (tmp_path / "params.yaml").write_text("a: [")
+
+    with pytest.raises(ConfigurationError, match="is not YAML"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_the_override_of_a_market_changes_that_market_alone(tmp_path: Path) -> None:
+    """The market's word lies over the general one."""
+    path = written(tmp_path, {"markets": {"fx": {"override": {"training": {"folds": 9}}}}})
+
+    assert params.load(path, market="fx").training.folds == 9
+    assert params.load(path, market="crypto").training.folds != 9
+
+
+def test_the_digest_follows_the_sections_that_it_names(tmp_path: Path) -> None:
+    """A change of risk leaves the digest of training as it was."""
+    before = params.load(ROOT / "params.yaml")
+    after = params.load(written(tmp_path, {"risk": {"gross_max": 0.5}}))
+
+    assert before.digest("training") == after.digest("training")
+    assert before.digest() != after.digest()
