@@ -6,7 +6,7 @@ step must equal a simulated one to the last bit.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -17,11 +17,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def kernel(function: Function) -> Function:
     """Compile a feature kernel: NaN-safe fast arithmetic, cached on disk, no bounds checks, GIL released."""
-    compiled: Function = numba.njit(fastmath=set(FASTMATH), cache=True, nogil=True, error_model="numpy")(function)
-    return compiled
+    return cast("Function", numba.njit(fastmath=set(FASTMATH), cache=True, nogil=True, error_model="numpy")(function))
 
 
 def money(function: Function) -> Function:
     """Compile a step that handles money: strict IEEE arithmetic, equal wherever it is inlined."""
-    compiled: Function = numba.njit(fastmath=False, cache=True, nogil=True, error_model="numpy")(function)
-    return compiled
+    return cast("Function", numba.njit(fastmath=False, cache=True, nogil=True, error_model="numpy")(function))
