@@ -1,0 +1,1 @@
+"""The model pipeline: datasets, training, evaluation, promotion, drift and learning."""
