@@ -1,0 +1,167 @@
+"""Session: when a market is open, and which bars it should therefore have."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from domain.bar import UTC_MICROSECONDS
+from domain.error import ConfigurationError, nearest
+from domain.market import Market
+from domain.panel import TimeArray
+
+SESSION_SCHEMA = pl.Schema(
+    {
+        "session": pl.Date(),
+        "opened_at": UTC_MICROSECONDS,
+        "closed_at": UTC_MICROSECONDS,
+        "pre_opened_at": UTC_MICROSECONDS,
+        "post_closed_at": UTC_MICROSECONDS,
+    }
+)
+
+CONTINUOUS = "24/7"
+FX_WEEK = "24/5"
+FX_ROLL = time(17)
+FX_ZONE = "America/New_York"
+
+#: The operator codes whose own entries in the library know no pre and post market, by the names of those that do.
+WITH_EXTENDED_HOURS = {"XNYS": "NYSE", "XNAS": "NASDAQ"}
+
+#: No session on earth is longer than this or stays closed for longer, extended hours and holidays included.
+REACH = timedelta(days=14)
+
+
+def sessions(calendar: str, first: date, last: date) -> pl.DataFrame:
+    """Return the sessions dated `first` to `last`, both included: their date, open, close, and extended hours, in UTC.
+
+    "24/7" has one session a UTC day. "24/5" has one a trading day, from 17:00 to 17:00 New York, Monday (opening on
+    Sunday) to Friday, dated by its close. Any other name is one of pandas_market_calendars; half days close early, a
+    market without extended hours has `pre_opened_at == opened_at` and `post_closed_at == closed_at`, and lunch breaks
+    count as open. Raises ConfigurationError for an unknown calendar.
+    """
+    decades = range(first.year // 10, last.year // 10 + 1)
+    table = pl.concat([pl.DataFrame(schema=SESSION_SCHEMA), *(_decade(calendar, decade) for decade in decades)])
+    return table.filter(pl.col("session").is_between(first, last))
+
+
+def grid(market: Market, first: datetime, last: datetime) -> TimeArray:
+    """Return `opened_at` of every regular bar that the calendar expects from `first` to `last`, both included.
+
+    `datetime64[us]` in UTC, increasing. Bars start at the session's open; the last of a session may be cut short.
+    """
+    table = sessions(market.calendar, _day(first) - timedelta(days=1), _day(last) + timedelta(days=1))
+    opened = naive(table["opened_at"])
+    if market.timeframe != "1d":
+        opened = _split(opened, naive(table["closed_at"]), np.timedelta64(market.bar))
+    return opened[(opened >= moment(first)) & (opened <= moment(last))]
+
+
+def closes(market: Market, opened_at: TimeArray) -> TimeArray:
+    """Return the close of each bar: its open plus its length, cut at the session's close; a daily bar's is that close.
+
+    `datetime64[us]` in UTC. A bar that opened outside every regular session closes after its full length.
+    """
+    opened_at = opened_at.astype("datetime64[us]")
+    full = opened_at + np.timedelta64(market.bar)
+    if len(opened_at) == 0:
+        return full
+    table = sessions(market.calendar, _date(opened_at.min()) - timedelta(days=2), _date(opened_at.max()) + timedelta(days=2))
+    closed = naive(table["closed_at"])
+    place = np.searchsorted(naive(table["opened_at"]), opened_at, side="right") - 1
+    session_close = closed[np.maximum(place, 0)]
+    inside = (place >= 0) & (opened_at < session_close)
+    return np.where(inside, session_close if market.timeframe == "1d" else np.minimum(full, session_close), full)
+
+
+def next_open(market: Market, after: datetime) -> datetime:
+    """Return the first session open strictly later than `after`, aware, in UTC."""
+    return _next(market.calendar, "opened_at", after)
+
+
+def next_close(market: Market, after: datetime) -> datetime:
+    """Return the first session close strictly later than `after`, aware, in UTC; midnight for "24/7"."""
+    return _next(market.calendar, "closed_at", after)
+
+
+def moment(at: datetime) -> np.datetime64:
+    """Return an aware datetime as naive UTC `datetime64[us]`, the form of every time array of the house."""
+    return np.datetime64(at.astimezone(UTC).replace(tzinfo=None), "us")
+
+
+def naive(times: pl.Series) -> TimeArray:
+    """Return a UTC time column as `datetime64[us]`."""
+    return times.dt.replace_time_zone(None).cast(pl.Datetime("us")).to_numpy()
+
+
+@lru_cache(maxsize=64)
+def _decade(calendar: str, decade: int) -> pl.DataFrame:
+    first, last = date(decade * 10, 1, 1), date(decade * 10 + 9, 12, 31)
+    if calendar == CONTINUOUS:
+        return _utc_days(first, last)
+    if calendar == FX_WEEK:
+        return _fx_days(first, last)
+    return _exchange_days(calendar, first, last)
+
+
+def _utc_days(first: date, last: date) -> pl.DataFrame:
+    opened = pl.col("session").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    return _without_extended_hours(_days(first, last), opened, opened + pl.duration(days=1))
+
+
+def _fx_days(first: date, last: date) -> pl.DataFrame:
+    weekdays = _days(first, last).filter(pl.col("session").dt.weekday() <= 5)
+    closed = pl.col("session").dt.combine(FX_ROLL)
+    opened, closed = (
+        local.dt.replace_time_zone(FX_ZONE).dt.convert_time_zone("UTC") for local in (closed - pl.duration(days=1), closed)
+    )
+    return _without_extended_hours(weekdays, opened, closed)
+
+
+def _days(first: date, last: date) -> pl.DataFrame:
+    return pl.DataFrame({"session": pl.date_range(first, last, eager=True)})
+
+
+def _without_extended_hours(days: pl.DataFrame, opened: pl.Expr, closed: pl.Expr) -> pl.DataFrame:
+    return days.with_columns(opened_at=opened, closed_at=closed, pre_opened_at=opened, post_closed_at=closed).cast(SESSION_SCHEMA)
+
+
+def _exchange_days(calendar: str, first: date, last: date) -> pl.DataFrame:
+    import pandas_market_calendars
+
+    known = pandas_market_calendars.get_calendar_names()
+    if calendar not in known and calendar not in WITH_EXTENDED_HOURS:
+        raise ConfigurationError(f"calendar '{calendar}' is unknown: {nearest(calendar, [*known, CONTINUOUS, FX_WEEK])}")
+    exchange = pandas_market_calendars.get_calendar(WITH_EXTENDED_HOURS.get(calendar, calendar))
+    hours = list(exchange.regular_market_times)
+    pre, post = ("pre" if "pre" in hours else "market_open"), ("post" if "post" in hours else "market_close")
+    schedule = exchange.schedule(first, last, start=pre, end=post)
+    columns = {"opened_at": "market_open", "closed_at": "market_close", "pre_opened_at": pre, "post_closed_at": post}
+    naive_utc = {name: schedule[source].dt.tz_localize(None).to_numpy("datetime64[us]") for name, source in columns.items()}
+    table = pl.DataFrame({"session": schedule.index.to_numpy("datetime64[us]"), **naive_utc})
+    return table.with_columns(pl.col(*columns).dt.replace_time_zone("UTC")).cast(SESSION_SCHEMA)
+
+
+def _split(opened: TimeArray, closed: TimeArray, bar: np.timedelta64) -> TimeArray:
+    """Cut sessions into bars: the start of each, the last one possibly short."""
+    counts: npt.NDArray[np.int64] = -((opened - closed) // bar)
+    before = np.cumsum(counts) - counts
+    steps = np.arange(counts.sum()) - np.repeat(before, counts)
+    return np.repeat(opened, counts) + steps * bar
+
+
+def _next(calendar: str, column: str, after: datetime) -> datetime:
+    day = _day(after)
+    times = sessions(calendar, day - timedelta(days=2), day + REACH)[column]
+    found: datetime = times.filter(times > after.astimezone(UTC)).min()  # type: ignore[assignment]
+    return found
+
+
+def _day(at: datetime) -> date:
+    return at.astimezone(UTC).date()
+
+
+def _date(at: np.datetime64) -> date:
+    return at.astype("datetime64[D]").item()  # type: ignore[no-any-return]
