@@ -1,0 +1,439 @@
+"""The door for models: runs, versions and aliases in MLflow, which is imported here and nowhere else.
+
+One experiment and one registered model a market, both named `nightshift-<market>`. A version is a run's code-free bundle; nothing is
+pickled and nothing is loaded through MLflow. Aliases say what a version is for: `champion` is served, `challenger` waits at the gates,
+`previous` is what a rollback returns to.
+"""
+
+import errno
+import fcntl
+import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import polars as pl
+
+from domain.clock import Clock, SystemClock, nanoseconds
+from domain.error import DiskFull, ModelError, NoChampion, ResourceError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+Found = TypeVar("Found")
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+BUNDLE, EVALUATION, GATES = "bundle", "evaluation", "gates"
+LINEAGE = "lineage."
+PROMOTION = "promotion"
+VALUE_CHARACTERS_MAX = 5_000
+BATCH = 100
+PICTURE_BARS_MAX = 30
+ABSENT = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
+#: Laid under the environment before MLflow is imported: no telemetry, no progress bars, and a server that is down is told within seconds.
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Everything that is needed to make a version again."""
+
+    table_version: int
+    """Version of the bars table that was read."""
+    snapshot: str
+    """Digest of the snapshot that was cut from it."""
+    first: str
+    """Close of the oldest bar used, ISO 8601."""
+    last: str
+    """Close of the newest bar used, ISO 8601."""
+    commit: str
+    """Git commit of the code."""
+    parameters: str
+    """Params.digest of the run."""
+    seed: int
+    features: str
+    """Hash of the feature schema."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a market's model."""
+
+    market: str
+    number: int
+    name: str
+    """The readable name of its run."""
+    run_id: str
+    aliases: tuple[str, ...]
+    tags: dict[str, str]
+    lineage: Lineage
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One entry of the list of all promotions and rollbacks of a market."""
+
+    number: int
+    """Counts from 1 and never back: a trader refuses a champion older than one it has served."""
+    kind: str
+    """promote or rollback."""
+    version: int
+    replaces: int | None
+    at: str
+    report: str
+    """SHA-256 of the gate report, or the reason of a rollback."""
+
+
+class Registry:
+    """The models of all markets, in an SQLite file under `home`, or on the server that MLFLOW_TRACKING_URI names."""
+
+    def __init__(self, home: Path, clock: Clock | None = None) -> None:
+        self.home = home
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.absolute() / 'mlflow.db'}"
+        self._clock = clock or SystemClock()
+        self._opened: MlflowClient | None = None
+
+    def record(
+        self,
+        market: str,
+        *,
+        bundle: Path,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        artifacts: Path,
+        lineage: Lineage,
+        name: str,
+        curves: Mapping[str, Sequence[float]] | None = None,
+    ) -> Version:
+        """Record one training as a run with everything about it, and its bundle as the market's newest version.
+
+        `artifacts` is the folder that evaluation wrote; its `plots/*.csv` are drawn too. `curves` become metrics with steps, so that
+        MLflow lays the curves of two runs over each other. Raises ResourceError when MLflow cannot be reached.
+        """
+        with self._asked(f"to record '{name}'") as client:
+            run = client.create_run(
+                self._experiment(client, market), self._milliseconds(), {**_lineage_tags(lineage), **_source_tags(lineage)}, name
+            )
+            run_id, status = run.info.run_id, "FAILED"
+            try:
+                self._log(client, run_id, params, metrics, curves or {})
+                client.log_artifacts(run_id, str(artifacts), EVALUATION)
+                self._log_pictures(client, run_id, artifacts)
+                client.log_artifacts(run_id, str(bundle), BUNDLE)
+                status = "FINISHED"
+            finally:
+                client.set_terminated(run_id, status, self._milliseconds())
+            number = self._register(client, market, run_id, {**_lineage_tags(lineage), "name": name})
+        return self.version(market, number)
+
+    def version(self, market: str, which: str | int) -> Version:
+        """Return a version by number or alias; raise NoChampion when nothing was promoted, ModelError when there is no such version."""
+        with self._asked(f"for version {which} of market '{market}'") as client:
+            aliases = self._aliases(client, market)
+            number = aliases.get(which) if isinstance(which, str) and not which.isdecimal() else int(which)
+            found = None if number is None else _found(lambda: client.get_model_version(_name(market), str(number)))
+            if found is None:
+                raise self._missing(market, which)
+            return _version(market, found, aliases)
+
+    def versions(self, market: str) -> list[Version]:
+        """Return every version of the market, oldest first; none when nothing was recorded."""
+        with self._asked(f"for the versions of market '{market}'") as client:
+            aliases = self._aliases(client, market)
+            found: list[ModelVersion] = []
+            token: str | None = ""
+            while token is not None:
+                page = client.search_model_versions(f"name = '{_name(market)}'", page_token=token or None)
+                found, token = found + list(page), page.token or None
+        return sorted((_version(market, each, aliases) for each in found), key=lambda version: version.number)
+
+    def metrics(self, version: Version) -> dict[str, float]:
+        """Return the last value of every metric of the version's run."""
+        with self._asked(f"for the metrics of version {version.number}") as client:
+            return dict(client.get_run(version.run_id).data.metrics)
+
+    def fetch(self, version: Version, folder: Path) -> Path:
+        """Download the version's bundle so that `folder` holds its files and nothing else; models.bundle.verify proves the bytes."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            self._asked(f"for the bundle of version {version.number}") as client,
+            tempfile.TemporaryDirectory(dir=folder.parent) as place,
+        ):
+            fetched = client.download_artifacts(version.run_id, BUNDLE, place)
+            if folder.exists():
+                shutil.rmtree(folder)
+            Path(fetched).rename(folder)
+        return folder
+
+    def attach(self, version: Version, files: Mapping[str, str | bytes], place: str = GATES) -> None:
+        """Keep files, such as gates.json and gates.md, with the version's run."""
+        with self._asked(f"to attach a report to version {version.number}") as client, tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                Path(folder, name).write_bytes(content.encode() if isinstance(content, str) else content)
+            client.log_artifacts(version.run_id, folder, place)
+
+    def challenge(self, market: str, number: int) -> None:
+        """Let the version wait at the gates under the alias `challenger`."""
+        version = self.version(market, number)
+        with self._asked(f"to make version {number} the challenger") as client:
+            client.set_registered_model_alias(_name(market), CHALLENGER, str(version.number))
+
+    def promote(self, market: str, number: int, report: str) -> Version:
+        """Make the version champion on the strength of its gate report (JSON), and the champion before it `previous`.
+
+        Running it again does nothing; a crash in between leaves one of the two champions, and the next call completes it. Raises
+        ModelError when the report does not promote.
+        """
+        if json.loads(report).get("promoted") is not True:
+            raise ModelError(f"version {number} of market '{market}' was to be promoted, but its gate report refuses it")
+        version = self.version(market, number)
+        with self._alone(), self._asked(f"to promote version {number}") as client:
+            self._settle(client, market)
+            champion = self._aliases(client, market).get(CHAMPION)
+            if champion != version.number:
+                self._move(client, market, "promote", version.number, champion, hashlib.sha256(report.encode()).hexdigest())
+        return self.version(market, number)
+
+    def rollback(self, market: str, reason: str = "asked for") -> Version:
+        """Swap champion and previous; raise NoChampion when nothing was promoted, ModelError when nothing came before it."""
+        with self._alone(), self._asked(f"to roll market '{market}' back") as client:
+            self._settle(client, market)
+            aliases = self._aliases(client, market)
+            champion, previous = aliases.get(CHAMPION), aliases.get(PREVIOUS)
+            if champion is None:
+                raise self._missing(market, CHAMPION)
+            if previous is None or previous == champion:
+                raise ModelError(f"market '{market}' was to be rolled back, but version {champion} is the only one ever promoted")
+            self._move(client, market, "rollback", previous, champion, reason)
+        return self.version(market, CHAMPION)
+
+    def promotions(self, market: str) -> list[Promotion]:
+        """Return every promotion and rollback of the market, oldest first."""
+        with self._asked(f"for the promotions of market '{market}'") as client:
+            return self._promotions(client, market)
+
+    def _promotions(self, client: "MlflowClient", market: str) -> list[Promotion]:
+        model = _found(lambda: client.get_registered_model(_name(market)))
+        kept = {} if model is None else {key: text for key, text in model.tags.items() if key.startswith(f"{PROMOTION}.")}
+        return [Promotion(**json.loads(kept[key])) for key in sorted(kept)]
+
+    def _move(self, client: "MlflowClient", market: str, kind: str, number: int, replaces: int | None, report: str) -> None:
+        """Write down what is about to happen, then move the champion: between the two calls the old one still stands."""
+        place = len(self._promotions(client, market)) + 1
+        promotion = Promotion(place, kind, number, replaces, self._clock.now().isoformat(), report)
+        client.set_model_version_tag(_name(market), str(number), PROMOTION, json.dumps(asdict(promotion)))
+        client.set_registered_model_alias(_name(market), CHAMPION, str(number))
+        self._complete(client, market, promotion)
+
+    def _complete(self, client: "MlflowClient", market: str, promotion: Promotion) -> None:
+        if promotion.replaces is not None:
+            client.set_registered_model_alias(_name(market), PREVIOUS, str(promotion.replaces))
+        if self._aliases(client, market).get(CHALLENGER) == promotion.version:
+            client.delete_registered_model_alias(_name(market), CHALLENGER)
+        client.set_registered_model_tag(_name(market), f"{PROMOTION}.{promotion.number:06d}", json.dumps(asdict(promotion)))
+
+    def _settle(self, client: "MlflowClient", market: str) -> None:
+        """Complete a promotion that a crash interrupted after the champion had moved."""
+        champion = self._aliases(client, market).get(CHAMPION)
+        if champion is None:
+            return
+        text = client.get_model_version(_name(market), str(champion)).tags.get(PROMOTION)
+        if text and json.loads(text)["number"] > len(self._promotions(client, market)):
+            self._complete(client, market, Promotion(**json.loads(text)))
+
+    def _experiment(self, client: "MlflowClient", market: str) -> str:
+        known = client.get_experiment_by_name(_name(market))
+        if known is not None:
+            return str(known.experiment_id)
+        place = (self.home.absolute() / "mlartifacts" / _name(market)).as_uri() if self.uri.startswith("sqlite:") else None
+        return str(client.create_experiment(_name(market), artifact_location=place))
+
+    def _register(self, client: "MlflowClient", market: str, run_id: str, tags: dict[str, str]) -> int:
+        if _found(lambda: client.get_registered_model(_name(market))) is None:
+            client.create_registered_model(_name(market), description=f"The models that trade {market}.")
+        source = f"{client.get_run(run_id).info.artifact_uri}/{BUNDLE}"
+        return int(client.create_model_version(_name(market), source, run_id, tags, await_creation_for=0).version)
+
+    def _log(
+        self,
+        client: "MlflowClient",
+        run_id: str,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        curves: Mapping[str, Sequence[float]],
+    ) -> None:
+        from mlflow.entities import Metric, Param
+
+        now = self._milliseconds()
+        values = [Param(key, _shortened(text)) for key, text in _flat(params)]
+        points = [Metric(key, value, now, 0) for key, value in metrics.items()]
+        points += [Metric(key, v, now, step) for key, curve in curves.items() for step, v in enumerate(curve) if math.isfinite(v)]
+        for first in range(0, max(len(values), len(points)), BATCH):
+            client.log_batch(run_id, points[first : first + BATCH], values[first : first + BATCH])
+
+    def _log_pictures(self, client: "MlflowClient", run_id: str, artifacts: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            if draw(artifacts / "plots", Path(folder)):
+                client.log_artifacts(run_id, folder, f"{EVALUATION}/plots")
+
+    def _aliases(self, client: "MlflowClient", market: str) -> dict[str, int]:
+        model = _found(lambda: client.get_registered_model(_name(market)))
+        return {} if model is None else {alias: int(number) for alias, number in model.aliases.items()}
+
+    def _missing(self, market: str, which: str | int) -> ModelError:
+        if which == CHAMPION:
+            return NoChampion(f"no model of market '{market}' has been promoted: train one and let it pass the gates")
+        known = ", ".join(str(version.number) for version in self.versions(market)) or "none"
+        return ModelError(f"market '{market}' has no version '{which}': the versions recorded are {known}")
+
+    def _milliseconds(self) -> int:
+        return nanoseconds(self._clock.now()) // 1_000_000
+
+    def _client(self) -> "MlflowClient":
+        if self._opened is None:
+            for name, value in ENVIRONMENT.items():
+                os.environ.setdefault(name, value)
+            from mlflow import MlflowClient
+
+            self.home.mkdir(parents=True, exist_ok=True)
+            self._opened = MlflowClient(self.uri, self.uri)
+        return self._opened
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the one lock under which aliases of this home move: MLflow cannot move two of them at once."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        with (self.home / "registry.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def _asked(self, what: str) -> Iterator["MlflowClient"]:
+        """Yield the client; whatever MLflow or the disk refuses becomes one sentence."""
+        try:
+            client = self._client()
+            from mlflow.exceptions import MlflowException
+        except OSError as problem:
+            raise _refused(problem, what, self._place()) from problem
+        try:
+            yield client
+        except (MlflowException, OSError) as problem:
+            raise _refused(problem, what, self._place()) from problem
+
+    def _place(self) -> str:
+        """Return where MLflow is, without the password that an address may carry."""
+        parts = urlsplit(self.uri)
+        return self.uri if not parts.hostname else f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
+
+
+def draw(tables: Path, folder: Path) -> list[Path]:
+    """Draw every CSV of `tables` as a PNG of the same name in `folder`: first column along x, a line for each other column of numbers.
+
+    A first column of words gives bars. What calibration and equity look like can then be compared run by run in MLflow.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    pictures = []
+    for table in sorted(tables.glob("*.csv")):
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        FigureCanvasAgg(figure)
+        _draw(pl.read_csv(table, try_parse_dates=True, infer_schema_length=None), figure.subplots(), table.stem)
+        pictures.append(folder / f"{table.stem}.png")
+        figure.savefig(pictures[-1], dpi=100, metadata={"Software": None})
+    return pictures
+
+
+def _draw(frame: pl.DataFrame, axes: Any, title: str) -> None:
+    along, *others = frame.columns
+    numbers = [name for name in others if frame[name].dtype.is_numeric()]
+    if frame[along].dtype == pl.String:
+        shown = frame.head(PICTURE_BARS_MAX).reverse()
+        axes.barh(shown[along].to_list(), shown[numbers[0]].to_numpy() if numbers else [])
+        axes.set_xlabel(numbers[0] if numbers else "")
+    else:
+        for name in numbers:
+            axes.plot(frame[along].to_numpy(), frame[name].to_numpy(), label=name, linewidth=1)
+        axes.set_xlabel(along)
+        axes.legend(loc="best")
+    axes.set_title(title)
+    axes.grid(visible=True, alpha=0.3)
+
+
+def _name(market: str) -> str:
+    return f"nightshift-{market}"
+
+
+def _version(market: str, found: "ModelVersion", aliases: Mapping[str, int]) -> Version:
+    tags = dict(found.tags)
+    mine = tuple(sorted(alias for alias, number in aliases.items() if number == int(found.version)))
+    return Version(market, int(found.version), tags.get("name", ""), str(found.run_id), mine, tags, _lineage(tags))
+
+
+def _lineage(tags: Mapping[str, str]) -> Lineage:
+    values = {field.name: tags.get(LINEAGE + field.name, "") for field in fields(Lineage)}
+    numbers = {name: int(values.pop(name) or -1) for name in ("table_version", "seed")}
+    return Lineage(**values, **numbers)  # type: ignore[arg-type]  # the names come from the type itself
+
+
+def _lineage_tags(lineage: Lineage) -> dict[str, str]:
+    return {LINEAGE + name: str(value) for name, value in asdict(lineage).items()}
+
+
+def _source_tags(lineage: Lineage) -> dict[str, str]:
+    """Return the tags that MLflow's own pages show as the source of a run."""
+    return {"mlflow.source.name": "nightshift", "mlflow.source.type": "PROJECT", "mlflow.source.git.commit": lineage.commit}
+
+
+def _flat(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in params.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= VALUE_CHARACTERS_MAX:
+        return text
+    return f"{text[: VALUE_CHARACTERS_MAX - 100]}... sha256 {hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _found(ask: Callable[[], Found]) -> Found | None:
+    """Return what MLflow has, or None where it says that there is no such thing."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return ask()
+    except MlflowException as problem:
+        if problem.error_code in ABSENT:
+            return None
+        raise
+
+
+def _refused(problem: Exception, what: str, place: str) -> ResourceError:
+    reason = " ".join(str(problem).split())
+    if getattr(problem, "errno", None) in {errno.ENOSPC, errno.EDQUOT} or "disk is full" in reason:
+        return DiskFull(f"MLflow at {place} was asked {what}, but the disk is full: free some space, what was recorded is intact")
+    hint = (
+        "start the server with `nightshift up`, or unset MLFLOW_TRACKING_URI" if place.startswith("http") else "look at that file"
+    )
+    return ResourceError(f"MLflow at {place} was asked {what} and failed ({reason[:200]}): {hint}")
