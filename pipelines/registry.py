@@ -1,8 +1,8 @@
 """The door for models: runs, versions and aliases in MLflow, which is imported here and nowhere else.
 
-One experiment and one registered model a market, both named `nightshift-<market>`. A version is a run's code-free bundle; nothing is
-pickled and nothing is loaded through MLflow. Aliases say what a version is for: `champion` is served, `challenger` waits at the gates,
-`previous` is what a rollback returns to.
+One experiment and one registered model a market, both named `nightshift-<market>`. A version is a run's code-free bundle; nothing
+is pickled and nothing is loaded through MLflow. Aliases say what a version is for: `champion` is served, `challenger` waits at the
+gates, `previous` is what a rollback returns to.
 """
 
 import errno
@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-import polars as pl
-
 from domain.clock import Clock, SystemClock, nanoseconds
 from domain.error import DiskFull, ModelError, NoChampion, ResourceError
+from pipelines import pictures
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,9 +35,8 @@ LINEAGE = "lineage."
 PROMOTION = "promotion"
 VALUE_CHARACTERS_MAX = 5_000
 BATCH = 100
-PICTURE_BARS_MAX = 30
-ABSENT = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
-#: Laid under the environment before MLflow is imported: no telemetry, no progress bars, and a server that is down is told within seconds.
+ABSENT = "RESOURCE_DOES_NOT_EXIST"
+#: Laid under the environment before MLflow is imported: no telemetry, no progress bars, and a server that is down is told soon.
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -125,8 +123,8 @@ class Registry:
     ) -> Version:
         """Record one training as a run with everything about it, and its bundle as the market's newest version.
 
-        `artifacts` is the folder that evaluation wrote; its `plots/*.csv` are drawn too. `curves` become metrics with steps, so that
-        MLflow lays the curves of two runs over each other. Raises ResourceError when MLflow cannot be reached.
+        `artifacts` is the folder that evaluation wrote; its `plots/*.csv` are drawn too. `curves` become metrics with steps, which
+        MLflow lays over each other when runs are compared. Raises ResourceError when MLflow cannot be reached.
         """
         with self._asked(f"to record '{name}'") as client:
             run = client.create_run(
@@ -145,7 +143,7 @@ class Registry:
         return self.version(market, number)
 
     def version(self, market: str, which: str | int) -> Version:
-        """Return a version by number or alias; raise NoChampion when nothing was promoted, ModelError when there is no such version."""
+        """Return a version by number or alias; raise NoChampion when nothing was promoted, else ModelError when there is none."""
         with self._asked(f"for version {which} of market '{market}'") as client:
             aliases = self._aliases(client, market)
             number = aliases.get(which) if isinstance(which, str) and not which.isdecimal() else int(which)
@@ -171,12 +169,10 @@ class Registry:
             return dict(client.get_run(version.run_id).data.metrics)
 
     def fetch(self, version: Version, folder: Path) -> Path:
-        """Download the version's bundle so that `folder` holds its files and nothing else; models.bundle.verify proves the bytes."""
+        """Download the version's bundle so that `folder` holds its files only; models.bundle.verify then proves the bytes."""
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            self._asked(f"for the bundle of version {version.number}") as client,
-            tempfile.TemporaryDirectory(dir=folder.parent) as place,
-        ):
+        what = f"for the bundle of version {version.number}"
+        with self._asked(what) as client, tempfile.TemporaryDirectory(dir=folder.parent) as place:
             fetched = client.download_artifacts(version.run_id, BUNDLE, place)
             if folder.exists():
                 shutil.rmtree(folder)
@@ -291,7 +287,7 @@ class Registry:
 
     def _log_pictures(self, client: "MlflowClient", run_id: str, artifacts: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            if draw(artifacts / "plots", Path(folder)):
+            if pictures.draw(artifacts / "plots", Path(folder)):
                 client.log_artifacts(run_id, folder, f"{EVALUATION}/plots")
 
     def _aliases(self, client: "MlflowClient", market: str) -> dict[str, int]:
@@ -344,40 +340,6 @@ class Registry:
         return self.uri if not parts.hostname else f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
 
 
-def draw(tables: Path, folder: Path) -> list[Path]:
-    """Draw every CSV of `tables` as a PNG of the same name in `folder`: first column along x, a line for each other column of numbers.
-
-    A first column of words gives bars. What calibration and equity look like can then be compared run by run in MLflow.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    pictures = []
-    for table in sorted(tables.glob("*.csv")):
-        figure = Figure(figsize=(8, 4.5), layout="constrained")
-        FigureCanvasAgg(figure)
-        _draw(pl.read_csv(table, try_parse_dates=True, infer_schema_length=None), figure.subplots(), table.stem)
-        pictures.append(folder / f"{table.stem}.png")
-        figure.savefig(pictures[-1], dpi=100, metadata={"Software": None})
-    return pictures
-
-
-def _draw(frame: pl.DataFrame, axes: Any, title: str) -> None:
-    along, *others = frame.columns
-    numbers = [name for name in others if frame[name].dtype.is_numeric()]
-    if frame[along].dtype == pl.String:
-        shown = frame.head(PICTURE_BARS_MAX).reverse()
-        axes.barh(shown[along].to_list(), shown[numbers[0]].to_numpy() if numbers else [])
-        axes.set_xlabel(numbers[0] if numbers else "")
-    else:
-        for name in numbers:
-            axes.plot(frame[along].to_numpy(), frame[name].to_numpy(), label=name, linewidth=1)
-        axes.set_xlabel(along)
-        axes.legend(loc="best")
-    axes.set_title(title)
-    axes.grid(visible=True, alpha=0.3)
-
-
 def _name(market: str) -> str:
     return f"nightshift-{market}"
 
@@ -424,7 +386,7 @@ def _found(ask: Callable[[], Found]) -> Found | None:
     try:
         return ask()
     except MlflowException as problem:
-        if problem.error_code in ABSENT:
+        if problem.error_code == ABSENT:
             return None
         raise
 
@@ -433,7 +395,9 @@ def _refused(problem: Exception, what: str, place: str) -> ResourceError:
     reason = " ".join(str(problem).split())
     if getattr(problem, "errno", None) in {errno.ENOSPC, errno.EDQUOT} or "disk is full" in reason:
         return DiskFull(f"MLflow at {place} was asked {what}, but the disk is full: free some space, what was recorded is intact")
-    hint = (
-        "start the server with `nightshift up`, or unset MLFLOW_TRACKING_URI" if place.startswith("http") else "look at that file"
-    )
-    return ResourceError(f"MLflow at {place} was asked {what} and failed ({reason[:200]}): {hint}")
+    if "failed with exception" in reason:
+        # Its text repeats the address, with the password that may be in it.
+        return ResourceError(
+            f"MLflow at {place} was asked {what}, but does not answer: start it with `nightshift up` or unset the address"
+        )
+    return ResourceError(f"MLflow at {place} was asked {what} and refused: {reason[:300]}")
