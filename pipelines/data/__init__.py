@@ -1,0 +1,1 @@
+"""From a source to features on disk: sources, ingest, quality, materialize."""

@@ -1,0 +1,1 @@
+"""Where bars come from. Every source keeps the promise of `contract.Source`."""
