@@ -1,0 +1,91 @@
+"""Inspection: look at incoming bars, set the impossible ones apart, flag the suspicious ones, repair nothing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from domain.bar import BAR_SCHEMA, IMPOSSIBLE, Defect
+from domain.error import DataError
+from domain.market import Market
+from domain.params import Quality
+from pipelines.data.quality import calendars, prices, reasons, rows, suite, volumes
+
+DEFECTS = tuple(defect for defect in Defect if defect is not Defect.NONE)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found in one batch of bars."""
+
+    kept: pl.DataFrame
+    """BAR_SCHEMA, in the order of the source, `flags` set to the sum of the suspicious defects."""
+    quarantined: pl.DataFrame
+    """BAR_SCHEMA with `flags` set, plus `reason`: each impossible defect, what was found and what was expected."""
+    summary: pl.DataFrame
+    """One row a defect: `defect`, `rows`, `share` of all rows, `severity` (critical or warning)."""
+    success: bool
+    """Whether no row was impossible."""
+    docs: Path | None
+    """index.html of the Data Docs, if they were asked for."""
+
+
+def inspect(bars: pl.DataFrame, market: Market, limits: Quality, *, docs: Path | None = None) -> Inspection:
+    """Inspect a batch of bars of one market: BAR_SCHEMA rows in the source's own order, which is itself looked at.
+
+    Impossible rows (domain.bar.IMPOSSIBLE) leave the batch with a reason; suspicious ones stay and carry flags. Nothing is
+    repaired or filled in. The checkpoint of Great Expectations runs over the raw batch; with `docs` its Data Docs are
+    written to that folder. Raises DataError when columns are missing. Flags look at both neighbours of a bar, so they
+    say what is known after the batch, not what was known at the bar: a feature must not read them.
+    """
+    if missing := [name for name in BAR_SCHEMA if name not in bars.columns]:
+        raise DataError(f"bars to inspect need the columns {', '.join(BAR_SCHEMA)}; {', '.join(missing)} missing")
+    table = examine(bars.select(list(BAR_SCHEMA)).cast(pl.Schema(BAR_SCHEMA)), market, limits)
+    verdict = suite.checkpoint(table, market, docs)
+    found = pl.sum_horizontal(pl.col(column(defect)).cast(pl.Int64) * int(defect) for defect in DEFECTS)
+    table = table.with_columns(flags=found)
+    wrong = (pl.col("flags") & int(IMPOSSIBLE)) != 0
+    quarantined = reasons.explain(table.filter(wrong)).select(*BAR_SCHEMA, "reason")
+    kept = table.filter(~wrong).select(list(BAR_SCHEMA))
+    return Inspection(kept, quarantined, _summary(table), verdict.success, verdict.index)
+
+
+def examine(bars: pl.DataFrame, market: Market, limits: Quality) -> pl.DataFrame:
+    """Return the bars in their own order with `row`, one boolean column a defect, and what the reasons quote.
+
+    Prices and volumes are judged against neighbours that exist once and have a price: rows that are missing_price,
+    nonpositive_price, duplicate_key or market_closed neither are judged nor judge.
+    """
+    table = rows.single(rows.keys(rows.order(bars.with_row_index("row"))))
+    table = calendars.hours(table, market).sort("symbol", "opened_at", "known_at", "row")
+    sound = ~pl.any_horizontal("missing_price", "nonpositive_price", "duplicate_key", "market_closed")
+    series = prices.shifts(calendars.gaps(table.filter(sound), market, limits.gap_sessions))
+    shifted = series.filter("decimal_shift").select("row", "after_gap", "decimal_shift", "near")
+    judged = volumes.breaks(prices.spikes(series.filter(~pl.col("decimal_shift")), limits), limits)
+    judged = judged.select("row", "after_gap", "near", "price_spike", "price_jump", "volume_break", "volume_ratio")
+    table = table.join(pl.concat([judged, shifted], how="diagonal"), on="row", how="left")
+    flags = ["decimal_shift", "price_spike", "volume_break", "after_gap", "price_jump"]
+    return table.with_columns(pl.col(flags).fill_null(False)).sort("row")
+
+
+def column(defect: Defect) -> str:
+    """Return the name of the boolean column of one defect."""
+    return str(defect.name).lower()
+
+
+def severity(defect: Defect) -> str:
+    """Return "critical" for what cannot be true, "warning" for what is only suspicious."""
+    return "critical" if defect & IMPOSSIBLE else "warning"
+
+
+def _summary(table: pl.DataFrame) -> pl.DataFrame:
+    counts = table.select(pl.col(column(defect)).sum() for defect in DEFECTS).row(0)
+    return pl.DataFrame(
+        {
+            "defect": [column(defect) for defect in DEFECTS],
+            "rows": list(counts),
+            "share": [count / max(len(table), 1) for count in counts],
+            "severity": [severity(defect) for defect in DEFECTS],
+        },
+        schema={"defect": pl.String, "rows": pl.Int64, "share": pl.Float64, "severity": pl.String},
+    )

@@ -1,0 +1,148 @@
+"""What a price shows against its neighbours: shifted by powers of ten, a lone print, or a jump that stayed.
+
+Everything is measured in logarithms and against medians, per symbol, over rows sorted by symbol and time.
+"""
+
+import math
+
+import polars as pl
+
+from domain.params import Quality
+from pipelines.data.quality.rows import PRICES
+
+DECADE = math.log(10)
+
+#: Bars of the window around a row in which its ordinary motion is measured: two months of days, a morning of 5-minute bars.
+WINDOW = 41
+#: Bars on each side whose median says where the price was and where it went: one bad neighbour does not move it.
+SIDE = 3
+
+#: A shifted price must fall this close (log) to its neighbours once the shift is undone, plus four times the ordinary
+#: motion; never more than a factor of two, since a factor of three is already half a decade.
+DECADE_ROOM, DECADE_MOTION, DECADE_ROOM_MAX = 0.1, 4.0, 0.75
+#: Where more than this share of a window is shifted nobody can tell which unit is the right one: all of it is.
+SHIFTED_SHARE_MAX = 1 / 3
+
+#: Upper quartile and median of |x| of a normal variable: each is one consistent estimate of its deviation.
+MEDIAN, QUARTILE = 0.6745, 1.1503
+#: Mean range of a Brownian bar over its deviation (Parkinson 1980).
+RANGE = 1.6
+#: With fewer moves than this in the window there is nothing to measure; a percent a bar is then assumed.
+MOVES_MIN, MOTION_ASSUMED = 4, 0.01
+#: Ordinary motion is at least two basis points a bar: the tick of a liquid price.
+MOTION_MIN = 2e-4
+#: A print is reversed when the price afterwards is back within this share of its distance.
+REVERSED = 1 / 3
+#: The same for a jump: it stayed when this share of it is still there.
+STAYED = 1 / 2
+
+
+def shifts(series: pl.DataFrame) -> pl.DataFrame:
+    """Add decimal_shift: a price is a power of ten away from the closes on both of its sides, and only that.
+
+    A permanent step of a power of ten (a split) has one side only and is none. Also adds `near`, the close that the
+    neighbours suggest. Prices must be positive.
+    """
+    series = series.with_columns(x=pl.col("close").log())
+    step = pl.col("x").diff()
+    series = series.with_columns(room=_room(step).over("symbol"))
+    decades = (step / DECADE).round()
+    exact = (step - decades * DECADE).abs() <= pl.col("room")
+    series = series.with_columns(level=pl.when(exact).then(decades).otherwise(0).fill_null(0).cum_sum().over("symbol"))
+    series = series.with_columns(excess=_excess("level"))
+    series = series.with_columns(unshifted=pl.col("x") - pl.col("excess") * DECADE)
+    series = _sides(series, "unshifted")
+    away = [_decades_away(name) for name in PRICES]
+    shifted = pl.any_horizontal(pl.col("excess") != 0, *away).fill_null(False)
+    series = series.with_columns(decimal_shift=shifted)
+    crowded = pl.col("decimal_shift").cast(pl.Float64).rolling_mean(WINDOW, center=True, min_samples=1).over("symbol")
+    return series.with_columns(
+        decimal_shift=pl.col("decimal_shift") | (crowded > SHIFTED_SHARE_MAX),
+        near=((pl.col("before") + pl.col("after")) / 2).exp(),
+    ).drop("x", "room", "level", "excess", "unshifted", "before", "after")
+
+
+def _room(step: pl.Expr) -> pl.Expr:
+    motion = pl.max_horizontal(_median(step.abs()), _median((pl.col("high") / pl.col("low")).log().abs()))
+    return (DECADE_ROOM + DECADE_MOTION * motion.fill_null(0)).clip(DECADE_ROOM, DECADE_ROOM_MAX)
+
+
+def _median(values: pl.Expr) -> pl.Expr:
+    return values.rolling_median(WINDOW, center=True, min_samples=1)
+
+
+def _excess(level: str) -> pl.Expr:
+    """Return how many decades a row is off the level around it, zero unless both sides of its run agree on that level."""
+    here = pl.col(level)
+    usual = here.rolling_median(WINDOW, center=True, min_samples=1)
+    entered = pl.when(here != here.shift(1)).then(here.shift(1)).forward_fill()
+    left = pl.when(here != here.shift(-1)).then(here.shift(-1)).backward_fill()
+    return pl.when((here != usual) & (entered == usual) & (left == usual)).then(here - usual).otherwise(0.0).over("symbol")
+
+
+def _sides(series: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Add `before` and `after`: the medians of up to SIDE rows on each side, null where there is none."""
+    values = pl.col(column)
+    return series.with_columns(
+        before=values.shift(1).rolling_median(SIDE, min_samples=1).over("symbol"),
+        after=values.reverse().shift(1).rolling_median(SIDE, min_samples=1).reverse().over("symbol"),
+    )
+
+
+def _decades_away(name: str) -> pl.Expr:
+    price = pl.col(name).log()
+    decades = ((price - pl.col("before")) / DECADE).round()
+    fits = [(price - pl.col(side) - decades * DECADE).abs() <= pl.col("room") for side in ("before", "after")]
+    return (decades != 0) & fits[0] & fits[1]
+
+
+def spikes(series: pl.DataFrame, limits: Quality) -> pl.DataFrame:
+    """Add price_spike and price_jump, with `near` (the close between the neighbours) and `motion` (one-bar deviation).
+
+    A spike is a close `spike_sigma` deviations from the medians on both sides, which agree; or an open, high or low that
+    far beyond everything its own bar and the closes beside it reached. A jump is a log move of `jump_log` from the close
+    before that the bars after it kept. The deviation is robust: the larger of what the median and the upper quartile of
+    absolute moves in the window suggest, so that sleepy series do not make every trade a spike.
+    """
+    series = _sides(series.with_columns(x=pl.col("close").log()), "x")
+    series = series.with_columns(previous=pl.col("x").shift(1).over("symbol"), following=pl.col("x").shift(-1).over("symbol"))
+    series = series.with_columns(motion=_motion().over("symbol"))
+    far = limits.spike_sigma * pl.col("motion")
+    series = series.with_columns(price_spike=((_lone() > far) | (_wick() > far)).fill_null(False))
+    series = series.with_columns(price_jump=_jumped(limits.jump_log) & ~pl.col("price_spike"))
+    return series.with_columns(near=((pl.col("before") + pl.col("after")) / 2).exp()).drop(
+        "x", "before", "after", "previous", "following"
+    )
+
+
+def _motion() -> pl.Expr:
+    move = pl.col("x").diff().abs()
+    reach = (pl.col("high") / pl.col("low")).log()
+    quartile = move.rolling_quantile(0.75, "linear", window_size=WINDOW, center=True, min_samples=1) / QUARTILE
+    moved, reached = pl.when(move > 0).then(move), pl.when(reach > 0).then(reach)
+    assumed = pl.when((move > 0).cast(pl.Int64).rolling_sum(WINDOW, center=True, min_samples=1) < MOVES_MIN).then(MOTION_ASSUMED)
+    return pl.max_horizontal(_median(moved) / MEDIAN, _median(reached) / RANGE, quartile, assumed, pl.lit(MOTION_MIN))
+
+
+def _lone() -> pl.Expr:
+    """Return the distance of the close from both sides, zero where they do not agree within REVERSED of it."""
+    up, down = pl.col("x") - pl.col("before"), pl.col("x") - pl.col("after")
+    distance = pl.min_horizontal(up.abs(), down.abs())
+    apart = (pl.col("before") - pl.col("after")).abs()
+    return pl.when((up * down > 0) & (apart <= REVERSED * distance)).then(distance).otherwise(0.0)
+
+
+def _wick() -> pl.Expr:
+    """Return how far high, low or open went beyond what the bar's own body and the closes beside it reached."""
+    beside = ["previous", "x", "following"]
+    above = pl.max_horizontal(*beside, pl.col("open").log())
+    below = pl.min_horizontal(*beside, pl.col("open").log())
+    opened = pl.max_horizontal(pl.col("open").log() - pl.max_horizontal(beside), pl.min_horizontal(beside) - pl.col("open").log())
+    reached = pl.max_horizontal(pl.col("high").log() - above, below - pl.col("low").log(), opened)
+    return pl.when(pl.col("previous").is_not_null()).then(reached)
+
+
+def _jumped(jump_log: float) -> pl.Expr:
+    move = pl.col("x") - pl.col("previous")
+    kept = (pl.col("after").fill_null(pl.col("x")) - pl.col("before")) / move
+    return ((move.abs() >= jump_log) & (kept >= STAYED)).fill_null(False)

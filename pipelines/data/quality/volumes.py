@@ -1,0 +1,66 @@
+"""Where the scale of volume changed: another feed, a single venue, another unit."""
+
+import math
+
+import polars as pl
+
+from domain.params import Quality
+
+#: Sessions on each side whose median is the scale before and after: a month, which news does not fill.
+SIDE = 20
+#: A regime needs this many sessions on each side: fewer say nothing of what lasts.
+LASTING = 5
+#: Sessions around one with which a lone session is compared.
+WINDOW = 21
+#: Bars that a session needs before its own median says something about it alone: a daily bar never does.
+BARS_MIN = 10
+#: The change must also be this many robust deviations of ordinary session-to-session changes: thin symbols swing by themselves.
+NOISE = 4.0
+#: Median of the absolute difference of two normal variables of deviation one.
+DIFFERENCE = 0.6745 * math.sqrt(2)
+
+
+def breaks(series: pl.DataFrame, limits: Quality) -> pl.DataFrame:
+    """Add volume_break and `volume_ratio`, the session's typical volume over what was usual before it (null if unknown).
+
+    A session counts by the median volume of its regular bars. Flagged are the regular bars of the first session of a
+    scale `volume_break_ratio` times larger or smaller than the one before; and within a session of many bars, those of
+    one that collapsed by that ratio and came back: news multiplies the volume of a day, but nothing divides it so.
+    """
+    regular = ~pl.col("extended_hours")
+    typical = (
+        series.filter(regular & (pl.col("volume") > 0))
+        .group_by("symbol", "session", maintain_order=True)
+        .agg(size=pl.col("volume").median().log(), bars=pl.len())
+        .sort("symbol", "session")
+    )
+    typical = typical.with_columns(
+        noise=pl.col("size").diff().abs().rolling_median(WINDOW, center=True, min_samples=1).over("symbol") / DIFFERENCE
+    )
+    found = _stepped(typical, limits).with_columns(collapsed=_collapsed(limits))
+    found = found.select("symbol", "session", "volume_ratio", broken=pl.col("stepped") | pl.col("collapsed"))
+    series = series.join(found, on=["symbol", "session"], how="left", maintain_order="left")
+    return series.with_columns(volume_break=pl.col("broken").fill_null(False) & regular).drop("broken")
+
+
+def _stepped(typical: pl.DataFrame, limits: Quality) -> pl.DataFrame:
+    """Add `volume_ratio` and `stepped`: where the sizes before and after differ, the session with the largest change."""
+    size = pl.col("size")
+    typical = typical.with_columns(
+        before=size.shift(1).rolling_median(SIDE, min_samples=LASTING).over("symbol"),
+        after=size.reverse().rolling_median(SIDE, min_samples=LASTING).reverse().over("symbol"),
+    )
+    step = pl.col("after") - pl.col("before")
+    large = (step.abs() >= math.log(limits.volume_break_ratio)) & (step.abs() >= NOISE * pl.col("noise"))
+    change = pl.when(large).then((size - size.shift(1)) * step.sign()).over("symbol")
+    typical = typical.with_columns(change=change, volume_ratio=(size - pl.col("before")).exp())
+    largest = pl.col("change").rolling_max(2 * SIDE + 1, center=True, min_samples=1).over("symbol")
+    return typical.with_columns(stepped=(pl.col("change") == largest).fill_null(False))
+
+
+def _collapsed(limits: Quality) -> pl.Expr:
+    """Return whether a session lies far below the median of those around it."""
+    usual = pl.col("size").rolling_median(WINDOW, center=True, min_samples=LASTING).over("symbol")
+    fall = usual - pl.col("size")
+    far = (fall >= math.log(limits.volume_break_ratio)) & (fall >= NOISE * pl.col("noise"))
+    return (far & (pl.col("bars") >= BARS_MIN)).fill_null(False)
