@@ -24,20 +24,20 @@ class Outcome(IntEnum):
 
 
 class Rule(IntEnum):
-    """The rule that decided, in the order in which the gate asks."""
+    """The rule that decided, in the order in which the gate asks: the account, then each symbol, then the whole book."""
 
     NONE = 0
     KILL_LATCH = 1
-    MISSING_PRICE = 2
+    DRAWDOWN = 2
     STOP_LOSS = 3
-    DRAWDOWN = 4
-    SYMBOL_WEIGHT = 5
-    GROSS = 6
-    NET = 7
-    TURNOVER = 8
-    ORDER_NOTIONAL = 9
-    PARTICIPATION = 10
-    SHORT = 11
+    MISSING_PRICE = 4
+    SHORT = 5
+    SYMBOL_WEIGHT = 6
+    ORDER_NOTIONAL = 7
+    PARTICIPATION = 8
+    GROSS = 9
+    NET = 10
+    TURNOVER = 11
     MIN_NOTIONAL = 12
 
 

@@ -171,7 +171,7 @@ class Risk(Section):
     order_notional_max: float = Field(ge=0)
     """In account currency."""
     participation_max: float = Field(ge=0)
-    """Share of the last bar's volume."""
+    """Share of the last bar's volume; above 1, volume caps nothing (a count of ticks is not a quantity)."""
     stop_loss: float = Field(gt=0)
     """Loss on a position's average price that forces it out."""
     drawdown_max: float = Field(gt=0, le=1)
@@ -190,8 +190,8 @@ class Fills(Section):
 
     capital: float = Field(gt=0)
     """Cash of a new paper account."""
-    participation_max: float = Field(gt=0, le=1)
-    """Share of a bar's volume that one order can take; the rest expires."""
+    participation_max: float = Field(gt=0)
+    """Share of a bar's volume that one order can take, the rest expires; above 1, volume caps nothing."""
 
 
 class Journal(Section):

@@ -1,0 +1,1 @@
+"""Execution: serving, decisions, risk, orders, fills, and the two ways to run them, over history and bar by bar."""

@@ -1,0 +1,186 @@
+"""Fills: the paper exchange's matching at the next open, and the one way in which a fill becomes money.
+
+All prices, quantities and charges of a bar are `float64 [S]`; a quantity of 0 means nothing happened. The same compiled functions
+book simulated, paper and live fills, in the order of the symbols, so that equity agrees to the last bit.
+"""
+
+import math
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from domain import account, cost
+from domain.compiled import money
+from domain.cost import Rates
+from domain.market import Market
+from domain.panel import FloatArray
+from domain.params import Params
+
+#: A quantity this close below a whole number of lots is that number: division by the lot is not exact.
+LOT_TOLERANCE = 1e-9
+
+
+class Venue(NamedTuple):
+    """How the paper exchange fills and charges."""
+
+    rates: Rates
+    lot: float
+    participation_max: float
+    borrow_bar: float
+    """Fee on the notional held short, for one bar."""
+
+
+class Book(NamedTuple):
+    """What an account holds; changed in place."""
+
+    quantity: FloatArray
+    """[S] signed."""
+    average: FloatArray
+    """[S] average price of the position, 0 when flat."""
+    mark: FloatArray
+    """[S] last known close; NaN before the first."""
+    cash: FloatArray
+    """[1]"""
+
+    @classmethod
+    def opened(cls, symbols: int, capital: float) -> Self:
+        """Return an account that holds nothing but cash."""
+        return cls(np.zeros(symbols), np.zeros(symbols), np.full(symbols, np.nan), np.array([capital]))
+
+
+class Executions(NamedTuple):
+    """What one bar's orders became; every row is overwritten."""
+
+    quantity: FloatArray
+    """[S] signed; 0 where nothing filled."""
+    price: FloatArray
+    """[S] spread, slippage and impact included."""
+    fee: FloatArray
+    realised: FloatArray
+    """[S] profit of what was closed, fees not included."""
+
+
+def venue(market: Market, params: Params) -> Venue:
+    """Return the exchange that params.yaml describes for a market."""
+    rates = market.cost.rates()
+    return Venue(rates, market.instrument.lot, params.fills.participation_max, rates.borrow_year / market.bars_a_year)
+
+
+@money
+def blank(symbols: int) -> Executions:
+    """Return room for the executions of one bar."""
+    return Executions(np.zeros(symbols), np.zeros(symbols), np.zeros(symbols), np.zeros(symbols))
+
+
+@money
+def whole_lots(quantity: float, lot: float) -> float:
+    """Return `quantity` cut toward zero to a multiple of `lot`."""
+    return math.copysign(math.floor(abs(quantity) / lot + LOT_TOLERANCE) * lot, quantity)
+
+
+@money
+def available(volume: float, participation_max: float) -> float:
+    """Return the quantity that may be taken of a bar's volume: all of it above 1, none where volume is unknown."""
+    if participation_max > 1.0:
+        return math.inf
+    return participation_max * volume if volume > 0.0 else 0.0
+
+
+@money
+def match(venue: Venue, orders: FloatArray, opened: FloatArray, volume: FloatArray, sigma: FloatArray, out: Executions) -> None:
+    """Fill market orders at the open, against this bar's volume; `sigma` is the one-bar volatility known before it.
+
+    Without a bar nothing fills, and whatever does not fill here expires. An unknown sigma has no impact.
+    """
+    for s in range(len(orders)):
+        asked, price = orders[s], opened[s]
+        out.quantity[s] = out.price[s] = out.fee[s] = out.realised[s] = 0.0
+        if asked == 0.0 or not price > 0.0:
+            continue
+        most = available(volume[s], venue.participation_max)
+        quantity = asked if abs(asked) <= most else whole_lots(math.copysign(most, asked), venue.lot)
+        if quantity == 0.0:
+            continue
+        share = abs(quantity) / volume[s] if volume[s] > 0.0 else 0.0
+        volatility = sigma[s] if sigma[s] > 0.0 else 0.0
+        out.quantity[s] = quantity
+        out.price[s] = cost.execution_price(venue.rates, price, math.copysign(1.0, quantity), share, volatility)
+        out.fee[s] = venue.rates.fee * abs(quantity) * out.price[s]
+
+
+@money
+def settle(book: Book, out: Executions) -> None:
+    """Book executions in the order of the symbols, and note what each realised."""
+    cash = book.cash[0]
+    for s in range(len(out.quantity)):
+        quantity = out.quantity[s]
+        if quantity != 0.0:
+            held, average, realised = account.book(book.quantity[s], book.average[s], quantity, out.price[s])
+            book.quantity[s] = held
+            book.average[s] = average
+            out.realised[s] = realised
+            cash = cash - quantity * out.price[s] - out.fee[s]
+    book.cash[0] = cash
+
+
+@money
+def mark(book: Book, close: FloatArray) -> None:
+    """Move marks to the closes that exist."""
+    for s in range(len(close)):
+        if close[s] > 0.0:
+            book.mark[s] = close[s]
+
+
+@money
+def accrued(venue: Venue, book: Book) -> float:
+    """Return what holding the short positions over this bar costs, at their marks."""
+    short = 0.0
+    for s in range(len(book.quantity)):
+        if book.quantity[s] < 0.0:
+            short -= book.quantity[s] * book.mark[s]
+    return short * venue.borrow_bar
+
+
+@money
+def equity(book: Book) -> float:
+    """Return cash plus every position at its mark."""
+    total = float(book.cash[0])
+    for s in range(len(book.quantity)):
+        if book.quantity[s] != 0.0:
+            total += book.quantity[s] * book.mark[s]
+    return total
+
+
+@money
+def gross(book: Book) -> float:
+    """Return the sum of the positions' sizes at their marks."""
+    total = 0.0
+    for s in range(len(book.quantity)):
+        if book.quantity[s] != 0.0:
+            total += abs(book.quantity[s]) * book.mark[s]
+    return total
+
+
+@money
+def close_bar(book: Book, close: FloatArray, charge: float) -> float:
+    """Mark a book to the bar's close, pay `charge` and return its equity: what a trader does after booking its fills."""
+    mark(book, close)
+    book.cash[0] -= charge
+    return equity(book)
+
+
+@money
+def step(
+    venue: Venue, orders: FloatArray, opened: FloatArray, close: FloatArray, volume: FloatArray, sigma: FloatArray, book: Book,
+    out: Executions,
+) -> float:  # fmt: skip
+    """Live through one bar as the paper exchange does: match at the open, book, mark to the close; return the borrow charge.
+
+    The charge is of the bar's end and already paid from the book's cash. Known at the bar's close.
+    """
+    match(venue, orders, opened, volume, sigma, out)
+    settle(book, out)
+    mark(book, close)
+    charge = accrued(venue, book)
+    book.cash[0] -= charge
+    return charge

@@ -1,0 +1,47 @@
+"""Orders: what is sent, under names that make sending twice the same as sending once."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+
+from domain.order import Order
+from domain.panel import FloatArray
+
+#: What the digest covers, in this order. Everything else about an order follows from it.
+CANONICAL = ("decided_at", "symbol", "quantity", "reference_price")
+
+
+def moment(at: np.datetime64) -> datetime:
+    """Return a panel's time as an aware datetime."""
+    return datetime.fromtimestamp(int(at.astype("datetime64[us]").astype(np.int64)) / 1e6, UTC)
+
+
+def prefix(market: str, model_version: str, decided_at: np.datetime64) -> str:
+    """Return what the client order ids of one decision have in common: market, model version and the close that was seen."""
+    return f"{market}:{model_version}:{np.datetime_as_string(decided_at, unit='s')}:"
+
+
+def intents(
+    market: str, model_version: str, decided_at: np.datetime64, symbols: Sequence[str], quantity: FloatArray, mark: FloatArray
+) -> list[Order]:
+    """Return the orders of one bar, in the order of the symbols; `quantity` and `mark` are [S], 0 sends nothing."""
+    start, at = prefix(market, model_version, decided_at), moment(decided_at)
+    return [
+        Order(start + symbols[s], market, symbols[s], float(quantity[s]), at, model_version, float(mark[s]))
+        for s in np.flatnonzero(quantity).tolist()
+    ]
+
+
+def digest(table: pl.DataFrame) -> str:
+    """Return the SHA-256 over the orders sent, one line each in the order decided; equal only if every bit is.
+
+    `table` has the columns of CANONICAL at least, sorted by decision time and symbol; rows of quantity 0 were never sent.
+    """
+    sent = table.filter(pl.col("quantity") != 0.0).select(CANONICAL)
+    times = sent["decided_at"].dt.timestamp("us").to_list()
+    rows = zip(times, *(sent[name].to_list() for name in CANONICAL[1:]), strict=True)
+    lines = [f"{at} {symbol} {quantity.hex()} {price.hex()}\n" for at, symbol, quantity, price in rows]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
