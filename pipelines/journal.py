@@ -325,15 +325,24 @@ def _tail(connection: sqlite3.Connection, path: Path) -> Head:
 
 
 def _open_for_writing(path: Path) -> sqlite3.Connection:
-    # Only the owner may read what was traded; SQLite gives its own side files the same mode.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    if not path.exists():
+        _create(path)
     connection = sqlite3.connect(path, isolation_level=None)
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "trusted_schema = OFF"):
         connection.execute(f"PRAGMA {pragma}")
-    if not connection.execute("SELECT 1 FROM sqlite_schema").fetchall():
-        for statement in ("BEGIN IMMEDIATE", *SCHEMA, "COMMIT"):
-            connection.execute(statement)
     return connection
+
+
+def _create(path: Path) -> None:
+    """Make an empty journal under another name first: whoever finds a journal finds a whole one."""
+    draft = _beside(path, ".new")
+    draft.unlink(missing_ok=True)
+    # Only the owner may read what was traded; SQLite gives its own side files the same mode.
+    os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    with closing(sqlite3.connect(draft, isolation_level=None)) as connection:
+        for statement in ("PRAGMA journal_mode = WAL", "BEGIN IMMEDIATE", *SCHEMA, "COMMIT"):
+            connection.execute(statement)
+    draft.rename(path)
 
 
 def _open_for_reading(path: Path) -> sqlite3.Connection:
@@ -371,7 +380,11 @@ def _open_head(path: Path, head: Head, connection: sqlite3.Connection) -> int:
 
 def _read_head(path: Path) -> tuple[Head | None, str | None]:
     try:
-        kept = json.loads(_beside(path, ".head").read_text(encoding="ascii"))
+        text = _beside(path, ".head").read_text(encoding="ascii")
+        if not text:
+            # Killed at its very first start, before anything was kept.
+            return None, None
+        kept = json.loads(text)
         return Head(int(kept["sequence"]), str(kept["hash"])), kept["file"]
     except FileNotFoundError:
         return None, None

@@ -74,7 +74,8 @@ def measure(
     """
     median = forecasts[..., MEDIAN]
     # The last outcomes are not known yet, which is not drift.
-    residual = (forward - median)[: len(forward) - int(np.argmax(np.isfinite(forward).any(axis=1)[::-1]))]
+    known = np.flatnonzero(np.isfinite(forward).any(axis=1))
+    residual = (forward - median)[: int(known[-1]) + 1 if len(known) else 0]
     series: list[tuple[str, str, Values]] = [(name, FEATURE, features[..., place]) for place, name in enumerate(names)]
     series += [("median", FORECAST, median), ("outcome minus median", RESIDUAL, residual)]
     started = [(name, kind, _started(values)) for name, kind, values in series]
