@@ -1,8 +1,87 @@
 """The Data Docs of Great Expectations, made readable without a network."""
 
+import re
+import shutil
+from html import escape
 from pathlib import Path
 
+import polars as pl
 
-def offline(folder: Path) -> Path:
-    """Return index.html."""
-    return folder / "index.html"
+ROWS_SHOWN = 200
+
+#: What the generated pages fetch from elsewhere or start there: style sheets, scripts, logos that count their readers.
+FOREIGN = re.compile(
+    r"<script\b.*?</script>|<footer\b.*?</footer>|<link\b[^>]*>|<img\b[^>]*\bsrc=\"https?:[^>]*>|background: url\('https?:[^;]*;",
+    re.DOTALL,
+)
+
+#: Stands in for Bootstrap, its tables and Font Awesome; without scripts every tab is open and no dialog appears.
+STYLE = """<style>
+body { font: 14px/1.5 system-ui, sans-serif; color: #1d2733; margin: 0; background: #fff }
+a { color: #1a5fb4; text-decoration: none } h1 { font-size: 22px } h2, h5 { font-size: 16px; margin: 0 }
+main, .container-fluid { padding: 12px 28px } .row { display: flex; flex-wrap: wrap; gap: 24px }
+.col-lg-2, .col-md-2 { flex: 0 0 210px } .col-md-10, .col-lg-10 { flex: 1; min-width: 0 } .col-12 { width: 100% }
+.modal, .popover, .btn, .ge-walkthrough-modal, .d-none:not([class*="d-md-"]) { display: none !important }
+.d-md-block { display: block }
+.card { border: 1px solid #d5dbe1; border-radius: 4px } .card-header { padding: 4px 8px; background: #eef1f4 }
+.card:has(.btn) { display: none } .mb-4 + .sticky { margin-top: 12px } .sticky { top: 12px !important }
+nav ul, ol.breadcrumb { list-style: none; padding: 4px 10px; margin: 0 } ol.breadcrumb { display: flex; gap: 8px }
+.navbar { height: auto !important; border: 0; padding: 8px 18px 0 }
+.alert { background: #eef1f4; border-radius: 4px; padding: 8px 12px; margin-bottom: 8px }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
+th, td { border-top: 1px solid #d5dbe1; padding: 4px 8px; text-align: left; vertical-align: top } th { color: #5a6773 }
+.number { text-align: right } .badge { background: #e3e8ed; border-radius: 3px; padding: 1px 5px }
+.ge-section { margin-bottom: 12px !important; padding-bottom: 4px !important }
+.text-success, .ok { color: #1e7d3c } .text-danger, .critical { color: #b3261e } .text-warning, .warning { color: #a15c00 }
+i.fas { font-style: normal; font-weight: bold } i.fa-check-circle::before { content: "\\2713" }
+i.fa-times::before { content: "\\2717" } i.fa-exclamation-triangle::before { content: "!" }
+</style>"""
+
+
+def publish(folder: Path, title: str, summary: pl.DataFrame, quarantined: pl.DataFrame) -> Path:
+    """Make the generated pages below `folder` self-contained, write the page that leads to them and return its path.
+
+    The front page shows the summary, the first quarantined rows with their reasons and every validation kept in the
+    folder, newest first; the generated one fills its tables by script, from elsewhere.
+    """
+    for page in [*folder.glob("expectations/**/*.html"), *folder.glob("validations/**/*.html")]:
+        _close_in(page)
+    shutil.rmtree(folder / "static", ignore_errors=True)
+    index = folder / "index.html"
+    index.write_text(_front(folder, title, summary, quarantined), encoding="utf-8")
+    return index
+
+
+def _close_in(page: Path) -> None:
+    text = FOREIGN.sub("", page.read_text(encoding="utf-8"))
+    if STYLE not in text:
+        page.write_text(text.replace("</head>", f"{STYLE}\n</head>", 1), encoding="utf-8")
+
+
+def _front(folder: Path, title: str, summary: pl.DataFrame, quarantined: pl.DataFrame) -> str:
+    validations = sorted(folder.glob("validations/**/*.html"), key=lambda page: page.parent.name, reverse=True)
+    links = [f'<li><a href="{page.relative_to(folder).as_posix()}">{escape(page.parent.name)}</a></li>' for page in validations]
+    counts = [
+        f'<tr><td>{row["defect"]}</td><td class="{_colour(row)}">{row["severity"]}</td>'
+        f'<td class="number">{row["rows"]:,}</td><td class="number">{row["share"]:.4%}</td></tr>'
+        for row in summary.iter_rows(named=True)
+    ]
+    reasons = [
+        f"<tr><td>{escape(row['symbol'])}</td><td>{row['opened_at']:%Y-%m-%d %H:%M}</td><td>{escape(row['reason'])}</td></tr>"
+        for row in quarantined.head(ROWS_SHOWN).iter_rows(named=True)
+    ]
+    shown = f", the first {ROWS_SHOWN} of them" if len(quarantined) > ROWS_SHOWN else ""
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Data quality: {escape(title)}</title>{STYLE}</head><body><main>
+<h1>Data quality: {escape(title)}</h1>
+<table><tr><th>Defect</th><th>Severity</th><th class="number">Rows</th><th class="number">Share</th></tr>{"".join(counts)}</table>
+<p><a href="expectations/bars.html">The suite of expectations</a></p>
+<h2>Validations</h2><ul>{"".join(links)}</ul>
+<h2>Quarantined: {len(quarantined):,} rows{shown}</h2>
+<table><tr><th>Symbol</th><th>Opened at (UTC)</th><th>Reason</th></tr>{"".join(reasons)}</table>
+</main></body></html>
+"""
+
+
+def _colour(row: dict[str, object]) -> str:
+    return str(row["severity"]) if row["rows"] else "ok"

@@ -10,6 +10,7 @@ from domain.error import DataError
 from domain.market import Market
 from domain.params import Quality
 from pipelines.data.quality import calendars, prices, reasons, rows, suite, volumes
+from pipelines.data.quality import docs as data_docs
 
 DEFECTS = tuple(defect for defect in Defect if defect is not Defect.NONE)
 
@@ -41,13 +42,15 @@ def inspect(bars: pl.DataFrame, market: Market, limits: Quality, *, docs: Path |
     if missing := [name for name in BAR_SCHEMA if name not in bars.columns]:
         raise DataError(f"bars to inspect need the columns {', '.join(BAR_SCHEMA)}; {', '.join(missing)} missing")
     table = examine(bars.select(list(BAR_SCHEMA)).cast(pl.Schema(BAR_SCHEMA)), market, limits)
-    verdict = suite.checkpoint(table, market, docs)
+    success = suite.checkpoint(table, market, docs)
     found = pl.sum_horizontal(pl.col(column(defect)).cast(pl.Int64) * int(defect) for defect in DEFECTS)
     table = table.with_columns(flags=found)
     wrong = (pl.col("flags") & int(IMPOSSIBLE)) != 0
     quarantined = reasons.explain(table.filter(wrong)).select(*BAR_SCHEMA, "reason")
     kept = table.filter(~wrong).select(list(BAR_SCHEMA))
-    return Inspection(kept, quarantined, _summary(table), verdict.success, verdict.index)
+    summary = _summary(table)
+    index = None if docs is None else data_docs.publish(docs, f"{market.name}, {market.timeframe}", summary, quarantined)
+    return Inspection(kept, quarantined, summary, success, index)
 
 
 def examine(bars: pl.DataFrame, market: Market, limits: Quality) -> pl.DataFrame:
@@ -61,7 +64,8 @@ def examine(bars: pl.DataFrame, market: Market, limits: Quality) -> pl.DataFrame
     sound = ~pl.any_horizontal("missing_price", "nonpositive_price", "duplicate_key", "market_closed")
     series = prices.shifts(calendars.gaps(table.filter(sound), market, limits.gap_sessions))
     shifted = series.filter("decimal_shift").select("row", "after_gap", "decimal_shift", "near")
-    judged = volumes.breaks(prices.spikes(series.filter(~pl.col("decimal_shift")), limits), limits)
+    judged = prices.spikes(series.filter(~pl.col("decimal_shift")), limits)
+    judged = volumes.breaks(judged, market.bar, limits)
     judged = judged.select("row", "after_gap", "near", "price_spike", "price_jump", "volume_break", "volume_ratio")
     table = table.join(pl.concat([judged, shifted], how="diagonal"), on="row", how="left")
     flags = ["decimal_shift", "price_spike", "volume_break", "after_gap", "price_jump"]

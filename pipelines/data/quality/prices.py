@@ -23,10 +23,8 @@ DECADE_ROOM, DECADE_MOTION, DECADE_ROOM_MAX = 0.1, 4.0, 0.75
 #: Where more than this share of a window is shifted nobody can tell which unit is the right one: all of it is.
 SHIFTED_SHARE_MAX = 1 / 3
 
-#: Upper quartile and median of |x| of a normal variable: each is one consistent estimate of its deviation.
-MEDIAN, QUARTILE = 0.6745, 1.1503
-#: Mean range of a Brownian bar over its deviation (Parkinson 1980).
-RANGE = 1.6
+#: Median of |x| of a normal variable, and mean range of a Brownian bar (Parkinson 1980), over the deviation.
+MEDIAN, RANGE = 0.6745, 1.6
 #: With fewer moves than this in the window there is nothing to measure; a percent a bar is then assumed.
 MOVES_MIN, MOTION_ASSUMED = 4, 0.01
 #: Ordinary motion is at least two basis points a bar: the tick of a liquid price.
@@ -101,8 +99,7 @@ def spikes(series: pl.DataFrame, limits: Quality) -> pl.DataFrame:
 
     A spike is a close `spike_sigma` deviations from the medians on both sides, which agree; or an open, high or low that
     far beyond everything its own bar and the closes beside it reached. A jump is a log move of `jump_log` from the close
-    before that the bars after it kept. The deviation is robust: the larger of what the median and the upper quartile of
-    absolute moves in the window suggest, so that sleepy series do not make every trade a spike.
+    before that the bars after it kept.
     """
     series = _sides(series.with_columns(x=pl.col("close").log()), "x")
     series = series.with_columns(previous=pl.col("x").shift(1).over("symbol"), following=pl.col("x").shift(-1).over("symbol"))
@@ -116,12 +113,13 @@ def spikes(series: pl.DataFrame, limits: Quality) -> pl.DataFrame:
 
 
 def _motion() -> pl.Expr:
+    """Return the one-bar deviation: medians of the moves and ranges that are not zero, which say nothing of their size."""
     move = pl.col("x").diff().abs()
     reach = (pl.col("high") / pl.col("low")).log()
-    quartile = move.rolling_quantile(0.75, "linear", window_size=WINDOW, center=True, min_samples=1) / QUARTILE
     moved, reached = pl.when(move > 0).then(move), pl.when(reach > 0).then(reach)
-    assumed = pl.when((move > 0).cast(pl.Int64).rolling_sum(WINDOW, center=True, min_samples=1) < MOVES_MIN).then(MOTION_ASSUMED)
-    return pl.max_horizontal(_median(moved) / MEDIAN, _median(reached) / RANGE, quartile, assumed, pl.lit(MOTION_MIN))
+    moves = (move > 0).cast(pl.Int64).rolling_sum(WINDOW, center=True, min_samples=1)
+    assumed = pl.when(moves < MOVES_MIN).then(MOTION_ASSUMED)
+    return pl.max_horizontal(_median(moved) / MEDIAN, _median(reached) / RANGE, assumed, pl.lit(MOTION_MIN))
 
 
 def _lone() -> pl.Expr:

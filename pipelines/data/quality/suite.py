@@ -4,7 +4,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,18 @@ import polars as pl
 
 from domain.bar import IMPOSSIBLE, Defect
 from domain.market import Market
-from pipelines.data.quality import docs as data_docs
 from pipelines.data.quality.rows import PRICES, ROUNDING
 
 SITE = "bars"
+
+#: Which column is never below which; the rounded ones leave room for ROUNDING.
+ORDER = (
+    ("high_rounded_up", "low"),
+    ("high_rounded_up", "open"),
+    ("high_rounded_up", "close"),
+    ("open", "low_rounded_down"),
+    ("close", "low_rounded_down"),
+)
 
 #: What each defect's column promises, for readers of the Data Docs.
 PROMISES: dict[Defect, str] = {
@@ -35,31 +42,23 @@ PROMISES: dict[Defect, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What the checkpoint said."""
+def checkpoint(table: pl.DataFrame, market: Market, folder: Path | None) -> bool:
+    """Run the suite over examined bars, write Data Docs below `folder` if it is given, and return whether it passed.
 
-    success: bool
-    """Whether every critical expectation was met; warnings do not count."""
-    index: Path | None
-
-
-def checkpoint(table: pl.DataFrame, market: Market, folder: Path | None) -> Verdict:
-    """Run the suite over examined bars; write Data Docs below `folder` if it is given.
-
-    `table` has the bar columns and one boolean column a defect, in any order.
+    Only critical expectations count: a warning is no failure. `table` has the bar columns and a boolean column a defect.
     """
     with _quiet():
         import great_expectations as gx
+        from great_expectations.data_context.types.base import ProgressBarsConfig
 
         context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False}
+        context.variables.progress_bars = ProgressBarsConfig(globally=False)
         definition = _definition(context, market)
         actions = [] if folder is None else [_publishing(context, folder)]
         run = gx.Checkpoint(name=f"{market.name}.{market.timeframe}", validation_definitions=[definition], actions=actions)
-        result = context.checkpoints.add(run).run(batch_parameters={"dataframe": _batch(table)})
-    index = None if folder is None else data_docs.offline(folder)
-    return Verdict(_critical_met(result), index)
+        named = gx.RunIdentifier(run_name=f"{market.name}-{market.timeframe}")
+        result = context.checkpoints.add(run).run(batch_parameters={"dataframe": _batch(table)}, run_id=named)
+    return _critical_met(result)
 
 
 def _definition(context: Any, market: Market) -> Any:
@@ -79,7 +78,7 @@ def _expectations() -> Iterator[Any]:
     for price in PRICES:
         yield gxe.ExpectColumnValuesToNotBeNull(column=price, severity="critical")
         yield gxe.ExpectColumnValuesToBeBetween(column=price, min_value=0, strict_min=True, severity="critical")
-    for higher, lower in (("ceiling", "low"), ("ceiling", "open"), ("ceiling", "close"), ("open", "floor"), ("close", "floor")):
+    for higher, lower in ORDER:
         yield gxe.ExpectColumnPairValuesAToBeGreaterThanB(
             column_A=higher, column_B=lower, or_equal=True, ignore_row_if="either_value_is_missing", severity="critical"
         )
@@ -92,7 +91,7 @@ def _expectations() -> Iterator[Any]:
 
 
 def _batch(table: pl.DataFrame) -> Any:
-    """Return what the suite reads, as pandas; `ceiling` and `floor` are high and low with room for rounding."""
+    """Return what the suite reads, as pandas; `high_rounded_up` and `low_rounded_down` are high and low with room for rounding."""
     flags = [str(defect.name).lower() for defect in PROMISES]
     selected = table.select(
         pl.col("symbol").cast(pl.Categorical),
@@ -101,8 +100,8 @@ def _batch(table: pl.DataFrame) -> Any:
         *PRICES,
         "volume",
         *flags,
-        ceiling=pl.col("high") * (1 + ROUNDING),
-        floor=pl.col("low") * (1 - ROUNDING),
+        high_rounded_up=pl.col("high") * (1 + ROUNDING),
+        low_rounded_down=pl.col("low") * (1 - ROUNDING),
     )
     return selected.to_pandas()
 

@@ -1,6 +1,7 @@
 """Where the scale of volume changed: another feed, a single venue, another unit."""
 
 import math
+from datetime import timedelta
 
 import polars as pl
 
@@ -12,7 +13,7 @@ SIDE = 20
 LASTING = 5
 #: Sessions around one with which a lone session is compared.
 WINDOW = 21
-#: Bars that a session needs before its own median says something about it alone: a daily bar never does.
+#: Bars that a session needs before it says something alone: a daily bar never does.
 BARS_MIN = 10
 #: The change must also be this many robust deviations of ordinary session-to-session changes: thin symbols swing by themselves.
 NOISE = 4.0
@@ -20,18 +21,20 @@ NOISE = 4.0
 DIFFERENCE = 0.6745 * math.sqrt(2)
 
 
-def breaks(series: pl.DataFrame, limits: Quality) -> pl.DataFrame:
-    """Add volume_break and `volume_ratio`, the session's typical volume over what was usual before it (null if unknown).
+def breaks(series: pl.DataFrame, bar: timedelta, limits: Quality) -> pl.DataFrame:
+    """Add volume_break and `volume_ratio`, the session's volume over what was usual before it (null if unknown).
 
-    A session counts by the median volume of its regular bars. Flagged are the regular bars of the first session of a
-    scale `volume_break_ratio` times larger or smaller than the one before; and within a session of many bars, those of
-    one that collapsed by that ratio and came back: news multiplies the volume of a day, but nothing divides it so.
+    A session counts by the volume of its regular bars over the time from the first to the last of them, so that neither
+    a missing quiet bar nor a day that ends early looks like another scale. Flagged are the regular bars of the first
+    session of a scale `volume_break_ratio` times larger or smaller than the one before; and, where a session has many
+    bars, those of one that collapsed by that ratio: news multiplies the volume of a day, but nothing divides it so.
     """
     regular = ~pl.col("extended_hours")
+    span = pl.col("opened_at").max() - pl.col("opened_at").min() + bar
     typical = (
         series.filter(regular & (pl.col("volume") > 0))
         .group_by("symbol", "session", maintain_order=True)
-        .agg(size=pl.col("volume").median().log(), bars=pl.len())
+        .agg(size=(pl.col("volume").sum() / (span / bar)).log(), bars=pl.len())
         .sort("symbol", "session")
     )
     typical = typical.with_columns(
@@ -59,8 +62,9 @@ def _stepped(typical: pl.DataFrame, limits: Quality) -> pl.DataFrame:
 
 
 def _collapsed(limits: Quality) -> pl.Expr:
-    """Return whether a session lies far below the median of those around it."""
+    """Return whether a session lies far below the median of those around it and of those before it."""
     usual = pl.col("size").rolling_median(WINDOW, center=True, min_samples=LASTING).over("symbol")
-    fall = usual - pl.col("size")
+    fall = pl.min_horizontal(usual, "before") - pl.col("size")
     far = (fall >= math.log(limits.volume_break_ratio)) & (fall >= NOISE * pl.col("noise"))
-    return (far & (pl.col("bars") >= BARS_MIN)).fill_null(False)
+    known = pl.col("before").is_not_null() & (pl.col("bars") >= BARS_MIN)
+    return (far & known).fill_null(False)
