@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +87,16 @@ def next_close(market: Market, after: datetime) -> datetime:
     return _next(market.calendar, "closed_at", after)
 
 
+def zone(calendar: str) -> str:
+    """Return the zone of a calendar's wall clock: UTC for "24/7", New York for "24/5", the exchange's own otherwise.
+
+    Raises ConfigurationError for an unknown calendar.
+    """
+    if calendar in {CONTINUOUS, FX_WEEK}:
+        return "UTC" if calendar == CONTINUOUS else FX_ZONE
+    return str(_exchange(calendar).tz)
+
+
 def moment(at: datetime) -> np.datetime64:
     """Return an aware datetime as naive UTC `datetime64[us]`, the form of every time array of the house."""
     return np.datetime64(at.astimezone(UTC).replace(tzinfo=None), "us")
@@ -128,13 +139,17 @@ def _without_extended_hours(days: pl.DataFrame, opened: pl.Expr, closed: pl.Expr
     return days.with_columns(opened_at=opened, closed_at=closed, pre_opened_at=opened, post_closed_at=closed).cast(SESSION_SCHEMA)
 
 
-def _exchange_days(calendar: str, first: date, last: date) -> pl.DataFrame:
+def _exchange(calendar: str) -> Any:
     import pandas_market_calendars
 
     known = pandas_market_calendars.get_calendar_names()
     if calendar not in known and calendar not in WITH_EXTENDED_HOURS:
         raise ConfigurationError(f"calendar '{calendar}' is unknown: {nearest(calendar, [*known, CONTINUOUS, FX_WEEK])}")
-    exchange = pandas_market_calendars.get_calendar(WITH_EXTENDED_HOURS.get(calendar, calendar))
+    return pandas_market_calendars.get_calendar(WITH_EXTENDED_HOURS.get(calendar, calendar))
+
+
+def _exchange_days(calendar: str, first: date, last: date) -> pl.DataFrame:
+    exchange = _exchange(calendar)
     hours = list(exchange.regular_market_times)
     pre, post = ("pre" if "pre" in hours else "market_open"), ("post" if "post" in hours else "market_close")
     schedule = exchange.schedule(first, last, start=pre, end=post)
