@@ -1,0 +1,149 @@
+"""Deployments: every flow of every market with its schedule and triggers, served by one process (`python -m flows.deployments`)."""
+
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from domain import params as parameters
+from domain.clock import SystemClock
+from domain.market import Market
+from domain.params import Params
+from flows import events, timetable
+from flows import home as homes
+
+if TYPE_CHECKING:
+    from prefect.automations import AutomationCore
+    from prefect.client.schemas.objects import FlowRun
+    from prefect.deployments.runner import RunnerDeployment
+    from prefect.events import DeploymentEventTrigger
+
+#: Runs at a time beside the traders, which run all day.
+RUNS_MAX = 2
+ZOMBIES = "nightshift: crash runs whose heart stopped"
+SILENCE_S = 120
+WAIT_S = 0.5
+
+
+def of(params: Params) -> list["RunnerDeployment"]:
+    """Return four deployments a market: prepare, learn, retrain and trade, named after the market."""
+    return [deployment for name in sorted(params.markets) for deployment in _of_market(params.market(name))]
+
+
+def _of_market(market: Market) -> list["RunnerDeployment"]:
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+    from prefect.schedules import Cron
+
+    from flows import scheduled
+
+    table = timetable.of(market)
+    alone = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+    rows: list[tuple[Any, str]] = [
+        (scheduled.prepare, table.prepare),
+        (scheduled.learn, table.learn),
+        (scheduled.retrain, table.retrain),
+        (scheduled.trade, table.trade),
+    ]
+    return [
+        flow.to_deployment(
+            market.name,
+            schedules=[Cron(cron, timezone=table.zone)],
+            parameters={"market": market.name},
+            tags=["nightshift", market.name, market.asset_class.value],
+            concurrency_limit=alone,
+            triggers=[_promotion(market)] if flow is scheduled.trade else [],
+        )
+        for flow, cron in rows
+    ]
+
+
+def _promotion(market: Market) -> "DeploymentEventTrigger":
+    """Wake the trader when a champion appears; one that already runs swaps by itself and the new run is cancelled."""
+    from prefect.events import DeploymentEventTrigger
+
+    return DeploymentEventTrigger(
+        name=f"trade {market.name} on promotion",
+        expect={events.PROMOTED},
+        match={"prefect.resource.id": events.resource(market.name)},
+        parameters={"market": market.name},
+    )
+
+
+def install_zombie_rule() -> None:
+    """Let Prefect mark runs as crashed that died without a word, so that they give their one place back."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        for known in client.read_automations_by_name(ZOMBIES):
+            client.delete_automation(known.id)
+        client.create_automation(_zombie_rule())
+
+
+def _zombie_rule() -> "AutomationCore":
+    from prefect.automations import AutomationCore
+    from prefect.client.schemas.objects import StateType
+    from prefect.events.actions import ChangeFlowRunState
+    from prefect.events.schemas.automations import EventTrigger, Posture
+
+    beat = "prefect.flow-run.heartbeat"
+    ends = {f"prefect.flow-run.{name}" for name in ("Completed", "Failed", "Cancelled", "Crashed")}
+    return AutomationCore(
+        name=ZOMBIES,
+        trigger=EventTrigger(
+            after={beat},
+            expect={beat, *ends},
+            match={"prefect.resource.id": ["prefect.flow-run.*"]},
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=SILENCE_S),
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="no heartbeat: the process is gone")],
+    )
+
+
+def cancel_runs(api: str, patience_s: float) -> int:
+    """Cancel every run under way, wait until the runners obeyed or `patience_s` is over, and return how many there were."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    clock = SystemClock()
+    deadline = clock.monotonic_ns() + int(patience_s * 1e9)
+    with temporary_settings({PREFECT_API_URL: api}):
+        cancelled = _cancel_running()
+        while _under_way() and clock.monotonic_ns() < deadline:
+            threading.Event().wait(WAIT_S)
+    return cancelled
+
+
+def _cancel_running() -> int:
+    from prefect.client.orchestration import get_client
+    from prefect.states import Cancelling
+
+    runs = _under_way()
+    with get_client(sync_client=True) as client:
+        for run in runs:
+            client.set_flow_run_state(run.id, Cancelling())
+    return len(runs)
+
+
+def _under_way() -> list["FlowRun"]:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.objects import StateType
+
+    busy = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
+    with get_client(sync_client=True) as client:
+        return client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=busy)))
+
+
+def main() -> None:
+    """Serve all deployments until a signal ends it; schedules stay as they are, so that a restart goes on."""
+    from prefect import serve
+
+    homes.quiet()
+    install_zombie_rule()
+    params = parameters.load(homes.parameters())
+    serve(*of(params), pause_on_shutdown=False, limit=len(params.markets) + RUNS_MAX, print_starting_message=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Evidence: what a version and the champion before it showed on bars that they had not seen."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from domain.clock import Clock
+from domain.error import NoChampion
+from domain.forecast import LEVELS
+from domain.panel import FloatArray
+from flows import stages
+from flows.home import Home
+from flows.stages import Job
+from models import bundle, metrics
+from models.bundle import Manifest
+from models.contract import Dataset, Model
+from pipelines.data import materialize
+from pipelines.model.promotion import Evidence
+from pipelines.registry import CHAMPION, Lineage, Registry, Version
+
+LATENCY_TRIALS = 5
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version that trades now, and what it forecast."""
+
+    version: Version
+    model: Model
+    manifest: Manifest
+    last: np.datetime64
+    """Close of the newest bar that it was trained on."""
+    forecasts: FloatArray
+    """[T, S, Q] over the asking dataset's rows, out of sample: of its own walk-forward and from after its training; else NaN."""
+
+    def unseen(self, dataset: Dataset) -> FloatArray:
+        """Return [T, S, Q] its forecasts for bars after its training alone."""
+        return np.where((dataset.event_at > self.last)[:, None, None], self.forecasts, np.nan)
+
+
+def champion(job: Job, registry: Registry, dataset: Dataset) -> Champion | None:
+    """Return the market's champion, or None when there is none to compare with.
+
+    One that was trained on bars later than `job.until` is left out, because it knows what this run must not; so is one whose
+    features this code no longer measures, because it could not be served either.
+    """
+    try:
+        version = registry.version(job.market.name, CHAMPION)
+    except NoChampion:
+        return None
+    model, manifest = bundle.load(fetched(registry, version, job.home))
+    last = np.datetime64(version.lineage.last.removesuffix("Z"), "us")
+    _, _, schema_hash = materialize.load_features(job.at("features"))
+    if last > dataset.event_at[-1] or manifest.schema_hash != schema_hash:
+        return None
+    forecasts = model.predict(dataset.features, dataset.scale)
+    forecasts[dataset.event_at <= last] = np.nan
+    _lay_walk_forward(forecasts, dataset, run_folder(job.home, version.market, version.number))
+    return Champion(version, model, manifest, last, forecasts)
+
+
+def run_folder(home: Home, market: str, number: int) -> Path:
+    """Return where the run of a version is kept."""
+    return home.runs / market / str(number)
+
+
+def fetched(registry: Registry, version: Version, home: Home) -> Path:
+    """Return the folder of a version's bundle on this machine; it is fetched once and verified each time.
+
+    Raises CorruptBundle when its bytes are not the ones that were signed off, here or in the registry.
+    """
+    folder = home.models / version.market / version.run_id
+    if not folder.exists():
+        registry.fetch(version, folder)
+    bundle.verify(folder)
+    return folder
+
+
+def _lay_walk_forward(forecasts: FloatArray, dataset: Dataset, run: Path) -> None:
+    """Fill in what a kept run forecast out of sample, bar by bar and symbol by symbol; without a kept run nothing is known."""
+    for found in sorted(run.glob("training/*/forecasts.npy")):
+        described = json.loads((run / "datasets" / "datasets.json").read_text(encoding="utf-8"))
+        event_at = np.load(run / "datasets" / "event_at.npy", allow_pickle=False).astype("datetime64[us]")
+        kept = np.load(found, allow_pickle=False)
+        rows, theirs = np.intersect1d(dataset.event_at, event_at, return_indices=True)[1:]
+        columns = [(place, described["symbols"].index(s)) for place, s in enumerate(dataset.symbols) if s in described["symbols"]]
+        mine, other = np.array(columns, dtype=np.int64).reshape(-1, 2).T
+        forecasts[np.ix_(rows, mine)] = kept[np.ix_(theirs, other)]
+
+
+def of_candidate(job: Job, dataset: Dataset, forecasts: FloatArray, lineage: Lineage, latency_ms: float) -> Evidence:
+    """Return the evidence that evaluation and replay left in the job's folder."""
+    measured = read_numbers(job.folder / "evaluation" / "metrics.json")
+    replayed = read_numbers(job.folder / "replay" / "replay.json")
+    return Evidence(
+        metrics=measured,
+        trades=replayed["trades"],
+        returns=stages.load_returns(job),
+        losses=metrics.pinball_rows(forecasts, dataset.forward, LEVELS),
+        latency_ms=latency_ms,
+        lineage=lineage,
+        horizon=dataset.horizon,
+        trials=job.params.evaluation.trials,
+    )
+
+
+def of_champion(known: Champion, dataset: Dataset) -> Evidence:
+    """Return the champion's losses on bars after its training; the other gates it has passed already."""
+    losses = metrics.pinball_rows(known.unseen(dataset), dataset.forward, LEVELS)
+    return Evidence({}, 0, np.empty(0), losses, 0.0, known.version.lineage, dataset.horizon)
+
+
+def latency_ms(model: Model, dataset: Dataset, clock: Clock) -> float:
+    """Return the median time to forecast the whole universe once, in milliseconds."""
+    features, scale = np.array(dataset.features[-model.context_bars :]), dataset.scale[-model.context_bars :]
+    took = []
+    for _ in range(LATENCY_TRIALS):
+        began = clock.monotonic_ns()
+        model.predict(features, scale)
+        took.append((clock.monotonic_ns() - began) / 1e6)
+    return float(np.median(took))
+
+
+def read_numbers(path: Path) -> dict[str, float]:
+    """Return the finite numbers of a flat JSON file; words and what could not be measured are left out."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return {name: float(value) for name, value in found.items() if isinstance(value, int | float) and np.isfinite(value)}

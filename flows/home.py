@@ -1,0 +1,102 @@
+"""Home: where run-time state lies, and the switches that keep libraries from phoning home."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+#: The checkout: params.yaml, dvc.yaml and the code lie here.
+PROJECT = Path(__file__).resolve().parent.parent
+
+#: What each library reads to stay silent and to run the same way twice. What a person set already is left alone.
+QUIET: dict[str, str] = {
+    "DO_NOT_TRACK": "true",  # MLflow knows only the word, not 1
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_MODEL_CATALOG_URI": "",
+    "MLFLOW_ENABLE_AI_GATEWAY": "false",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK": "true",
+    "DVC_NO_ANALYTICS": "true",
+    "ITERATIVE_DO_NOT_TRACK": "1",
+    "GX_ANALYTICS_ENABLED": "false",
+    "POLARS_ENGINE_AFFINITY": "in-memory",  # the streaming engine loses row order and changes sums between runs
+}
+
+
+@dataclass(frozen=True)
+class Home:
+    """The one folder that holds everything the house writes while it runs."""
+
+    root: Path
+
+    @property
+    def store(self) -> Path:
+        """Delta tables."""
+        return self.root / "store"
+
+    @property
+    def mlflow(self) -> Path:
+        """What the registry keeps: its database and the artifacts of every run."""
+        return self.root / "mlflow"
+
+    @property
+    def runs(self) -> Path:
+        """One folder a training run, laid out by stage."""
+        return self.root / "runs"
+
+    @property
+    def replays(self) -> Path:
+        """Journals and equity of replays."""
+        return self.root / "replays"
+
+    @property
+    def journals(self) -> Path:
+        """One journal a paper account."""
+        return self.root / "journals"
+
+    @property
+    def models(self) -> Path:
+        """Bundles fetched from the registry, one folder a version: trading goes on from here when MLflow is down."""
+        return self.root / "models"
+
+    @property
+    def docs(self) -> Path:
+        """Data Docs, one folder a market."""
+        return self.root / "docs"
+
+    @property
+    def reports(self) -> Path:
+        """HTML reports."""
+        return self.root / "reports"
+
+    @property
+    def logs(self) -> Path:
+        """What the servers print."""
+        return self.root / "logs"
+
+    @property
+    def addresses(self) -> Path:
+        """Where `nightshift up` notes the addresses of its servers while they run."""
+        return self.root / "addresses.json"
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> Home:
+    """Return the home that NIGHTSHIFT_HOME names, `var` in the checkout by default; nothing is created."""
+    known = os.environ if environment is None else environment
+    chosen = known.get("NIGHTSHIFT_HOME", "")
+    return Home(Path(chosen).expanduser().absolute() if chosen else PROJECT / "var")
+
+
+def parameters(environment: Mapping[str, str] | None = None) -> Path:
+    """Return the params.yaml that NIGHTSHIFT_PARAMETERS names, the checkout's by default."""
+    known = os.environ if environment is None else environment
+    chosen = known.get("NIGHTSHIFT_PARAMETERS", "")
+    return Path(chosen).expanduser().absolute() if chosen else PROJECT / "params.yaml"
+
+
+def quiet() -> None:
+    """Turn off telemetry and unordered queries for this process and its children; an entry point's first call."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,59 @@
+"""Lineage: which code, which snapshot and which parameters a version came from."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+from flows.home import PROJECT
+from flows.stages import Job
+from models.bundle import Manifest
+from models.contract import Dataset
+from pipelines.data import materialize
+from pipelines.registry import Lineage
+
+ROOMS = ("domain", "features", "models", "pipelines", "flows")
+
+
+def of(job: Job, dataset: Dataset, manifest: Manifest) -> Lineage:
+    """Return everything that is needed to make a version again."""
+    taken = materialize.load_snapshot(job.folder / "snapshot")
+    return Lineage(
+        table_version=taken.table_version,
+        snapshot=taken.digest,
+        first=_iso(dataset.event_at[0]),
+        last=_iso(dataset.event_at[-1]),
+        commit=commit(PROJECT),
+        parameters=job.params.digest(),
+        seed=job.params.training.seed,
+        features=manifest.schema_hash,
+    )
+
+
+def commit(project: Path) -> str:
+    """Return the git commit of the code, marked `+` when files differ from it; outside git a digest of the code itself."""
+    head = _git(project, "rev-parse", "HEAD")
+    if head is None:
+        return f"source-{_source_digest(project)}"
+    return head + ("+" if _git(project, "status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _git(project: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(project), *words], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _source_digest(project: Path) -> str:
+    seen = hashlib.sha256()
+    for room in ROOMS:
+        for path in sorted((project / room).rglob("*.py")):
+            seen.update(path.relative_to(project).as_posix().encode() + b"\0" + path.read_bytes())
+    return seen.hexdigest()[:40]
+
+
+def _iso(at: np.datetime64) -> str:
+    return f"{np.datetime_as_string(at, unit='s')}Z"

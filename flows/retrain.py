@@ -1,0 +1,132 @@
+"""Retrain: a challenger made anew, its record in the registry, its gates, and its promotion or the reason against it."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from domain.clock import SystemClock
+from domain.error import ModelError
+from domain.params import Params
+from flows import events, evidence, lineage, stages
+from flows.evidence import Champion
+from flows.home import Home
+from flows.stages import Do, Job
+from models import bundle
+from pipelines.model import promotion
+from pipelines.model.promotion import Report
+from pipelines.registry import Lineage, Registry, Version
+
+#: Run folders kept a market, the champion's not counted; their large arrays go as soon as the run is recorded.
+RUNS_KEPT = 5
+ARRAYS = ("features/features.npy", "datasets/target.npy", "datasets/label.npy", "datasets/scale.npy")
+
+
+@dataclass(frozen=True)
+class Concluded:
+    """What became of a challenger."""
+
+    version: Version
+    report: Report
+    folder: Path
+    """Where its run is kept."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a command prints as JSON."""
+        gates = json.loads(self.report.to_json())["criteria"]
+        return {"version": self.version.number, "promoted": self.report.promoted, "gates": gates, "folder": str(self.folder)}
+
+
+def known_by(until: date | None) -> datetime | None:
+    """Return the last moment that belongs to a day, in UTC: what was known by then may be used."""
+    return None if until is None else datetime.combine(until, time.max, UTC)
+
+
+@contextmanager
+def opened(market: str, until: date | None, home: Home, params: Params) -> Iterator[Job]:
+    """Yield a job in a new folder; unless its run was concluded, and so kept under its version, nothing of it stays."""
+    place = home.runs / market
+    place.mkdir(parents=True, exist_ok=True)
+    stamp = SystemClock().now().strftime("%Y%m%dT%H%M%S")
+    folder = Path(mkdtemp(prefix=f"{stamp}-", dir=place))
+    try:
+        yield Job(folder, home, params.market(market), params, known_by(until))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def retrain(market: str, until: date | None, home: Home, params: Params, do: Do = stages.direct) -> Concluded:
+    """Train a challenger from nothing on what was known by `until` and let the gates decide."""
+    registry = Registry(home.mlflow)
+    with opened(market, until, home, params) as job:
+        stages.run(job, do)
+        return do("gates", conclude, job, registry, evidence.champion(job, registry, stages.load_dataset(job)))
+
+
+def conclude(job: Job, registry: Registry, champion: Champion | None) -> Concluded:
+    """Record a trained and replayed challenger, judge it, and promote it if every gate opens; either way the report is kept."""
+    dataset = stages.load_dataset(job)
+    model, manifest = bundle.load(job.trained / "bundle")
+    origin = lineage.of(job, dataset, manifest)
+    version = record(job, registry, origin)
+    latency = evidence.latency_ms(model, dataset, SystemClock())
+    shown = evidence.of_candidate(job, dataset, stages.load_forecasts(job), origin, latency)
+    report = promotion.judge(shown, job.params.registry, evidence.of_champion(champion, dataset) if champion is not None else None)
+    registry.attach(version, {"gates.json": report.to_json(), "gates.md": report.markdown()})
+    (job.folder / "gates.json").write_text(report.to_json() + "\n", encoding="utf-8")
+    if report.promoted:
+        version = registry.promote(job.market.name, version.number, report.to_json())
+        events.promoted(job.market.name, version.number, job.home)
+    return Concluded(version, report, _keep(job, version, champion))
+
+
+def promote(market: str, which: str | int, home: Home, params: Params) -> Version:
+    """Make a version the champion on the strength of its gate report; raise ModelError where it has none or it refuses."""
+    registry = Registry(home.mlflow)
+    version = registry.version(market, which)
+    report = evidence.run_folder(home, market, version.number) / "gates.json"
+    if not report.exists():
+        raise ModelError(
+            f"version {version.number} of market '{market}' was to be promoted, but no gate report is kept of it: train anew"
+        )
+    promoted = registry.promote(market, version.number, report.read_text(encoding="utf-8"))
+    events.promoted(market, promoted.number, home)
+    return promoted
+
+
+def record(job: Job, registry: Registry, origin: Lineage) -> Version:
+    """Record the run with its parameters, numbers, plots and bundle; its version waits at the gates as `challenger`."""
+    market = job.market.name
+    replayed = {f"replay_{name}": value for name, value in evidence.read_numbers(job.folder / "replay" / "replay.json").items()}
+    version = registry.record(
+        market,
+        bundle=job.trained / "bundle",
+        params=job.params.model_dump(mode="json", exclude={"markets"})
+        | {"market": job.params.markets[market].model_dump(mode="json")},
+        metrics=evidence.read_numbers(job.folder / "evaluation" / "metrics.json") | replayed,
+        artifacts=job.folder / "evaluation",
+        lineage=origin,
+        name=f"{market} {origin.last[:10]} {job.params.training.family}",
+    )
+    registry.challenge(market, version.number)
+    return version
+
+
+def _keep(job: Job, version: Version, champion: Champion | None) -> Path:
+    """Rename the run's folder to its version, drop what can be made again from the snapshot, and let the oldest runs go."""
+    for array in ARRAYS:
+        (job.folder / array).unlink(missing_ok=True)
+    kept = evidence.run_folder(job.home, job.market.name, version.number)
+    shutil.rmtree(kept, ignore_errors=True)
+    job.folder.rename(kept)
+    standing = {str(version.number), *({str(champion.version.number)} if champion is not None else set())}
+    numbered = sorted((folder for folder in kept.parent.iterdir() if folder.name.isdecimal()), key=lambda folder: int(folder.name))
+    for folder in numbered[:-RUNS_KEPT]:
+        if folder.name not in standing:
+            shutil.rmtree(folder)
+    return kept

@@ -1,0 +1,331 @@
+"""Stages: the steps from a snapshot to a replayed model, as plain functions from files to files, and the order they come in.
+
+`dvc.yaml` runs them one by one with `python -m flows.stages NAME --market M --folder DIR`, a flow runs all of them with `run`; the
+same snapshot, parameters and seed give the same bytes either way. STAGES says what each of them reads and writes.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+import numpy as np
+import polars as pl
+
+from domain import params as parameters
+from domain.error import DataError, NightshiftError
+from domain.market import Market
+from domain.panel import FloatArray
+from domain.params import Params
+from flows import home as homes
+from flows.home import Home
+from models import bundle
+from models.bundle import Golden, Manifest, Schema
+from models.contract import Dataset
+from pipelines.data import ingest, materialize
+from pipelines.execution import simulate
+from pipelines.execution.outcome import Outcome
+from pipelines.model import datasets as samples
+from pipelines.model import evaluation as judging
+from pipelines.model import training as fitting
+from pipelines.model.training import Trained
+from pipelines.store import Store
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+GOLDEN_ROWS = 4
+VERSION_CHARACTERS = 12
+#: The parameters that shape a model: two versions with the same ones differ by their snapshot alone.
+SHAPING = ("quality", "features", "datasets", "training")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One pass of a market through the stages, in a folder of its own."""
+
+    folder: Path
+    home: Home
+    market: Market
+    params: Params
+    until: datetime | None = None
+    """Nothing known later is used; None means everything stored."""
+
+    def at(self, stage: str) -> Path:
+        """Return the folder of a stage, created if need be."""
+        place = self.folder / stage
+        place.mkdir(parents=True, exist_ok=True)
+        return place
+
+    @property
+    def trained(self) -> Path:
+        """Where training leaves its bundle."""
+        return self.at(f"training/{self.params.training.family}")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A row of the graph. `{family}` in a path stands for the model family that is trained."""
+
+    name: str
+    run: Callable[[Job], None]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    parameters: tuple[str, ...]
+    """Sections of params.yaml that it reads."""
+    market: tuple[str, ...]
+    """Fields of the market that it reads."""
+    code: tuple[str, ...]
+    """Files and folders whose change makes its output stale."""
+    metrics: tuple[str, ...] = ()
+    plots: tuple[str, ...] = ()
+
+
+def snapshot(job: Job) -> None:
+    """Freeze what the store knew at `job.until` as a panel."""
+    materialize.snapshot(Store(job.home.store), job.market, job.at("snapshot"), job.until)
+
+
+def features(job: Job) -> None:
+    """Measure the panel."""
+    materialize.features(materialize.load_panel(job.at("snapshot")), job.params.features.families, job.at("features"))
+
+
+def datasets(job: Job) -> None:
+    """Pair features with labels; only what the features do not hold is written."""
+    panel = materialize.load_panel(job.at("snapshot"))
+    values, names, _ = materialize.load_features(job.at("features"))
+    built = samples.build(panel, values, names, job.market, job.params)
+    place = job.at("datasets")
+    for name, array in {"target": built.forward, "label": built.label, "scale": built.scale}.items():
+        np.save(place / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
+    np.save(place / "event_at.npy", built.event_at.astype("datetime64[us]").astype("<i8"), allow_pickle=False)
+    _write_json(place / "datasets.json", {"bars": built.bars, "horizon": built.horizon, "symbols": list(built.symbols)})
+
+
+def load_dataset(job: Job) -> Dataset:
+    """Return what the stages features and datasets wrote, as models take it."""
+    place = job.at("datasets")
+    described = json.loads((place / "datasets.json").read_text(encoding="utf-8"))
+    values, names, _ = materialize.load_features(job.at("features"))
+    arrays = {name: np.load(place / f"{name}.npy", allow_pickle=False) for name in ("target", "label", "scale", "event_at")}
+    return Dataset(
+        features=values[len(values) - described["bars"] :],
+        forward=arrays["target"],
+        label=arrays["label"],
+        scale=arrays["scale"],
+        event_at=arrays["event_at"].astype("datetime64[us]"),
+        names=names,
+        symbols=tuple(described["symbols"]),
+        horizon=described["horizon"],
+    )
+
+
+def training(job: Job) -> None:
+    """Forecast out of sample by walk-forward, then fit the model that would be served."""
+    write_trained(job, fitting.train(load_dataset(job), job.params, job.market))
+
+
+def write_trained(job: Job, trained: Trained) -> Manifest:
+    """Write a fitted model as a bundle, its out-of-sample forecasts and what the fit found."""
+    dataset, place = load_dataset(job), job.trained
+    _, names, schema_hash = materialize.load_features(job.at("features"))
+    taken = materialize.load_snapshot(job.at("snapshot"))
+    shutil.rmtree(place / "bundle", ignore_errors=True)
+    manifest = bundle.write(
+        place / "bundle",
+        trained.model,
+        Schema(names, schema_hash),
+        Golden(np.array(dataset.features[-GOLDEN_ROWS:]), dataset.scale[-GOLDEN_ROWS:]),
+        params_hash=job.params.digest(*SHAPING),
+        lineage={"snapshot": taken.digest, "last": taken.last, "seed": job.params.training.seed},
+    )
+    np.save(place / "forecasts.npy", trained.forecasts, allow_pickle=False)
+    folds = [{"train": len(fold.train), "test": len(fold.test)} for fold in trained.folds]
+    _write_json(place / "training.json", {"model_digest": manifest.model_digest, "rounds": list(trained.rounds), "folds": folds})
+    return manifest
+
+
+def load_forecasts(job: Job) -> FloatArray:
+    """Return the out-of-sample forecasts [T, S, Q] over the dataset's rows."""
+    forecasts: FloatArray = np.load(job.trained / "forecasts.npy", allow_pickle=False)
+    return forecasts
+
+
+def evaluation(job: Job) -> None:
+    """Judge the out-of-sample forecasts."""
+    judged = judging.evaluate(load_dataset(job), load_forecasts(job), job.params, job.market)
+    judged.save(job.at("evaluation"))
+
+
+def replay(job: Job) -> None:
+    """Trade the out-of-sample forecasts through decisions, risk and fills, from the first bar that has one."""
+    dataset, forecasts = load_dataset(job), load_forecasts(job)
+    panel = materialize.load_panel(job.at("snapshot"))
+    panel = panel.rows(panel.bars - dataset.bars, panel.bars)
+    known = np.flatnonzero(np.isfinite(forecasts).any(axis=(1, 2)))
+    if not len(known):
+        raise DataError(f"market '{job.market.name}' was to be replayed, but no bar has a forecast: train on more bars")
+    since, version = panel.event_at[known[0]], bundle.verify(job.trained / "bundle").model_digest[:VERSION_CHARACTERS]
+    outcome = simulate.run(panel, forecasts, job.market, job.params, model_version=version, since=since, scale=dataset.scale)
+    write_outcome(outcome, job.at("replay"))
+
+
+def load_returns(job: Job) -> FloatArray:
+    """Return the simple return of the replayed account in each bar, net of cost."""
+    equity = pl.read_csv(job.at("replay") / "equity.csv")["equity"].to_numpy()
+    before = np.concatenate(([job.params.fills.capital], equity[:-1]))
+    returns: FloatArray = equity / before - 1.0
+    return returns
+
+
+def write_outcome(outcome: Outcome, folder: Path) -> None:
+    """Write an outcome as `replay.json` (flat numbers), `equity.csv`, `orders.csv` and `fills.csv`."""
+    _write_json(folder / "replay.json", {**outcome.metrics, "orders_digest": outcome.orders_digest})
+    times = pl.Series(outcome.event_at).dt.replace_time_zone("UTC")
+    pl.DataFrame({"event_at": times, "equity": outcome.equity}).write_csv(folder / "equity.csv")
+    outcome.orders.write_csv(folder / "orders.csv")
+    outcome.fills.write_csv(folder / "fills.csv")
+
+
+#: The path in its order; each stage reads what those before it wrote.
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        name="snapshot",
+        run=snapshot,
+        inputs=(),
+        outputs=("snapshot",),
+        parameters=("sources", "store", "quality"),
+        market=("asset_class", "calendar", "timeframe", "source", "symbols"),
+        code=("pipelines/data", "pipelines/store.py", "domain/bar.py", "domain/panel.py", "domain/session.py"),
+    ),
+    Stage(
+        name="features",
+        run=features,
+        inputs=("snapshot",),
+        outputs=("features",),
+        parameters=("features",),
+        market=(),
+        code=("features/catalog.py", "features/engine.py", "features/kernels", "pipelines/data/materialize.py"),
+    ),
+    Stage(
+        name="datasets",
+        run=datasets,
+        inputs=("snapshot", "features"),
+        outputs=("datasets",),
+        parameters=("datasets",),
+        market=("horizon", "cost"),
+        code=("features/labels.py", "pipelines/model/datasets.py"),
+    ),
+    Stage(
+        name="training",
+        run=training,
+        inputs=("snapshot", "features", "datasets"),
+        outputs=("training/{family}",),
+        parameters=("training",),
+        market=("horizon",),
+        code=("models", "pipelines/model/training.py"),
+    ),
+    Stage(
+        name="evaluation",
+        run=evaluation,
+        inputs=("features", "datasets", "training/{family}"),
+        outputs=("evaluation/evaluation.json",),
+        parameters=("evaluation", "training"),
+        market=("horizon", "cost", "calendar", "timeframe"),
+        code=("models", "pipelines/model/evaluation.py", "domain/cost.py"),
+        metrics=("evaluation/metrics.json",),
+        plots=("evaluation/plots",),
+    ),
+    Stage(
+        name="replay",
+        run=replay,
+        inputs=("snapshot", "features", "datasets", "training/{family}"),
+        outputs=("replay/orders.csv", "replay/fills.csv"),
+        parameters=("decisions", "risk", "orders", "fills"),
+        market=("horizon", "cost", "instrument", "calendar", "timeframe"),
+        code=("pipelines/execution", "domain/cost.py", "domain/account.py", "domain/decision.py", "domain/order.py"),
+        metrics=("replay/replay.json",),
+        plots=("replay/equity.csv",),
+    ),
+)
+
+
+def direct(_name: str, step: Callable[P, R], /, *arguments: P.args, **named: P.kwargs) -> R:
+    """Call a step as it is; retries and progress come from whoever passes something else as `do`."""
+    return step(*arguments, **named)
+
+
+class Do(Protocol):
+    """How a named step is called: as it is, as a Prefect task, under a progress bar."""
+
+    def __call__(self, name: str, step: Callable[P, R], /, *arguments: P.args, **named: P.kwargs) -> R:
+        """Call `step` and return what it returns."""
+        ...
+
+
+def run(job: Job, do: Do = direct, skip: Collection[str] = ()) -> None:
+    """Run all stages in their order but those in `skip`."""
+    for stage in STAGES:
+        if stage.name not in skip:
+            do(stage.name, stage.run, job)
+
+
+def materialized(job: Job, do: Do = direct) -> dict[str, Any]:
+    """Freeze and measure the bars, no more, and return what the snapshot says of itself."""
+    run(job, do, skip=[stage.name for stage in STAGES if stage.name not in {"snapshot", "features"}])
+    return asdict(materialize.load_snapshot(job.at("snapshot")))
+
+
+@contextmanager
+def simulated(job: Job) -> Iterator[Job]:
+    """Yield the job over a store of its own with a simulated market made anew, so that no other simulation's bars mix in."""
+    with TemporaryDirectory() as place:
+        own = replace(job, home=Home(Path(place)))
+        ingest.from_source(own.market, own.params, Store(own.home.store), None, own.until)
+        yield own
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one stage, as dvc.yaml asks."""
+    asked = _arguments(arguments)
+    homes.quiet()
+    try:
+        params = parameters.load(homes.parameters(), asked.market)
+        if asked.family is not None:
+            params = params.model_copy(update={"training": params.training.model_copy(update={"family": asked.family})})
+        job = Job(asked.folder, homes.from_environment(), params.market(asked.market), params)
+        stage = next(stage for stage in STAGES if stage.name == asked.stage)
+        if stage.name == "snapshot" and job.market.source == "simulated":
+            with simulated(job) as own:
+                stage.run(own)
+        else:
+            stage.run(job)
+    except NightshiftError as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
+    return 0
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m flows.stages", description="Run one stage of the path from files to files.")
+    parser.add_argument("stage", choices=[stage.name for stage in STAGES])
+    parser.add_argument("--market", required=True)
+    parser.add_argument("--folder", required=True, type=Path)
+    parser.add_argument("--family", help="model family to train or judge, by default training.family")
+    return parser.parse_args(arguments)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,248 @@
+"""Up: Prefect server, MLflow server and the served deployments together, until a signal stops all of them."""
+
+import http.client
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from domain.clock import SystemClock
+from domain.error import ResourceError
+from flows import home as homes
+from flows.home import PROJECT, Home
+
+HOST = "127.0.0.1"
+START_S = 180.0
+CANCEL_S = 30.0
+TERMINATE_S = 15.0
+POLL_S = 0.25
+#: Seconds between a runner's looks for new and cancelled runs; Prefect's own 10 make a click in its UI feel dead.
+RUNNER_POLL_S = 3
+HEARTBEAT_S = 30
+
+log = logging.getLogger("nightshift.up")
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the servers listen, on this machine only."""
+
+    prefect: int = 4200
+    mlflow: int = 5000
+
+    @property
+    def prefect_api(self) -> str:
+        """Address of Prefect's API."""
+        return f"http://{HOST}:{self.prefect}/api"
+
+    @property
+    def mlflow_address(self) -> str:
+        """Address of MLflow, its UI included."""
+        return f"http://{HOST}:{self.mlflow}"
+
+
+@dataclass(frozen=True)
+class Service:
+    """One child process."""
+
+    name: str
+    command: tuple[str, ...]
+    port: int = 0
+    """0: it listens nowhere."""
+    health: str = ""
+    """Path that answers 200 once it is ready."""
+
+
+def services(home: Home, ports: Ports) -> tuple[Service, Service, Service]:
+    """Return what is started, in this order; each is stopped in the opposite one."""
+    prefect = ("prefect", "server", "start", "--host", HOST, "--port", str(ports.prefect))
+    kept = (
+        "--backend-store-uri",
+        f"sqlite:///{home.mlflow / 'mlflow.db'}",
+        "--default-artifact-root",
+        str(home.mlflow / "mlartifacts"),
+    )
+    mlflow = ("mlflow", "server", "--host", HOST, "--port", str(ports.mlflow), "--workers", "1", *kept)
+    return (
+        Service("prefect", (sys.executable, "-m", *prefect), ports.prefect, "/api/health"),
+        Service("mlflow", (sys.executable, "-m", *mlflow), ports.mlflow, "/health"),
+        Service("deployments", (sys.executable, "-m", "flows.deployments")),
+    )
+
+
+def environment(home: Home, ports: Ports) -> dict[str, str]:
+    """Return what the children find in their environment: this one's, the home, and Prefect's place in it."""
+    chosen = {
+        "NIGHTSHIFT_HOME": str(home.root),
+        "PREFECT_HOME": str(home.root / "prefect"),
+        "PREFECT_API_URL": ports.prefect_api,
+        "PREFECT_RUNNER_POLL_FREQUENCY": str(RUNNER_POLL_S),
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
+        "PYTHONUNBUFFERED": "1",
+    }
+    return {**homes.QUIET, **os.environ, **chosen}
+
+
+def up(home: Home, ports: Ports, announce: Callable[[str], None]) -> None:
+    """Start all services, announce their addresses, and stop them on SIGINT or SIGTERM, or when one of them ends.
+
+    Raises ResourceError in one sentence when a port is taken, or a service does not start or ends by itself.
+    """
+    wanted = services(home, ports)
+    for service in wanted:
+        _check_port(service)
+    for folder in (home.logs, home.mlflow):
+        folder.mkdir(parents=True, exist_ok=True)
+    with _signalled() as stop, ExitStack() as running:
+        children: list[_Child] = []
+        for service in wanted:
+            if service.name == "deployments":
+                running.enter_context(_noted(home, ports))
+            children.append(running.enter_context(_child(service, home, environment(home, ports))))
+            _wait_until_ready(children[-1], stop)
+        running.callback(_cancel_runs, ports)
+        announce(f"Prefect  http://{HOST}:{ports.prefect}")
+        announce(f"MLflow   {ports.mlflow_address}")
+        announce(f"logs     {home.logs}")
+        _watch(children, stop)
+
+
+@dataclass(frozen=True)
+class _Child:
+    service: Service
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def check(self) -> None:
+        """Raise ResourceError if the process has ended."""
+        code = self.process.poll()
+        if code is not None:
+            raise ResourceError(f"the {self.service.name} process ended with code {code}; its last words are in {self.log}")
+
+
+@contextmanager
+def _child(service: Service, home: Home, variables: Mapping[str, str]) -> Iterator[_Child]:
+    """Run a service in a session of its own, so that a Ctrl-C meant for us is not also sent to it."""
+    log = home.logs / f"{service.name}.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603
+            service.command,
+            cwd=PROJECT,
+            env=dict(variables),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield _Child(service, process, log)
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end, then end all that it started: no child of a child survives."""
+    import psutil  # type: ignore[import-untyped]
+
+    try:
+        family = psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        family = []
+    process.terminate()
+    try:
+        process.wait(TERMINATE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for orphan in family:
+        if orphan.is_running():
+            orphan.terminate()
+    _, stubborn = psutil.wait_procs(family, TERMINATE_S)
+    for orphan in stubborn:
+        orphan.kill()
+
+
+@contextmanager
+def _signalled() -> Iterator[threading.Event]:
+    """Yield an event that SIGINT and SIGTERM set; the handlers that were there come back afterwards."""
+    stop = threading.Event()
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _noted(home: Home, ports: Ports) -> Iterator[None]:
+    """Leave the addresses where other commands of this home find them, for as long as they hold."""
+    home.addresses.write_text(json.dumps({"prefect": ports.prefect_api, "mlflow": ports.mlflow_address}) + "\n", encoding="utf-8")
+    try:
+        yield
+    finally:
+        home.addresses.unlink(missing_ok=True)
+
+
+def _check_port(service: Service) -> None:
+    if not service.port:
+        return
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, service.port))
+        except OSError:
+            asked = f"the {service.name} server was asked to listen on port {service.port}"
+            raise ResourceError(f"{asked}, but another program does; name a free one with --{service.name}-port") from None
+
+
+def _wait_until_ready(child: _Child, stop: threading.Event) -> None:
+    clock = SystemClock()
+    deadline = clock.monotonic_ns() + int(START_S * 1e9)
+    while not stop.is_set() and not _ready(child.service):
+        child.check()
+        if clock.monotonic_ns() > deadline:
+            raise ResourceError(f"the {child.service.name} process was not ready within {START_S:.0f} s; see {child.log}")
+        stop.wait(POLL_S)
+
+
+def _ready(service: Service) -> bool:
+    if not service.health:
+        return True
+    connection = http.client.HTTPConnection(HOST, service.port, timeout=5)
+    try:
+        connection.request("GET", service.health)
+        return connection.getresponse().status == http.client.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _watch(children: list[_Child], stop: threading.Event) -> None:
+    while not stop.wait(POLL_S):
+        for child in children:
+            child.check()
+
+
+def _cancel_runs(ports: Ports) -> None:
+    """Cancel every run first: a runner that is told to stop kills its runs without a word and leaves them `Running` for ever."""
+    from flows import deployments
+
+    try:
+        deployments.cancel_runs(ports.prefect_api, CANCEL_S)
+    except Exception as problem:
+        log.warning("the running flows could not be cancelled through %s: %s", ports.prefect_api, problem)
