@@ -9,15 +9,16 @@ M, C, O are volatilities: a log-AR(1) of the market, one of each symbol (Taylor 
 that moves all of them and correlations with them. All shocks are symmetric around zero and independent of the past, and so
 without drift the log return is a martingale difference: nothing that is known predicts it.
 
-    drift[t+1] = edge * SCALE * O[t] * signal[t]
+    drift[t+1] = edge * (size * O[t] * signal[t] + common size * beta * M[t] * common signal[t])
 
-The signal is planted. It is made of four decaying memories of what everybody could see by the close of bar t, z being the
-symbol's own shock in its own volatilities, clipped, and u the surprise in its volume; tau is the memory in horizons:
+The signals are planted. They are decaying memories of what everybody could see by the close of bar t, z being the symbol's
+own shock in its own volatilities, clipped, u the surprise in its volume and c the market's shock; tau is the memory in horizons:
 
     momentum   0.8 z          tau 4    what the symbol did by itself goes on, slowly
     volume     0.8 z max(u,0) tau 3    and more so when volume confirms it
     reversal  -0.5 z          tau 0.6  after the last bars' excess has come back
     news       0.5 polarity   tau 2    headlines are believed late
+    common         c          tau 4    what the market did goes on, for all its symbols
 
 Drift enters between open and close only, so that an order at the next open catches all of it. With edge = 1 the rank correlation
 of `expected` with the label is 0.12 to 0.15; it decays over some horizons, which is what pays for the cost of trading it.
@@ -63,6 +64,7 @@ CHARACTERS = {
 CORRELATION = 0.15
 CLIP = 3.0
 NEWS_WEIGHT, NEWS_HORIZONS = 0.5, 2.0
+COMMON_HORIZONS = 4.0
 
 #: Regimes: volatility of the market factor, of everything else, and the mean stay in sessions.
 REGIMES = np.array([[0.75, 0.9, 120.0], [1.2, 1.1, 60.0], [2.2, 1.5, 25.0]])
@@ -132,6 +134,10 @@ class Shocks:
     """The symbol's own part of the bar, in its own volatilities."""
     total: FloatArray
     """The whole bar, in volatilities of the bar."""
+    common: FloatArray
+    """[T, 1] the market's part, in volatilities of the market."""
+    common_sigma: FloatArray
+    """beta * M."""
 
 
 def create(market: Market, parameters: Simulated) -> World:
@@ -192,7 +198,7 @@ def _bars_a_session(market: Market) -> float:
 def _shocks(market: Market, dice: _Dice, closed: FloatArray, shape: tuple[int, int]) -> Shocks:
     character = CHARACTERS[market.asset_class]
     bars, symbols = shape
-    year = market.bars_a_year * (1.0 + CLOSED_VARIANCE * (market.calendar != session.CONTINUOUS))
+    year = market.bars_a_year * _variance(market)
     regime = REGIMES[_regimes(dice("regime").random(bars), _bars_a_session(market))]
     stay = 50.0 * np.sqrt(_bars_a_session(market))
     market_sigma = character.market / np.sqrt(year) * regime[:, :1] * _stochastic(dice("market volatility"), (bars, 1), stay, 0.3)
@@ -209,7 +215,9 @@ def _shocks(market: Market, dice: _Dice, closed: FloatArray, shape: tuple[int, i
     gap = np.sqrt(closed) * (common[1] + own_sigma * closed_part[2]) + own_sigma * np.where(where_closed, jump, 0.0)
     own = (open_part[2] + np.sqrt(closed) * closed_part[2] + jump) / np.sqrt(1.0 + closed)
     sigma = np.sqrt((beta * market_sigma) ** 2 + sector_sigma**2 + own_sigma**2)
-    return Shocks(gap, day, sigma, own_sigma, own, (gap + day) / (sigma * np.sqrt(1.0 + closed)))
+    total = (gap + day) / (sigma * np.sqrt(1.0 + closed))
+    shared = (open_part[0] + np.sqrt(closed) * closed_part[0]) / np.sqrt(1.0 + closed)
+    return Shocks(gap, day, sigma, own_sigma, own, total, shared, beta * market_sigma)
 
 
 def _parts(dice: _Dice, when: str, shape: tuple[int, int], sector: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -280,7 +288,16 @@ def _plant(market: Market, shocks: Shocks, surprise: FloatArray, news: News, per
     rate = max(per_bar / own.shape[1], 1e-12)
     held = NEWS_WEIGHT * np.sqrt((1.0 - decay**2) / rate) * _remember(polarity, decay)
     size = _size(market) * shocks.own_sigma
-    return size * (signal + held), size * (expected + held * _summed(decay, horizon))
+    common, common_expected = _plant_common(market, shocks)
+    return size * (signal + held) + common, size * (expected + held * _summed(decay, horizon)) + common_expected
+
+
+def _plant_common(market: Market, shocks: Shocks) -> tuple[FloatArray, FloatArray]:
+    decay = float(np.exp(-1.0 / (COMMON_HORIZONS * market.horizon)))
+    summed = _summed(decay, market.horizon)
+    held = shocks.common_sigma * np.sqrt(1.0 - decay**2) * _remember(np.clip(shocks.common, -CLIP, CLIP), decay)
+    size = CORRELATION * np.sqrt(market.horizon * _variance(market)) / summed
+    return size * held, size * summed * held
 
 
 def _remember(values: FloatArray, decay: float) -> FloatArray:
@@ -305,10 +322,14 @@ def _size(market: Market) -> float:
             sums = _summed(decay, market.horizon) * _summed(other_decay, market.horizon)
             variance += weight * other_weight * moment * overlap * sums
     variance += (NEWS_WEIGHT * _summed(float(np.exp(-1.0 / (NEWS_HORIZONS * market.horizon))), market.horizon)) ** 2
-    # The gaps carry variance and no drift. Across symbols only own, sector and unequal beta (variance 0.8^2 / 12) tell returns apart.
+    # Across symbols own, sector and unequal beta (variance 0.8^2 / 12) tell returns apart; the gaps carry variance and no drift.
     apart = np.sqrt(character.own**2 + character.sector**2 + 0.8**2 / 12.0 * character.market**2) / character.own
-    total = market.horizon * (1.0 + CLOSED_VARIANCE * (market.calendar != session.CONTINUOUS))
-    return float(CORRELATION * apart * np.sqrt(total / variance))
+    return float(CORRELATION * apart * np.sqrt(market.horizon * _variance(market) / variance))
+
+
+def _variance(market: Market) -> float:
+    """Return the variance of a bar with its share of the closed hours, over that of the bar alone."""
+    return 1.0 + CLOSED_VARIANCE * (market.calendar != session.CONTINUOUS)
 
 
 def _volume(market: Market, dice: _Dice, opened_at: TimeArray, surprise: FloatArray, moved: FloatArray) -> FloatArray:
