@@ -1,0 +1,111 @@
+"""Columns: which one plays which part, told by its name."""
+
+from collections.abc import Iterable
+from pathlib import PurePath
+
+from domain.error import UnreadableFile
+
+PRICES = ("open", "high", "low", "close")
+SIDES = ("bid", "ask")
+QUOTE_BARS = tuple(f"{side}_{price}" for side in SIDES for price in PRICES)
+
+#: Names of columns once lowered and stripped of everything but letters and digits; the first that a file has is taken.
+NAMES: dict[str, tuple[str, ...]] = {
+    "stamp": (
+        "stamp", "ts", "openedat", "opentime", "datetime", "timestamp", "date", "time", "gmttime", "localtime", "timeutc",
+        "dateutc", "datetimeutc", "timestamputc", "timeeet", "unix", "unixtime", "t", "indexlevel0", "unnamed0", "index", "",
+    ),
+    "symbol": ("symbol", "ticker", "name", "tic", "pair", "instrument"),
+    "open": ("open", "o", "openprice", "1open"),
+    "high": ("high", "h", "highprice", "2high"),
+    "low": ("low", "l", "lowprice", "3low"),
+    "close": ("close", "c", "closeprice", "4close", "closelast", "last"),
+    "volume": ("volume", "v", "vol", "5volume", "6volume", "tickvolume", "tickvol"),
+    "vwap": ("vwap", "vw"),
+    "trades": ("trades", "numberoftrades", "tradecount", "n"),
+    "price": ("price",),
+    "size": ("size", "amount", "quantity", "qty", "volume", "vol"),
+    "bid": ("bid", "bidprice"),
+    "ask": ("ask", "askprice"),
+    **{name: (name.replace("_", ""),) for name in QUOTE_BARS},
+}  # fmt: skip
+
+#: What each kind of file must have beside its stamps, in the order in which they are asked.
+KINDS: dict[str, tuple[str, ...]] = {
+    "bars": PRICES,
+    "quote bars": QUOTE_BARS,
+    "quotes": SIDES,
+    "trades": ("price", "size"),
+}
+
+#: What a kind may have beside that.
+OPTIONAL: dict[str, tuple[str, ...]] = {
+    "bars": ("volume", "vwap", "trades"),
+    "quote bars": (),
+    "quotes": ("volume",),
+    "trades": (),
+}
+
+#: Columns that say that stamps are opens: the tidy layout and the exchanges' own.
+OPENING = {"stamp", "ts", "openedat", "opentime"}
+
+#: Columns that name the clock of their stamps.
+ZONES = {
+    "gmttime": "UTC",
+    "timeutc": "UTC",
+    "dateutc": "UTC",
+    "datetimeutc": "UTC",
+    "timestamputc": "UTC",
+    "timeeet": "Europe/Athens",
+}
+
+FOUND_LIMIT = 300
+
+
+class NotBars(UnreadableFile):
+    """A sound file about something else: alone it is refused, in a folder it is left out."""
+
+
+def plain(name: str) -> str:
+    """Return a column's name as NAMES spells it: lower case letters and digits only.
+
+    >>> plain("<Adj Close>")
+    'adjclose'
+    """
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def roles(columns: Iterable[str]) -> dict[str, str]:
+    """Return which column plays which part, by role; a part that no column plays is absent.
+
+    "Price" is the close where there is an open and no close; "Volume BTC" is the volume where none is called just that.
+    """
+    known: dict[str, str] = {}
+    for column in columns:
+        known.setdefault(plain(column), column)
+    found = {role: next((known[alias] for alias in aliases if alias in known), None) for role, aliases in NAMES.items()}
+    part = {role: column for role, column in found.items() if column is not None}
+    if "close" not in part and "price" in part and "open" in part:
+        part["close"] = part["price"]
+    volume = next((column for name, column in known.items() if name.startswith("vol")), None)
+    return part if "volume" in part or volume is None else {**part, "volume": volume}
+
+
+def clock(columns: Iterable[str], part: dict[str, str]) -> str | None:
+    """Return the column with the time of day where date and time stand apart, else None."""
+    known = {plain(column): column for column in columns}
+    return known.get("time") if plain(part["stamp"]) == "date" else None
+
+
+def kind(columns: Iterable[str], part: dict[str, str], path: PurePath) -> str:
+    """Return one of KINDS; raise NotBars saying which columns were found and which are needed."""
+    if "stamp" in part:
+        for name, needed in KINDS.items():
+            if all(role in part for role in needed):
+                return name
+    found = ", ".join(repr(column) for column in columns)
+    found = found if len(found) <= FOUND_LIMIT else found[:FOUND_LIMIT] + "…"
+    raise NotBars(
+        f"{path} was to be read as bars, but its columns are {found or 'none'}: needed are a date or time with open, high, low "
+        "and close (or price and size of trades, or bid and ask of quotes)"
+    )

@@ -1,0 +1,117 @@
+"""Contents: knows a file by its first bytes, unpacks archives, and hands every part to its reader."""
+
+import gzip
+import io
+import json
+import logging
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import PurePath
+
+import polars as pl
+
+from domain.error import UnreadableFile
+from domain.market import Market
+from pipelines.data.sources.files import arrays, delimited, lean, table
+from pipelines.data.sources.files.columns import NotBars
+from pipelines.data.sources.files.table import Table
+
+LOG = logging.getLogger(__name__)
+
+DAMAGED = (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, RuntimeError)
+
+
+def read(path: PurePath, data: bytes, market: Market) -> list[Table]:
+    """Read the tables of one file: one, or one a member of an archive that holds bars.
+
+    Raises NotBars when it is sound but about something else, UnreadableFile when it is damaged.
+    """
+    if not data:
+        raise UnreadableFile(f"{path} was to be read as bars, but it is empty")
+    for first, reader in READERS.items():
+        if data.startswith(first):
+            return reader(path, data, market)
+    if lean.recognise(path, data):
+        return [lean.read(path, data, market)]
+    if data.lstrip()[:1] in {b"[", b"{"}:
+        return [_json(path, data)]
+    return [delimited.read(path, data)]
+
+
+def _json(path: PurePath, data: bytes) -> Table:
+    try:
+        return arrays.read(path, json.loads(data))
+    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+        raise UnreadableFile(f"{path} begins like JSON but is not: {problem}") from None
+
+
+def _parquet(path: PurePath, data: bytes, _: Market) -> list[Table]:
+    return [_columnar(path, data, pl.read_parquet, "parquet")]
+
+
+def _feather(path: PurePath, data: bytes, _: Market) -> list[Table]:
+    return [_columnar(path, data, pl.read_ipc, "feather")]
+
+
+def _columnar(path: PurePath, data: bytes, reader: Callable[[io.BytesIO], pl.DataFrame], name: str) -> Table:
+    try:
+        frame = reader(io.BytesIO(data))
+    except (pl.exceptions.PolarsError, OSError) as problem:
+        raise UnreadableFile(f"{path} is a damaged {name} file of {len(data)} bytes: {_sentence(problem)}") from None
+    return table.assemble(path, frame, pl.int_range(1, frame.height + 1, eager=True).cast(pl.String))
+
+
+def _gzip(path: PurePath, data: bytes, market: Market) -> list[Table]:
+    try:
+        inner = gzip.decompress(data)
+        members = _tar_members(inner)
+    except DAMAGED as problem:
+        raise UnreadableFile(f"{path} is a damaged gzip file of {len(data)} bytes: {_sentence(problem)}") from None
+    return read(path, inner, market) if members is None else _sound(path, members, market)
+
+
+def _tar_members(data: bytes) -> list[tuple[str, bytes]] | None:
+    if not tarfile.is_tarfile(io.BytesIO(data)):
+        return None
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        files = [member for member in archive.getmembers() if member.isfile()]
+        return [(member.name, archive.extractfile(member).read()) for member in files]  # type: ignore[union-attr]
+
+
+def _zip(path: PurePath, data: bytes, market: Market) -> list[Table]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = [(info.filename, archive.read(info)) for info in archive.infolist() if not info.is_dir()]
+    except DAMAGED as problem:
+        raise UnreadableFile(f"{path} is a damaged zip file of {len(data)} bytes: {_sentence(problem)}") from None
+    return _sound(path, members, market)
+
+
+def _sound(path: PurePath, members: list[tuple[str, bytes]], market: Market) -> list[Table]:
+    """Read the members that hold bars; raise the first refusal when none does."""
+    tables: list[Table] = []
+    refused: NotBars | None = None
+    for name, data in members:
+        try:
+            tables += read(path / name, data, market)
+        except NotBars as problem:
+            LOG.info("left out: %s", problem)
+            refused = refused or problem
+    if not tables:
+        raise refused or UnreadableFile(f"{path} was to be read as bars, but it is an archive without files")
+    return tables
+
+
+def _sentence(problem: Exception) -> str:
+    return " ".join(str(problem).split())[:160] or type(problem).__name__
+
+
+READERS: dict[bytes, Callable[[PurePath, bytes, Market], list[Table]]] = {
+    b"PAR1": _parquet,
+    b"ARROW1": _feather,
+    b"PK\x03\x04": _zip,
+    b"PK\x05\x06": _zip,
+    b"\x1f\x8b": _gzip,
+}
