@@ -1,0 +1,36 @@
+"""Feature: one row of the catalogue, or one step on the way to it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A named series per symbol: which kernel makes it, from which inputs, with which parameters."""
+
+    name: str
+    kernel: Callable[..., Any]
+    inputs: "tuple[str | Feature, ...]"
+    """Panel columns by name (open, high, low, close, volume, opened_at, event_at), or other features."""
+    parameters: tuple[int | float, ...] = ()
+    slots: int = 0
+    """Rows of the kernel's state."""
+    delay: int = 0
+    """Bars that the kernel itself needs before its first value."""
+    whole_row: bool = False
+    """The kernel compares the symbols of a row, so its columns must not be split."""
+    family: str = ""
+    meaning: str = ""
+    source: str = ""
+
+    @property
+    def warm_up(self) -> int:
+        """Bars of a symbol that yield NaN before the first value."""
+        return self.delay + max((i.warm_up for i in self.inputs if isinstance(i, Feature)), default=0)
+
+    @property
+    def recipe(self) -> list[Any]:
+        """All that decides the values, as plain data: the kernel by name, its parameters, its inputs' recipes."""
+        inputs = [i.recipe if isinstance(i, Feature) else i for i in self.inputs]
+        return [self.name, f"{self.kernel.__module__}.{self.kernel.__name__}", list(self.parameters), inputs]

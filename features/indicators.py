@@ -1,0 +1,248 @@
+"""The plain indicators, as charts and TA-Lib know them, and the steps that they share. Two equal steps are computed once."""
+
+from features.feature import Feature
+from features.kernels import average, momentum, smoothing, statistics, volatility, volume, window
+
+Source = str | Feature
+
+
+def label(source: Source) -> str:
+    """Return the name of a panel column or a feature."""
+    return source if isinstance(source, str) else source.name
+
+
+def _windowed(kind: str, kernel: object, source: Source, bars: int, slots: int, *more: float) -> Feature:
+    return Feature(f"{label(source)}_{kind}_{bars}", kernel, (source,), (bars, *more), slots, bars - 1)  # type: ignore[arg-type]
+
+
+def sma(source: Source, bars: int) -> Feature:
+    """Return the mean of the last `bars` bars."""
+    return _windowed("sma", average.simple, source, bars, window.HEAD + 2 + bars)
+
+
+def total(source: Source, bars: int) -> Feature:
+    """Return the sum of the last `bars` bars."""
+    return _windowed("total", window.rolling_total, source, bars, window.HEAD + 2 + bars, 1.0)
+
+
+def ema(source: Source, bars: int) -> Feature:
+    """Return the exponential average of span `bars`."""
+    return _windowed("ema", average.exponential, source, bars, smoothing.SLOTS)
+
+
+def wilder(source: Source, bars: int) -> Feature:
+    """Return Wilder's average."""
+    return _windowed("wilder", average.wilder, source, bars, smoothing.SLOTS)
+
+
+def wilder_sum(source: Source, bars: int) -> Feature:
+    """Return Wilder's sum."""
+    return _windowed("wilder_sum", average.wilder_sum, source, bars, smoothing.SLOTS)
+
+
+def wma(source: Source, bars: int) -> Feature:
+    """Return the linearly weighted average."""
+    return _windowed("wma", average.weighted, source, bars, average.WEIGHTED_HEAD + bars)
+
+
+def slope(source: Source, bars: int) -> Feature:
+    """Return the least-squares slope per bar."""
+    return _windowed("slope", average.slope, source, bars, average.WEIGHTED_HEAD + bars)
+
+
+def deviation(source: Source, bars: int) -> Feature:
+    """Return the population standard deviation."""
+    return _windowed("deviation", statistics.deviation, source, bars, statistics.MOMENT_HEAD + bars)
+
+
+def score(source: Source, bars: int) -> Feature:
+    """Return the distance from the mean in standard deviations."""
+    return _windowed("score", statistics.score, source, bars, statistics.MOMENT_HEAD + bars)
+
+
+def highest(source: Source, bars: int) -> Feature:
+    """Return the highest of the last `bars` bars."""
+    return _windowed("highest", window.rolling_extreme, source, bars, window.HEAD + 1 + 2 * bars, 1.0)
+
+
+def lowest(source: Source, bars: int) -> Feature:
+    """Return the lowest of the last `bars` bars."""
+    return _windowed("lowest", window.rolling_extreme, source, bars, window.HEAD + 1 + 2 * bars, -1.0)
+
+
+def cci(source: Source, bars: int) -> Feature:
+    """Return the commodity channel index."""
+    return _windowed("cci", momentum.channel_index, source, bars, momentum.CCI_HEAD + bars)
+
+
+def lagged(source: Source, bars: int = 1) -> Feature:
+    """Return the value of `bars` bars ago."""
+    return Feature(f"{label(source)}_lag_{bars}", window.lagged, (source,), (bars,), window.HEAD + bars, bars)
+
+
+def pointwise(name: str, kernel: object, *inputs: Source, parameters: tuple[int | float, ...] = ()) -> Feature:
+    """Return a feature of the same bar's inputs alone."""
+    return Feature(name, kernel, inputs, parameters)  # type: ignore[arg-type]
+
+
+def change(source: Source, bars: int = 1) -> Feature:
+    """Return x minus its value `bars` bars ago (MOM)."""
+    return pointwise(f"{label(source)}_change_{bars}", momentum.change, source, lagged(source, bars))
+
+
+def rate(source: Source, bars: int, scale: float = 1.0) -> Feature:
+    """Return scale * (x / its value `bars` bars ago - 1) (ROC with scale 100)."""
+    return pointwise(f"{label(source)}_rate_{bars}_{scale:g}", momentum.rate, source, lagged(source, bars), parameters=(scale,))
+
+
+def difference(a: Source, b: Source) -> Feature:
+    """Return a - b."""
+    return pointwise(f"{label(a)}_minus_{label(b)}", momentum.change, a, b)
+
+
+def over(a: Source, b: Source, scale: float = 1.0) -> Feature:
+    """Return scale * a / b."""
+    return pointwise(f"{label(a)}_over_{label(b)}_{scale:g}", momentum.over, a, b, parameters=(scale,))
+
+
+def dema(source: Source, bars: int) -> Feature:
+    """Return the double exponential average."""
+    once = ema(source, bars)
+    return pointwise(f"{label(source)}_dema_{bars}", average.twice, once, ema(once, bars))
+
+
+def tema(source: Source, bars: int) -> Feature:
+    """Return the triple exponential average."""
+    once = ema(source, bars)
+    twice = ema(once, bars)
+    return pointwise(f"{label(source)}_tema_{bars}", average.thrice, once, twice, ema(twice, bars))
+
+
+def trix(source: Source, bars: int) -> Feature:
+    """Return the percent change of the triply smoothed average."""
+    return rate(ema(ema(ema(source, bars), bars), bars), 1, 100.0)
+
+
+def macd(source: Source, fast: int = 12, slow: int = 26) -> Feature:
+    """Return the fast less the slow average; both begin at the bar where the slow one does, as in TA-Lib."""
+    late = Feature(f"{label(source)}_after_{slow - fast}", average.after, (source,), (slow - fast,), 1, slow - fast)
+    return difference(ema(late, fast), ema(source, slow))
+
+
+def macd_signal(source: Source, fast: int = 12, slow: int = 26, signal: int = 9) -> Feature:
+    """Return the exponential average of the MACD line."""
+    return ema(macd(source, fast, slow), signal)
+
+
+def macd_histogram(source: Source, fast: int = 12, slow: int = 26, signal: int = 9) -> Feature:
+    """Return the MACD line less its signal."""
+    return difference(macd(source, fast, slow), macd_signal(source, fast, slow, signal))
+
+
+def rsi(source: Source, bars: int) -> Feature:
+    """Return Wilder's relative strength index, 0 to 100."""
+    moved = change(source)
+    name = f"{label(source)}_rsi_{bars}"
+    return Feature(name, momentum.relative_strength, (moved,), (bars,), momentum.RSI_SLOTS, bars - 1)
+
+
+def stochastic(bars: int) -> Feature:
+    """Return %K, 0 to 100 (STOCHF)."""
+    inputs = ("close", highest("high", bars), lowest("low", bars))
+    return pointwise(f"fast_k_{bars}", momentum.stochastic, *inputs, parameters=(0.0,))
+
+
+def williams(bars: int) -> Feature:
+    """Return %R, -100 to 0 (WILLR)."""
+    inputs = ("close", highest("high", bars), lowest("low", bars))
+    return pointwise(f"percent_r_{bars}", momentum.stochastic, *inputs, parameters=(100.0,))
+
+
+def typical() -> Feature:
+    """Return the typical price."""
+    return pointwise("typical", momentum.typical, "high", "low", "close")
+
+
+def true_range() -> Feature:
+    """Return the true range; unknown on a symbol's first bar."""
+    return pointwise("true_range", volatility.true_range, "high", "low", lagged("close"))
+
+
+def atr(bars: int) -> Feature:
+    """Return Wilder's average true range."""
+    return wilder(true_range(), bars)
+
+
+def natr(bars: int) -> Feature:
+    """Return the average true range in percent of the close."""
+    return over(atr(bars), "close", 100.0)
+
+
+def _directional(bars: int, plus: bool) -> Feature:
+    rise = change("high")
+    fall = difference(lagged("low"), "low")
+    name, pair = ("plus_move", (rise, fall)) if plus else ("minus_move", (fall, rise))
+    return wilder_sum(pointwise(name, momentum.directional_move, *pair), bars)
+
+
+def plus_di(bars: int) -> Feature:
+    """Return the plus directional indicator, 0 to 100."""
+    return over(_directional(bars, plus=True), wilder_sum(true_range(), bars), 100.0)
+
+
+def minus_di(bars: int) -> Feature:
+    """Return the minus directional indicator, 0 to 100."""
+    return over(_directional(bars, plus=False), wilder_sum(true_range(), bars), 100.0)
+
+
+def dx(bars: int) -> Feature:
+    """Return the directional movement index, 0 to 100."""
+    return pointwise(f"dx_{bars}", momentum.directional_index, plus_di(bars), minus_di(bars))
+
+
+def adx(bars: int) -> Feature:
+    """Return Wilder's average directional movement index, 0 to 100."""
+    return wilder(dx(bars), bars)
+
+
+def band(source: Source, bars: int, width: float) -> Feature:
+    """Return a Bollinger band: mean plus `width` standard deviations."""
+    inputs = (sma(source, bars), deviation(source, bars))
+    return pointwise(f"{label(source)}_band_{bars}_{width:g}", volatility.band, *inputs, parameters=(width,))
+
+
+def obv() -> Feature:
+    """Return the on-balance volume."""
+    moved = change("close")
+    return Feature("obv", volume.on_balance, (moved, "volume"), (), 1, -moved.warm_up)
+
+
+def ad() -> Feature:
+    """Return the accumulation/distribution line."""
+    return Feature("ad", volume.cumulative, (pressure(),), (), 1)
+
+
+def pressure() -> Feature:
+    """Return volume times where the close lies in the bar, -1 to 1."""
+    return pointwise("pressure", volume.pressure, "high", "low", "close", "volume")
+
+
+def mfi(bars: int) -> Feature:
+    """Return the money flow index, 0 to 100."""
+    price = typical()
+    up, down = (
+        pointwise(name, volume.flow, price, change(price), "volume", parameters=(side,)) for name, side in (("inflow", 1.0), ("outflow", -1.0))
+    )
+    return pointwise(f"mfi_{bars}", volume.share, total(up, bars), total(down, bars))
+
+
+def correlation(a: Source, b: Source, bars: int) -> Feature:
+    """Return the rolling correlation of two series."""
+    name = f"{label(a)}_{label(b)}_correlation_{bars}"
+    return Feature(name, statistics.correlation, (a, b), (bars,), statistics.PAIR_HEAD + 2 * bars, bars - 1)
+
+
+def beta(a: Source, b: Source, bars: int) -> Feature:
+    """Return the rolling slope of b on a."""
+    name = f"{label(a)}_{label(b)}_beta_{bars}"
+    return Feature(name, statistics.beta, (a, b), (bars,), statistics.PAIR_HEAD + 2 * bars, bars - 1)

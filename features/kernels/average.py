@@ -1,0 +1,141 @@
+"""Averages of a price: simple, exponential, weighted, and what is built from them."""
+
+import numpy as np
+
+from domain.compiled import kernel
+from features.kernels import smoothing, window
+
+#: Rows of a weighted window's state before its ring: the window's own, reference, sum, weighted sum, what left.
+WEIGHTED_HEAD = window.HEAD + 4
+#: Running sums of a weighted window are computed anew from the ring every so many bars of a symbol.
+ANCHOR_BARS = 1024.0
+
+
+@kernel
+def simple(x, bars, state, out, first, last):
+    """Write the mean of the last `bars` bars (TA-Lib SMA). State: window.HEAD + 2 + bars rows."""
+    window.rolling_total(x, bars, 1.0 / bars, state, out, first, last)
+
+
+@kernel
+def exponential(x, bars, state, out, first, last):
+    """Write the exponential average with gain 2 / (bars + 1), seeded by the mean of the first `bars` bars (TA-Lib EMA)."""
+    smoothing.smooth(x, bars, 1.0 / bars, 2.0 / (bars + 1.0), 1.0, bars, state, out, first, last)
+
+
+@kernel
+def wilder(x, bars, state, out, first, last):
+    """Write Wilder's average, gain 1 / bars, seeded by the mean of the first `bars` bars (Wilder 1978; TA-Lib ATR, ADX)."""
+    smoothing.smooth(x, bars, 1.0 / bars, 1.0 / bars, 1.0, bars, state, out, first, last)
+
+
+@kernel
+def wilder_sum(x, bars, state, out, first, last):
+    """Write Wilder's sum s += x - s / bars, seeded by the sum of the first `bars - 1` bars (TA-Lib PLUS_DM)."""
+    smoothing.smooth(x, bars - 1, 1.0, 1.0, 1.0 / bars, bars, state, out, first, last)
+
+
+@kernel
+def after(x, bars, state, out, first, last):
+    """Write `x` itself, without its first `bars` bars. State: one row."""
+    for t in range(x.shape[0]):
+        _without(x[t, first:last], state[0, first:last], bars, out[t, first:last])
+
+
+@kernel
+def _without(x, count, bars, out):
+    for s in range(x.size):
+        seen = count[s] + (1.0 if x[s] == x[s] else 0.0)
+        count[s] = seen
+        out[s] = x[s] if seen > bars else np.nan
+
+
+@kernel
+def weighted(x, bars, state, out, first, last):
+    """Write the average with weights 1 (oldest) to `bars` (newest) (TA-Lib WMA). State: WEIGHTED_HEAD + bars rows."""
+    line(x, bars, 2.0 / (bars * (bars + 1.0)), 1.0, True, state, out, first, last)
+
+
+@kernel
+def slope(x, bars, state, out, first, last):
+    """Write the least-squares slope per bar over the last `bars` bars (TA-Lib LINEARREG_SLOPE). State: as `weighted`."""
+    scale = 12.0 / (bars * (bars * bars - 1.0))
+    line(x, bars, scale, -0.5 * (bars - 1.0), False, state, out, first, last)
+
+
+@kernel
+def line(x, bars, scale, tilt, level, state, out, first, last):
+    """Write scale * (W + tilt * S), plus r where `level`: S sums x - r, W weights it from 0 (oldest) to bars - 1 (newest)."""
+    base = window.HEAD
+    count, lag = state[window.COUNT, first:last], state[window.LAG, first:last]
+    reference, plain, rising = state[base, first:last], state[base + 1, first:last], state[base + 2, first:last]
+    left = state[base + 3, first:last]
+    place = int(state[window.PLACE, first])
+    for t in range(x.shape[0]):
+        row = x[t, first:last]
+        if window.tick(row, count, lag):
+            window.catch_up(row, lag, state[WEIGHTED_HEAD : WEIGHTED_HEAD + bars, first:last])
+            window.caught_up(row, lag)
+        window.exchange(row, state[WEIGHTED_HEAD + place, first:last], left)
+        _slide_line(row, left, reference, plain, rising, bars)
+        if window.due(row, count, bars, ANCHOR_BARS):
+            _anchor_line(row, count, state[base:, first:last], bars, place)
+        _write_line(row, count, reference, plain, rising, bars, scale, tilt, level, out[t, first:last])
+        place = place + 1 if place + 1 < bars else 0
+    state[window.PLACE, first:last] = place
+
+
+@kernel
+def _slide_line(x, left, reference, plain, rising, bars):
+    for s in range(x.size):
+        u, w, total = x[s] - reference[s], left[s] - reference[s], plain[s]
+        present = u == u
+        rising[s] = rising[s] - (total - w) + (bars - 1.0) * u if present else rising[s]
+        plain[s] = total + (u - w) if present else total
+
+
+@kernel
+def _anchor_line(x, count, rows, bars, place):
+    """Compute the sums anew, oldest bar first, around the newest value. `rows` begins at the reference."""
+    for s in range(x.size):
+        if x[s] == x[s] and window.is_due(count[s], bars, ANCHOR_BARS):
+            plain, rising = 0.0, 0.0
+            for j in range(bars):
+                u = rows[4 + (place + 1 + j) % bars, s] - x[s]
+                plain += u
+                rising += j * u
+            rows[0, s], rows[1, s], rows[2, s] = x[s], plain, rising
+
+
+@kernel
+def _write_line(x, count, reference, plain, rising, bars, scale, tilt, level, out):
+    for s in range(x.size):
+        value = scale * (rising[s] + tilt * plain[s]) + (reference[s] if level else 0.0)
+        out[s] = value if (x[s] == x[s]) & (count[s] >= bars) else np.nan
+
+
+@kernel
+def twice(a, b, state, out, first, last):
+    """Write 2a - b: DEMA from an average and the average of it (Mulloy 1994)."""
+    for t in range(a.shape[0]):
+        x, y, o = a[t, first:last], b[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            o[s] = 2.0 * x[s] - y[s]
+
+
+@kernel
+def thrice(a, b, c, state, out, first, last):
+    """Write 3a - 3b + c: TEMA from an average, the average of it, and the average of that (Mulloy 1994)."""
+    for t in range(a.shape[0]):
+        x, y, z, o = a[t, first:last], b[t, first:last], c[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            o[s] = 3.0 * (x[s] - y[s]) + z[s]
+
+
+@kernel
+def distance(x, average, state, out, first, last):
+    """Write x / average - 1; NaN where the average is zero."""
+    for t in range(x.shape[0]):
+        row, mean, o = x[t, first:last], average[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            o[s] = row[s] / mean[s] - 1.0 if mean[s] != 0.0 else np.nan

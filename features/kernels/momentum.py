@@ -1,0 +1,178 @@
+"""Momentum: how far and how steadily a price has moved."""
+
+import math
+
+import numpy as np
+
+from domain.compiled import kernel
+from features.kernels import window
+
+#: Rows of an RSI's state: bars seen, smoothed gain, smoothed loss.
+RSI_SLOTS = 3
+#: Rows of a CCI's state before its ring: the window's own, sum, its excess, mean, absolute deviations.
+CCI_HEAD = window.HEAD + 4
+
+
+@kernel
+def logarithm(x, state, out, first, last):
+    """Write the natural logarithm; NaN where x is not positive."""
+    for t in range(x.shape[0]):
+        row, o = x[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            o[s] = math.log(row[s]) if row[s] > 0.0 else np.nan
+
+
+@kernel
+def change(x, before, state, out, first, last):
+    """Write x - before (TA-Lib MOM)."""
+    for t in range(x.shape[0]):
+        row, old, o = x[t, first:last], before[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            o[s] = row[s] - old[s]
+
+
+@kernel
+def rate(x, before, scale, state, out, first, last):
+    """Write scale * (x / before - 1) (TA-Lib ROC with scale 100); NaN where before is zero."""
+    for t in range(x.shape[0]):
+        row, old, o = x[t, first:last], before[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            o[s] = scale * (row[s] / old[s] - 1.0) if old[s] != 0.0 else np.nan
+
+
+@kernel
+def over(x, y, scale, state, out, first, last):
+    """Write scale * x / y; NaN where y is zero."""
+    for t in range(x.shape[0]):
+        row, base, o = x[t, first:last], y[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            o[s] = scale * row[s] / base[s] if base[s] != 0.0 else np.nan
+
+
+@kernel
+def relative_strength(moved, bars, state, out, first, last):
+    """Write Wilder's RSI, 0 to 100, from one-bar changes (Wilder 1978; TA-Lib RSI); NaN while nothing has moved."""
+    count, gain, loss = state[0, first:last], state[1, first:last], state[2, first:last]
+    for t in range(moved.shape[0]):
+        row = moved[t, first:last]
+        _gain_and_loss(row, count, gain, loss, bars)
+        _strength(row, count, gain, loss, bars, out[t, first:last])
+
+
+@kernel
+def _gain_and_loss(moved, count, gain, loss, bars):
+    share = 1.0 / bars
+    for s in range(moved.size):
+        d = moved[s]
+        present = d == d
+        seen = count[s] + (1.0 if present else 0.0)
+        hold = 0.0 if seen <= bars else 1.0
+        up, down = (d if d > 0.0 else 0.0), (-d if d < 0.0 else 0.0)
+        gain[s] = gain[s] + share * (up - hold * gain[s]) if present else gain[s]
+        loss[s] = loss[s] + share * (down - hold * loss[s]) if present else loss[s]
+        count[s] = seen
+
+
+@kernel
+def _strength(moved, count, gain, loss, bars, out):
+    for s in range(moved.size):
+        total = gain[s] + loss[s]
+        known = (moved[s] == moved[s]) & (count[s] >= bars) & (total > 0.0)
+        out[s] = 100.0 * gain[s] / total if known else np.nan
+
+
+@kernel
+def stochastic(close, highest, lowest, offset, state, out, first, last):
+    """Write 100 * (close - lowest) / (highest - lowest) - offset: %K of Lane (offset 0) or Williams %R (offset 100).
+
+    NaN where the range is empty.
+    """
+    for t in range(close.shape[0]):
+        c, h, low, o = close[t, first:last], highest[t, first:last], lowest[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            width = h[s] - low[s]
+            o[s] = 100.0 * (c[s] - low[s]) / width - offset if width > 0.0 else np.nan
+
+
+@kernel
+def directional_move(rise, fall, state, out, first, last):
+    """Write Wilder's directional movement: the rise of the high where it is positive and beats the fall of the low, else 0.
+
+    `rise` is high minus previous high and `fall` previous low minus low; swapped, they give the minus movement.
+    """
+    for t in range(rise.shape[0]):
+        up, down, o = rise[t, first:last], fall[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            move = up[s] if (up[s] > 0.0) & (up[s] > down[s]) else 0.0
+            o[s] = move if up[s] - down[s] == up[s] - down[s] else np.nan
+
+
+@kernel
+def directional_index(plus, minus, state, out, first, last):
+    """Write 100 * |plus - minus| / (plus + minus) (TA-Lib DX); NaN where both are zero."""
+    for t in range(plus.shape[0]):
+        up, down, o = plus[t, first:last], minus[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            total = up[s] + down[s]
+            o[s] = 100.0 * abs(up[s] - down[s]) / total if total > 0.0 else np.nan
+
+
+@kernel
+def typical(high, low, close, state, out, first, last):
+    """Write the typical price (high + low + close) / 3."""
+    for t in range(high.shape[0]):
+        h, low_row, c, o = high[t, first:last], low[t, first:last], close[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            o[s] = (h[s] + low_row[s] + c[s]) * (1.0 / 3.0)
+
+
+@kernel
+def channel_index(x, bars, state, out, first, last):
+    """Write (x - mean) / (0.015 * mean absolute deviation) (Lambert 1980; TA-Lib CCI); NaN where nothing deviates.
+
+    The deviations are summed over the whole window at every bar, oldest first. State: CCI_HEAD + bars rows.
+    """
+    base = window.HEAD
+    count, lag = state[window.COUNT, first:last], state[window.LAG, first:last]
+    total, excess = state[base, first:last], state[base + 1, first:last]
+    mean, deviation = state[base + 2, first:last], state[base + 3, first:last]
+    place = int(state[window.PLACE, first])
+    for t in range(x.shape[0]):
+        row = x[t, first:last]
+        if window.tick(row, count, lag):
+            window.catch_up(row, lag, state[CCI_HEAD : CCI_HEAD + bars, first:last])
+            window.caught_up(row, lag)
+        window.slide(row, state[CCI_HEAD + place, first:last], total, excess)
+        window.scaled_total(row, count, total, excess, bars, 1.0 / bars, mean)
+        place = place + 1 if place + 1 < bars else 0
+        deviation[:] = 0.0
+        _deviations(state, mean, deviation, bars, place, first, last)
+        _index(row, mean, deviation, bars, out[t, first:last])
+    state[window.PLACE, first:last] = place
+
+
+@kernel
+def _deviations(state, mean, deviation, bars, place, first, last):
+    """Add |x - mean| over the ring in order of age, four bars a pass."""
+    for j in range(0, bars - bars % 4, 4):
+        a, b = CCI_HEAD + (place + j) % bars, CCI_HEAD + (place + j + 1) % bars
+        c, d = CCI_HEAD + (place + j + 2) % bars, CCI_HEAD + (place + j + 3) % bars
+        _four(state[a, first:last], state[b, first:last], state[c, first:last], state[d, first:last], mean, deviation)
+    for j in range(bars - bars % 4, bars):
+        row = state[CCI_HEAD + (place + j) % bars, first:last]
+        for s in range(row.size):
+            deviation[s] += abs(row[s] - mean[s])
+
+
+@kernel
+def _four(a, b, c, d, mean, deviation):
+    for s in range(mean.size):
+        m = mean[s]
+        deviation[s] += (abs(a[s] - m) + abs(b[s] - m)) + (abs(c[s] - m) + abs(d[s] - m))
+
+
+@kernel
+def _index(x, mean, deviation, bars, out):
+    for s in range(x.size):
+        known = deviation[s] > 0.0
+        out[s] = (x[s] - mean[s]) * bars / (0.015 * deviation[s]) if known else np.nan

@@ -1,0 +1,92 @@
+"""Volatility: how much a price moves, from closes, ranges and whole bars."""
+
+import math
+
+import numpy as np
+
+from domain.compiled import kernel
+
+GARMAN_KLASS_BODY = 2.0 * math.log(2.0) - 1.0
+PARKINSON_RANGE = 1.0 / (4.0 * math.log(2.0))
+
+
+@kernel
+def true_range(high, low, before, state, out, first, last):
+    """Write max(high, previous close) - min(low, previous close) (Wilder 1978; TA-Lib TRANGE)."""
+    for t in range(high.shape[0]):
+        h, low_row, b, o = high[t, first:last], low[t, first:last], before[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            top = h[s] if h[s] > b[s] else b[s]
+            bottom = low_row[s] if low_row[s] < b[s] else b[s]
+            known = (h[s] == h[s]) & (low_row[s] == low_row[s])
+            o[s] = top - bottom if known else np.nan
+
+
+@kernel
+def band(middle, deviation, width, state, out, first, last):
+    """Write middle + width * deviation (TA-Lib BBANDS)."""
+    for t in range(middle.shape[0]):
+        m, d, o = middle[t, first:last], deviation[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            o[s] = m[s] + width * d[s]
+
+
+@kernel
+def affine(x, scale, shift, state, out, first, last):
+    """Write scale * x + shift."""
+    for t in range(x.shape[0]):
+        row, o = x[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            o[s] = scale * row[s] + shift
+
+
+@kernel
+def root(x, state, out, first, last):
+    """Write the square root; rounding below zero counts as zero."""
+    for t in range(x.shape[0]):
+        row, o = x[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            o[s] = math.sqrt(0.0 if row[s] < 0.0 else row[s])
+
+
+@kernel
+def square(x, state, out, first, last):
+    """Write the square."""
+    for t in range(x.shape[0]):
+        row, o = x[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            o[s] = row[s] * row[s]
+
+
+@kernel
+def parkinson(high, low, state, out, first, last):
+    """Write one bar's variance from its range, ln(h / l)^2 / (4 ln 2), from log prices (Parkinson 1980, J. Business 53(1))."""
+    for t in range(high.shape[0]):
+        h, low_row, o = high[t, first:last], low[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            reach = h[s] - low_row[s]
+            o[s] = PARKINSON_RANGE * (reach * reach)
+
+
+@kernel
+def garman_klass(opening, high, low, close, state, out, first, last):
+    """Write one bar's variance 0.5 ln(h / l)^2 - (2 ln 2 - 1) ln(c / o)^2 from log prices (Garman, Klass 1980, J. Business 53(1))."""
+    for t in range(high.shape[0]):
+        op, h, low_row = opening[t, first:last], high[t, first:last], low[t, first:last]
+        c, o = close[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            reach, body = h[s] - low_row[s], c[s] - op[s]
+            half = 0.5 * reach
+            o[s] = half * reach - GARMAN_KLASS_BODY * (body * body)
+
+
+@kernel
+def rogers_satchell(opening, high, low, close, state, out, first, last):
+    """Write one bar's variance ln(h/c) ln(h/o) + ln(l/c) ln(l/o) from log prices (Rogers, Satchell 1991, Ann. Appl. Prob. 1(4))."""
+    for t in range(high.shape[0]):
+        op, h, low_row = opening[t, first:last], high[t, first:last], low[t, first:last]
+        c, o = close[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            above = (h[s] - c[s]) * (h[s] - op[s])
+            below = (low_row[s] - c[s]) * (low_row[s] - op[s])
+            o[s] = above + below
