@@ -213,6 +213,12 @@ class Learning(Section):
     fine_tune_rounds: int = Field(ge=1)
 
 
+class Experiment(Section):
+    """What `dvc repro` runs; no stop of the path reads it."""
+
+    market: str
+
+
 class MarketParams(Section):
     """One market of the list."""
 
@@ -232,6 +238,7 @@ class Params(Section):
     """The whole of params.yaml after profile and market have been laid over it."""
 
     profile: Literal["tiny", "demo", "full"]
+    experiment: Experiment
     markets: dict[str, MarketParams]
     sources: Sources
     store: Store
@@ -316,6 +323,7 @@ def check(merged: dict[str, Any]) -> Params:
         params = Params.model_validate(merged)
     except ValidationError as problem:
         raise _explain(problem) from None
+    params.market(params.experiment.market)
     for name, market in params.markets.items():
         if market.timeframe not in TIMEFRAMES:
             raise ConfigurationError(f"markets.{name}.timeframe: {nearest(market.timeframe, TIMEFRAMES)}")

@@ -25,7 +25,7 @@ def test_a_section_exists_for_every_stop_in_the_order_of_the_path() -> None:
     sections = [name for name in raw if name in params.STOPS]
 
     assert sections == list(params.STOPS)
-    assert set(raw) - set(params.STOPS) == {"profile", "profiles", "markets"}
+    assert set(raw) - set(params.STOPS) == {"profile", "profiles", "experiment", "markets"}
 
 
 @pytest.mark.parametrize("profile", ["tiny", "demo", "full"])
