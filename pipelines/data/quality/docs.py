@@ -1,7 +1,6 @@
 """The Data Docs of Great Expectations, made readable without a network."""
 
 import re
-import shutil
 from html import escape
 from pathlib import Path
 
@@ -38,24 +37,24 @@ i.fa-times::before { content: "\\2717" } i.fa-exclamation-triangle::before { con
 </style>"""
 
 
-def publish(folder: Path, title: str, summary: pl.DataFrame, quarantined: pl.DataFrame) -> Path:
-    """Make the generated pages below `folder` self-contained, write the page that leads to them and return its path.
+def publish(built: Path, folder: Path, title: str, summary: pl.DataFrame, quarantined: pl.DataFrame) -> Path:
+    """Copy the pages that the library built into `folder`, self-contained, and return the front page written for them.
 
     The front page shows the summary, the first quarantined rows with their reasons and every validation kept in the
     folder, newest first; the generated one fills its tables by script, from elsewhere.
     """
-    for page in [*folder.glob("expectations/**/*.html"), *folder.glob("validations/**/*.html")]:
-        _close_in(page)
-    shutil.rmtree(folder / "static", ignore_errors=True)
+    for kind in ("expectations", "validations"):
+        for page in sorted(built.glob(f"{kind}/**/*.html")):
+            _close_in(page, folder / page.relative_to(built))
     index = folder / "index.html"
     index.write_text(_front(folder, title, summary, quarantined), encoding="utf-8")
     return index
 
 
-def _close_in(page: Path) -> None:
+def _close_in(page: Path, to: Path) -> None:
     text = FOREIGN.sub("", page.read_text(encoding="utf-8"))
-    if STYLE not in text:
-        page.write_text(text.replace("</head>", f"{STYLE}\n</head>", 1), encoding="utf-8")
+    to.parent.mkdir(parents=True, exist_ok=True)
+    to.write_text(text.replace("</head>", f"{STYLE}\n</head>", 1), encoding="utf-8")
 
 
 def _front(folder: Path, title: str, summary: pl.DataFrame, quarantined: pl.DataFrame) -> str:

@@ -1,5 +1,6 @@
 """Inspection: look at incoming bars, set the impossible ones apart, flag the suspicious ones, repair nothing."""
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,14 +43,16 @@ def inspect(bars: pl.DataFrame, market: Market, limits: Quality, *, docs: Path |
     if missing := [name for name in BAR_SCHEMA if name not in bars.columns]:
         raise DataError(f"bars to inspect need the columns {', '.join(BAR_SCHEMA)}; {', '.join(missing)} missing")
     table = examine(bars.select(list(BAR_SCHEMA)).cast(pl.Schema(BAR_SCHEMA)), market, limits)
-    success = suite.checkpoint(table, market, docs)
     found = pl.sum_horizontal(pl.col(column(defect)).cast(pl.Int64) * int(defect) for defect in DEFECTS)
     table = table.with_columns(flags=found)
     wrong = (pl.col("flags") & int(IMPOSSIBLE)) != 0
     quarantined = reasons.explain(table.filter(wrong)).select(*BAR_SCHEMA, "reason")
     kept = table.filter(~wrong).select(list(BAR_SCHEMA))
     summary = _summary(table)
-    index = None if docs is None else data_docs.publish(docs, f"{market.name}, {market.timeframe}", summary, quarantined)
+    with tempfile.TemporaryDirectory() as site:
+        success = suite.checkpoint(table, market, None if docs is None else Path(site))
+        title = f"{market.name}, {market.timeframe}"
+        index = None if docs is None else data_docs.publish(Path(site), docs, title, summary, quarantined)
     return Inspection(kept, quarantined, summary, success, index)
 
 

@@ -43,7 +43,7 @@ PROMISES: dict[Defect, str] = {
 
 
 def checkpoint(table: pl.DataFrame, market: Market, folder: Path | None) -> bool:
-    """Run the suite over examined bars, write Data Docs below `folder` if it is given, and return whether it passed.
+    """Run the suite over examined bars, build Data Docs in `folder` if it is given, and return whether it passed.
 
     Only critical expectations count: a warning is no failure. `table` has the bar columns and a boolean column a defect.
     """

@@ -47,7 +47,10 @@ def breaks(series: pl.DataFrame, bar: timedelta, limits: Quality) -> pl.DataFram
 
 
 def _stepped(typical: pl.DataFrame, limits: Quality) -> pl.DataFrame:
-    """Add `volume_ratio` and `stepped`: where the sizes before and after differ, the session with the largest change."""
+    """Add `before`, `volume_ratio` and `stepped`: where the sizes before and after differ, the session that crosses over.
+
+    If several cross the middle between the two scales, it is the one with the largest change.
+    """
     size = pl.col("size")
     typical = typical.with_columns(
         before=size.shift(1).rolling_median(SIDE, min_samples=LASTING).over("symbol"),
@@ -55,7 +58,9 @@ def _stepped(typical: pl.DataFrame, limits: Quality) -> pl.DataFrame:
     )
     step = pl.col("after") - pl.col("before")
     large = (step.abs() >= math.log(limits.volume_break_ratio)) & (step.abs() >= NOISE * pl.col("noise"))
-    change = pl.when(large).then((size - size.shift(1)) * step.sign()).over("symbol")
+    over = (size - (pl.col("before") + pl.col("after")) / 2) * step.sign()
+    change = (size - size.shift(1)) * step.sign()
+    change = pl.when(large & (over > 0) & (change > over)).then(change).over("symbol")
     typical = typical.with_columns(change=change, volume_ratio=(size - pl.col("before")).exp())
     largest = pl.col("change").rolling_max(2 * SIDE + 1, center=True, min_samples=1).over("symbol")
     return typical.with_columns(stepped=(pl.col("change") == largest).fill_null(False))
