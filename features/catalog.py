@@ -29,14 +29,25 @@ _EWMA = plain.pointwise(SCALE, volatility.root, plain.ema(plain.pointwise("retur
 _VOLUME_SCORE = plain.score(_LOG_VOLUME, 20)
 
 
-def _row(family: str, name: str, meaning: str, source: str, kernel: Callable[..., Any], *inputs: str | Feature, **more: Any) -> Feature:
+def _row(
+    family: str, name: str, meaning: str, source: str, kernel: Callable[..., Any], *inputs: str | Feature, **more: Any
+) -> Feature:
     return Feature(name, kernel, inputs, family=family, meaning=meaning, source=source, **more)
 
 
 def _named(family: str, name: str, meaning: str, source: str, feature: Feature) -> Feature:
     """Return a plain indicator under its catalogue name."""
     return Feature(
-        name, feature.kernel, feature.inputs, feature.parameters, feature.slots, feature.delay, feature.whole_row, family, meaning, source
+        name,
+        feature.kernel,
+        feature.inputs,
+        feature.parameters,
+        feature.slots,
+        feature.delay,
+        feature.whole_row,
+        family,
+        meaning,
+        source,
     )
 
 
@@ -63,7 +74,12 @@ _AVERAGE = (
     _from(plain.sma("close", 60), "close_over_sma_60", "distance from the 60-bar mean", "TA-Lib SMA"),
     _from(plain.ema("close", 60), "close_over_ema_60", "distance from the 60-bar exponential average", "TA-Lib EMA"),
     _from(plain.wma("close", 20), "close_over_wma_20", "distance from the 20-bar weighted average", "TA-Lib WMA"),
-    _from(plain.dema("close", 20), "close_over_dema_20", "distance from the 20-bar double exponential average", "Mulloy 1994, TASC 12(1)"),
+    _from(
+        plain.dema("close", 20),
+        "close_over_dema_20",
+        "distance from the 20-bar double exponential average",
+        "Mulloy 1994, TASC 12(1)",
+    ),
 )
 
 _MOMENTUM = (
@@ -72,56 +88,135 @@ _MOMENTUM = (
     _named("momentum", "return_20", "log return of 20 bars", "", _RETURN_20),
     _named("momentum", "return_60", "log return of 60 bars", "", _RETURN_60),
     _named("momentum", "rsi_14", "share of gains among moves, 0 to 100", "Wilder 1978, section VI", plain.rsi("close", 14)),
-    _named("momentum", "macd_histogram", "MACD less its signal, over price", "Appel 1979", plain.over(plain.macd_histogram("close"), "close")),
+    _named(
+        "momentum",
+        "macd_histogram",
+        "MACD less its signal, over price",
+        "Appel 1979",
+        plain.over(plain.macd_histogram("close"), "close"),
+    ),
     _named("momentum", "trix_15", "percent change of a triply smoothed price", "Hutson 1983, TASC 1(5)", plain.trix("close", 15)),
-    _named("momentum", "stochastic_14", "place of the close in the 14-bar range, 0 to 100", "Lane 1984, TASC 2(3)", plain.stochastic(14)),
+    _named(
+        "momentum",
+        "stochastic_14",
+        "place of the close in the 14-bar range, 0 to 100",
+        "Lane 1984, TASC 2(3)",
+        plain.stochastic(14),
+    ),
     _named("momentum", "williams_60", "place of the close in the 60-bar range, -100 to 0", "Williams 1979", plain.williams(60)),
     _named("momentum", "cci_20", "distance from the mean in mean deviations", "Lambert 1980", plain.cci(_TYPICAL, 20)),
     _named("momentum", "adx_14", "strength of the trend, 0 to 100", "Wilder 1978, section IV", plain.adx(14)),
-    _named("momentum", "di_14", "direction of the trend, -100 to 100", "Wilder 1978, section IV", plain.difference(plain.plus_di(14), plain.minus_di(14))),
+    _named(
+        "momentum",
+        "di_14",
+        "direction of the trend, -100 to 100",
+        "Wilder 1978, section IV",
+        plain.difference(plain.plus_di(14), plain.minus_di(14)),
+    ),
 )
 
 _VOLATILITY = (
-    _named("volatility", "atr_14_over_close", "average true range over price", "Wilder 1978, section III", plain.over(plain.atr(14), "close")),
+    _named(
+        "volatility",
+        "atr_14_over_close",
+        "average true range over price",
+        "Wilder 1978, section III",
+        plain.over(plain.atr(14), "close"),
+    ),
     _row(
-        "volatility", "bollinger_b_20", "place between bands of 2 deviations, 0 to 1", "Bollinger 2001, ch. 8",
-        volatility.affine, plain.score("close", 20), parameters=(0.25, 0.5),
+        "volatility",
+        "bollinger_b_20",
+        "place between bands of 2 deviations, 0 to 1",
+        "Bollinger 2001, ch. 8",
+        volatility.affine,
+        plain.score("close", 20),
+        parameters=(0.25, 0.5),
     ),
     _named("volatility", "volatility_20", "standard deviation of 20 log returns", "", plain.deviation(_RETURN, 20)),
-    _named("volatility", SCALE, "one-bar volatility: EWMA of span 60 of squared log returns, seeded by their first 60", "RiskMetrics 1996, 5.2", _EWMA),
-    _range_volatility("parkinson", "volatility from ranges", "Parkinson 1980, J. Business 53(1)", volatility.parkinson, _LOG_HIGH, _LOG_LOW),
-    _range_volatility("garman_klass", "volatility from ranges and bodies", "Garman, Klass 1980, J. Business 53(1)", volatility.garman_klass, *_BAR),
-    _range_volatility("rogers_satchell", "volatility free of drift", "Rogers, Satchell 1991, Ann. Appl. Prob. 1(4)", volatility.rogers_satchell, *_BAR),
+    _named(
+        "volatility",
+        SCALE,
+        "one-bar volatility: EWMA of span 60 of squared log returns, seeded by their first 60",
+        "RiskMetrics 1996, 5.2",
+        _EWMA,
+    ),
+    _range_volatility(
+        "parkinson", "volatility from ranges", "Parkinson 1980, J. Business 53(1)", volatility.parkinson, _LOG_HIGH, _LOG_LOW
+    ),
+    _range_volatility(
+        "garman_klass", "volatility from ranges and bodies", "Garman, Klass 1980, J. Business 53(1)", volatility.garman_klass, *_BAR
+    ),
+    _range_volatility(
+        "rogers_satchell",
+        "volatility free of drift",
+        "Rogers, Satchell 1991, Ann. Appl. Prob. 1(4)",
+        volatility.rogers_satchell,
+        *_BAR,
+    ),
     _named("volatility", "gap_1", "log open less the log close before", "", plain.difference(_LOG_OPEN, plain.lagged(_LOG_CLOSE))),
 )
 
 _VOLUME = (
     _named("volume", "log_volume_score_20", "log volume in deviations from its 20-bar mean", "", _VOLUME_SCORE),
     _named(
-        "volume", "obv_slope_20", "slope of on-balance volume over mean volume", "Granville 1963",
+        "volume",
+        "obv_trend_20",
+        "slope of on-balance volume over mean volume",
+        "Granville 1963",
         plain.over(plain.slope(plain.obv(), 20), plain.sma("volume", 20)),
     ),
     _named("volume", "mfi_14", "share of traded value on rising prices, 0 to 100", "Quong, Soudack 1989, TASC 7(3)", plain.mfi(14)),
     _from(_VWAP, "close_over_vwap_20", "distance from the 20-bar volume-weighted price", "Berkowitz et al. 1988, J. Finance 43(1)"),
     _row(
-        "volume", "log_amihud_20", "log of mean absolute return per traded value", "Amihud 2002, J. Financial Markets 5(1)", momentum.logarithm,
+        "volume",
+        "log_amihud_20",
+        "log of mean absolute return per traded value",
+        "Amihud 2002, J. Financial Markets 5(1)",
+        momentum.logarithm,
         plain.sma(plain.pointwise("illiquidity", volume.illiquidity, _RETURN, _VALUE), 20),
     ),
     _named(
-        "volume", "volume_return_correlation_20", "correlation of log returns and changes of log volume", "Karpoff 1987, JFQA 22(1)",
+        "volume",
+        "volume_return_correlation_20",
+        "correlation of log returns and changes of log volume",
+        "Karpoff 1987, JFQA 22(1)",
         plain.correlation(_RETURN, plain.change(_LOG_VOLUME), 20),
     ),
-    _named("volume", "money_flow_20", "volume on closes near the high less near the low, -1 to 1", "Chaikin", plain.over(plain.total(plain.pressure(), 20), plain.total("volume", 20))),
+    _named(
+        "volume",
+        "money_flow_20",
+        "volume on closes near the high less near the low, -1 to 1",
+        "Chaikin",
+        plain.over(plain.total(plain.pressure(), 20), plain.total("volume", 20)),
+    ),
 )
 
 _STATISTICS = (
     _named("statistics", "score_60", "distance from the 60-bar mean in deviations", "", plain.score("close", 60)),
     _row("statistics", "skewness_60", "skewness of 60 log returns", "", statistics.skewness, *_MOMENTS[:3]),
     _row("statistics", "kurtosis_60", "excess kurtosis of 60 log returns", "", statistics.kurtosis, *_MOMENTS),
-    _named("statistics", "autocorrelation_60", "correlation of a log return with the one before", "", plain.correlation(_RETURN, plain.lagged(_RETURN), 60)),
+    _named(
+        "statistics",
+        "autocorrelation_60",
+        "correlation of a log return with the one before",
+        "",
+        plain.correlation(_RETURN, plain.lagged(_RETURN), 60),
+    ),
     _named("statistics", "slope_20", "least-squares slope of the log close per bar", "", plain.slope(_LOG_CLOSE, 20)),
-    _named("statistics", "market_beta_60", "slope on the mean log return of the row", "Sharpe 1964, J. Finance 19(3)", plain.beta(_MARKET, _RETURN, 60)),
-    _named("statistics", "drawdown_60", "log close less its 60-bar highest", "", plain.difference(_LOG_CLOSE, plain.highest(_LOG_CLOSE, 60))),
+    _named(
+        "statistics",
+        "market_beta_60",
+        "slope on the mean log return of the row",
+        "Sharpe 1964, J. Finance 19(3)",
+        plain.beta(_MARKET, _RETURN, 60),
+    ),
+    _named(
+        "statistics",
+        "drawdown_60",
+        "log close less its 60-bar highest",
+        "",
+        plain.difference(_LOG_CLOSE, plain.highest(_LOG_CLOSE, 60)),
+    ),
 )
 
 _CROSS_SECTION = (

@@ -27,7 +27,9 @@ class FeatureEngine:
     `advance` continues where the last call ended: one call over N rows and N calls over one row are equal to the bit.
     """
 
-    def __init__(self, features: Sequence[Feature], symbols: int, *, precision: npt.DTypeLike = np.float32, threads: int = 1) -> None:
+    def __init__(
+        self, features: Sequence[Feature], symbols: int, *, precision: npt.DTypeLike = np.float32, threads: int = 1
+    ) -> None:
         self.names = tuple(feature.name for feature in features)
         self.warm_up = max((feature.warm_up for feature in features), default=0)
         self._symbols, self._threads, self._precision = symbols, threads, np.dtype(precision)
@@ -66,7 +68,9 @@ class FeatureEngine:
         theirs = {name: rows.shape for name, rows in state.items()}
         if theirs != mine:
             name = min(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
-            raise DataError(f"a feature state was offered whose '{name}' has shape {theirs.get(name)}, but {mine.get(name)} was needed")
+            raise DataError(
+                f"a feature state was offered whose '{name}' has shape {theirs.get(name)}, but {mine.get(name)} was needed"
+            )
         for name, rows in state.items():
             self._state[name][:] = rows
 
@@ -129,14 +133,13 @@ def _ordered(features: Sequence[Feature]) -> list[Feature]:
 
 
 def _collect(feature: Feature, steps: dict[str, Feature]) -> None:
-    known = steps.get(feature.name)
-    if known is None:
-        for source in feature.inputs:
-            if isinstance(source, Feature):
-                _collect(source, steps)
-        steps[feature.name] = feature
-    elif known.recipe != feature.recipe:
-        raise ConfigurationError(f"two different features are named '{feature.name}': names must be unique")
+    if feature is steps.get(feature.name):
+        return
+    for source in feature.inputs:
+        if isinstance(source, Feature):
+            _collect(source, steps)
+    if steps.setdefault(feature.name, feature).recipe != feature.recipe:
+        raise ConfigurationError(f"two different features are named '{feature.name}', but names must be unique")
 
 
 def _comparisons(step: Feature) -> int:

@@ -231,7 +231,8 @@ def mfi(bars: int) -> Feature:
     """Return the money flow index, 0 to 100."""
     price = typical()
     up, down = (
-        pointwise(name, volume.flow, price, change(price), "volume", parameters=(side,)) for name, side in (("inflow", 1.0), ("outflow", -1.0))
+        pointwise(name, volume.flow, price, change(price), "volume", parameters=(side,))
+        for name, side in (("inflow", 1.0), ("outflow", -1.0))
     )
     return pointwise(f"mfi_{bars}", volume.share, total(up, bars), total(down, bars))
 

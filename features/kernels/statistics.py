@@ -137,7 +137,12 @@ def _pair(x, y, bars, normed, state, out, first, last):
     base, count, lag = window.HEAD, state[window.COUNT, first:last], state[window.LAG, first:last]
     u, v = state[base, first:last], state[base + 1, first:last]
     gone_u, gone_v = state[base + 2, first:last], state[base + 3, first:last]
-    ru, rv, su, sv = state[base + 4, first:last], state[base + 5, first:last], state[base + 6, first:last], state[base + 7, first:last]
+    ru, rv, su, sv = (
+        state[base + 4, first:last],
+        state[base + 5, first:last],
+        state[base + 6, first:last],
+        state[base + 7, first:last],
+    )
     suu, svv, suv = state[base + 8, first:last], state[base + 9, first:last], state[base + 10, first:last]
     place = int(state[window.PLACE, first])
     for t in range(x.shape[0]):
@@ -242,4 +247,3 @@ def kurtosis(m1, m2, m3, m4, state, out, first, last):
             inner = 4.0 * c[s] - m * (6.0 * b[s] - 3.0 * (m * m))
             known = variance > FLAT * b[s]
             o[s] = (d[s] - m * inner) / (variance * variance) - 3.0 if known else np.nan
-

@@ -54,8 +54,9 @@ def share(x, y, state, out, first, last):
     for t in range(x.shape[0]):
         a, b, o = x[t, first:last], y[t, first:last], out[t, first:last]
         for s in range(o.size):
+            part = a[s] if a[s] > 0.0 else 0.0
             total = a[s] + b[s]
-            o[s] = 100.0 * a[s] / total if total > 0.0 else np.nan
+            o[s] = 100.0 * part / total if total > 0.0 else np.nan
 
 
 @kernel

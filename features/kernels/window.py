@@ -133,7 +133,12 @@ def rolling_extreme(x, bars, sign, state, out, first, last):
         if place == 0:
             for j in range(bars - 1, -1, -1):
                 following = min(j + 1, bars - 1)
-                _higher(state[ring + j, first:last], state[suffix + following, first:last], state[suffix + j, first:last], j == following)
+                _higher(
+                    state[ring + j, first:last],
+                    state[suffix + following, first:last],
+                    state[suffix + j, first:last],
+                    j == following,
+                )
         _extreme(row, count, prefix, state[suffix + place, first:last], bars, sign, out[t, first:last])
     state[PLACE, first:last] = place
 
