@@ -31,6 +31,7 @@ def of(params: Params) -> list["RunnerDeployment"]:
 
 def _of_market(market: Market) -> list["RunnerDeployment"]:
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+    from prefect.deployments.runner import EntrypointType
     from prefect.schedules import Cron
 
     from flows import scheduled
@@ -50,6 +51,7 @@ def _of_market(market: Market) -> list["RunnerDeployment"]:
             parameters={"market": market.name},
             tags=["nightshift", market.name, market.asset_class.value],
             concurrency_limit=alone,
+            entrypoint_type=EntrypointType.MODULE_PATH,
             triggers=[_promotion(market)] if flow is scheduled.trade else [],
         )
         for flow, cron in rows

@@ -31,7 +31,7 @@ class Timetable:
 #: The 24/7 market is quietest around 04:00 UTC, the FX market in the hour after its roll at 17:00 New York.
 CONTINUOUS = {
     session.CONTINUOUS: Timetable("UTC", "2 * * * *", "10 4 * * *", "0 5 * * sat", "5 0 * * *"),
-    session.FX_WEEK: Timetable("America/New_York", "2 * * * mon-fri", "15 17 * * mon-thu", "0 6 * * sat", "5 18 * * sun-thu"),
+    session.FX_WEEK: Timetable("America/New_York", "2 * * * mon-fri", "15 17 * * mon-fri", "0 6 * * sat", "5 18 * * sun-thu"),
 }
 
 
@@ -42,7 +42,7 @@ def of(market: Market) -> Timetable:
 
 def is_session(market: Market, at: datetime) -> bool:
     """Return whether the market has a session on the day that it is, at `at`, where the exchange stands."""
-    day = at.astimezone(ZoneInfo(of(market).zone)).date()
+    day = at.astimezone(ZoneInfo(session.zone(market.calendar))).date()
     return not session.sessions(market.calendar, day, day).is_empty()
 
 

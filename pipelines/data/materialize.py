@@ -47,16 +47,25 @@ class Snapshot:
     last: str
 
 
-def read(store: Store, market: Market, *, until: datetime | None = None, version: int | None = None) -> Panel:
-    """Return the regular session's bars of a market as they were known at `until`; raise NoData when there are none."""
-    bars = store.bars(market.name, market.timeframe, symbols=list(market.symbols) or None, known_at=until, version=version)
+def read(
+    store: Store,
+    market: Market,
+    *,
+    symbols: Sequence[str] = (),
+    since: datetime | None = None,
+    until: datetime | None = None,
+    version: int | None = None,
+) -> Panel:
+    """Return the regular session's bars as they were known at `until`, opened at or after `since`; raise NoData for none.
+
+    `symbols` are the panel's columns, by default the market's universe, and where that is open every symbol that is stored.
+    """
+    chosen = tuple(symbols) or market.symbols or None
+    bars = store.bars(market.name, market.timeframe, symbols=chosen, since=since, known_at=until, version=version)
     regular = bars.filter((pl.col("flags") & int(Defect.EXTENDED_HOURS)) == 0)
     if regular.is_empty():
-        moment = f" known by {until.isoformat()}" if until is not None else ""
-        raise NoData(
-            f"market '{market.name}' was asked for its {market.timeframe} bars{moment}, but the store holds none: import some"
-        )
-    return panels.from_bars(regular, market.name, market.timeframe, market.symbols or None)
+        raise NoData(f"market '{market.name}' has {bars.height} bars in extended hours and none in a regular session: import some")
+    return panels.from_bars(regular, market.name, market.timeframe, chosen)
 
 
 def snapshot(store: Store, market: Market, folder: Path, until: datetime | None = None) -> Snapshot:

@@ -1,0 +1,218 @@
+"""Trade: the paper trader of one market as a plain asyncio program (`python -m flows.trade --market M`), until it is told to stop.
+
+It loads the champion, warms up on what the store holds, and lives through every bar that the store learns of. Between two bars it
+looks whether another champion stands. Neither Prefect nor MLflow need be up: without them it goes on with the bundle it has.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from domain import clock
+from domain import params as parameters
+from domain.clock import SystemClock
+from domain.error import ModelError, NightshiftError, NoData, ResourceError
+from domain.market import Market
+from domain.panel import Panel
+from domain.params import Params
+from flows import evidence
+from flows import home as homes
+from flows.home import Home
+from pipelines.data import materialize
+from pipelines.execution import commands, serving
+from pipelines.execution.commands import Word
+from pipelines.execution.loop import JOURNAL, Loop
+from pipelines.execution.serving import Served
+from pipelines.journal import Journal
+from pipelines.registry import CHAMPION, Registry
+from pipelines.store import Store
+
+#: Seconds between two looks at the store.
+POLL_S = 2.0
+#: Bars may be this long, weekends included: what opened earlier than this before the newest known close is known already.
+REACH = timedelta(days=7)
+#: Beside the fetched bundles: which of them was the champion when the registry was last asked.
+STANDING = "champion.json"
+
+log = logging.getLogger("nightshift.trade")
+
+
+@dataclass
+class Desk:
+    """What one trader works with: where bars and models come from, and the model that is served now."""
+
+    market: Market
+    params: Params
+    home: Home
+    store: Store
+    registry: Registry
+    symbols: tuple[str, ...]
+    served: Served
+
+    @classmethod
+    def opened(cls, market: Market, params: Params, home: Home) -> Self:
+        """Return the desk of a market with its champion; raise NoChampion or NoData where there is none."""
+        store, registry = Store(home.store), Registry(home.mlflow)
+        served = champion(market, params, home, registry)
+        return cls(market, params, home, store, registry, _symbols(market, home, store), served)
+
+    def successor(self, bar: Panel) -> tuple[Served, Panel] | None:
+        """Return another champion, if one stands now, and the bars before this one; trouble with it changes nothing."""
+        try:
+            standing = self.registry.version(self.market.name, CHAMPION)
+            if str(standing.number) == self.served.version:
+                return None
+            self.served = champion(self.market, self.params, self.home, self.registry)
+        except (ModelError, ResourceError) as problem:
+            log.warning("version %s goes on trading %s: %s", self.served.version, self.market.name, problem)
+            return None
+        log.info("version %s takes over %s", self.served.version, self.market.name)
+        history = self.bars()
+        return self.served, history.rows(0, int(np.searchsorted(history.event_at, bar.event_at[0])))
+
+    def bars(self, after: np.datetime64 | None = None) -> Panel:
+        """Return the account's symbols' bars that closed after a moment, by default all; raise NoData when there are none."""
+        since = None if after is None else after.astype(datetime).replace(tzinfo=UTC) - REACH
+        panel = materialize.read(self.store, self.market, symbols=self.symbols, since=since)
+        return panel if after is None else panel.rows(int(np.searchsorted(panel.event_at, after, side="right")), panel.bars)
+
+
+def champion(market: Market, params: Params, home: Home, registry: Registry) -> Served:
+    """Return the champion ready to be served; when the registry cannot be reached, the one that stood when it last could."""
+    standing = home.models / market.name / STANDING
+    try:
+        version = registry.version(market.name, CHAMPION)
+        folder, number = evidence.fetched(registry, version, home), str(version.number)
+        standing.write_text(json.dumps({"version": number, "run_id": version.run_id}) + "\n", encoding="utf-8")
+    except ResourceError:
+        if not standing.exists():
+            raise
+        noted = json.loads(standing.read_text(encoding="utf-8"))
+        folder, number = home.models / market.name / noted["run_id"], noted["version"]
+    return serving.load(folder, version=number, tolerance=params.serving.golden_tolerance)
+
+
+def account(home: Home, market: str) -> Path:
+    """Return the folder of a market's paper account: its journal, its ledger and the commands left for its trader."""
+    return home.journals / market
+
+
+def command(market: str, home: Home, word: Word, actor: str, reason: str) -> Path:
+    """Leave `halt` or `resume` for the market's trader, which journals it at its next bar."""
+    return commands.leave(account(home, market), word, actor, reason, clock.nanoseconds(SystemClock().now()))
+
+
+async def trade(
+    market: str, home: Home, params: Params, *, since: date | None = None, pace_s: float = 0.0, stop: asyncio.Event | None = None
+) -> dict[str, Any]:
+    """Trade until `stop` is set and return what the account came to.
+
+    A new account starts with the first bar after all that is stored, or with the bars from `since` on, one each `pace_s` seconds;
+    an old one goes on after the last bar that it lived through. Raises NoChampion, NoData, LeaseTaken and the like.
+    """
+    stop = stop or asyncio.Event()
+    chosen = params.market(market)
+    desk = Desk.opened(chosen, params, home)
+    folder = account(home, market)
+    with Loop(chosen, params, desk.served, desk.symbols, folder, SystemClock(), successor=desk.successor) as live:
+        seen, history = desk.store.version("bars"), desk.bars()
+        start = _start(history, live.cursor, since)
+        live.recover(history.rows(0, start))
+        log.info("version %s trades %s: %d symbols, %d bars seen", desk.served.version, market, len(desk.symbols), start)
+        async for bar in _feed(desk, seen, history, start, pace_s, stop):
+            live.on_bar(bar)
+        return {"market": market, "version": desk.served.version, "last": str(live.cursor) if live.cursor is not None else None}
+
+
+async def _feed(desk: Desk, seen: int, history: Panel, start: int, pace_s: float, stop: asyncio.Event) -> AsyncIterator[Panel]:
+    """Yield the bars that wait, then each that the store learns of, one row at a time, until `stop`."""
+    waiting, newest = history.rows(start, history.bars), history.event_at[start - 1] if start else None
+    while not stop.is_set():
+        for bar in waiting.each():
+            yield bar
+            newest = bar.event_at[0]
+            if await _stopped(stop, pace_s):
+                return
+        while not await _stopped(stop, POLL_S) and desk.store.version("bars") == seen:
+            pass
+        seen, waiting = desk.store.version("bars"), _news(desk, newest)
+
+
+def _news(desk: Desk, newest: np.datetime64 | None) -> Panel:
+    """Return the bars that closed after `newest`, possibly none."""
+    try:
+        return desk.bars(newest)
+    except NoData:
+        return desk.bars().rows(0, 0)
+
+
+async def _stopped(stop: asyncio.Event, wait_s: float) -> bool:
+    """Wait and return whether it is time to stop; a wait of 0 only lets others have their turn."""
+    try:
+        await asyncio.wait_for(stop.wait(), max(wait_s, 1e-4))
+    except TimeoutError:
+        return False
+    return True
+
+
+def _start(history: Panel, cursor: np.datetime64 | None, since: date | None) -> int:
+    """Return the row of the first bar to live through."""
+    if cursor is not None:
+        return int(np.searchsorted(history.event_at, cursor, side="right"))
+    return history.bars if since is None else int(np.searchsorted(history.event_at, np.datetime64(since, "us")))
+
+
+def _symbols(market: Market, home: Home, store: Store) -> tuple[str, ...]:
+    """Return what the account trades: what it was opened with, or every symbol stored now."""
+    try:
+        with Journal.read_only(account(home, market.name) / JOURNAL) as journal:
+            return tuple(next(journal.records("session")).payload["symbols"])
+    except (NoData, StopIteration):
+        return materialize.read(store, market).symbols
+
+
+def run(market: str, home: Home, params: Params, *, since: date | None = None, pace_s: float = 0.0) -> dict[str, Any]:
+    """Trade until SIGINT or SIGTERM: the bar under way is finished, then the account is let go."""
+
+    async def guarded() -> dict[str, Any]:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        return await trade(market, home, params, since=since, pace_s=pace_s, stop=stop)
+
+    return asyncio.run(guarded())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the trader from the command line of a supervisor."""
+    parser = argparse.ArgumentParser(prog="python -m flows.trade", description="Trade a market's champion on its paper account.")
+    parser.add_argument("--market", required=True)
+    parser.add_argument(
+        "--since", type=date.fromisoformat, help="first day that a new account lives through; by default it waits for news"
+    )
+    parser.add_argument("--pace-s", type=float, default=0.0, help="seconds between bars that are stored already")
+    asked = parser.parse_args(arguments)
+    homes.quiet()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    try:
+        params = parameters.load(homes.parameters(), asked.market)
+        told = run(asked.market, homes.from_environment(), params, since=asked.since, pace_s=asked.pace_s)
+    except NightshiftError as problem:
+        sys.stderr.write(f"nightshift: {problem}\n")
+        return 1
+    sys.stdout.write(json.dumps(told) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
