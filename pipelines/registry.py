@@ -72,20 +72,6 @@ class Lineage:
 
 
 @dataclass(frozen=True)
-class Version:
-    """One version of a market's model."""
-
-    market: str
-    number: int
-    name: str
-    """The readable name of its run."""
-    run_id: str
-    aliases: tuple[str, ...]
-    tags: dict[str, str]
-    lineage: Lineage
-
-
-@dataclass(frozen=True)
 class Promotion:
     """One entry of the list of all promotions and rollbacks of a market."""
 
@@ -100,13 +86,33 @@ class Promotion:
     """SHA-256 of the gate report, or the reason of a rollback."""
 
 
+@dataclass(frozen=True)
+class Version:
+    """One version of a market's model."""
+
+    market: str
+    number: int
+    name: str
+    """The readable name of its run."""
+    run_id: str
+    aliases: tuple[str, ...]
+    tags: dict[str, str]
+    lineage: Lineage
+
+    @property
+    def promotion(self) -> Promotion | None:
+        """The last promotion or rollback that made it champion, if any."""
+        text = self.tags.get(PROMOTION)
+        return None if text is None else Promotion(**json.loads(text))
+
+
 class Registry:
     """The models of all markets, in an SQLite file under `home`, or on the server that MLFLOW_TRACKING_URI names."""
 
     def __init__(self, home: Path, clock: Clock | None = None) -> None:
         self.home = home
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.absolute() / 'mlflow.db'}"
-        self._clock = clock or SystemClock()
+        self.clock = clock or SystemClock()
         self._opened: MlflowClient | None = None
 
     def record(
@@ -201,7 +207,7 @@ class Registry:
         if json.loads(report).get("promoted") is not True:
             raise ModelError(f"version {number} of market '{market}' was to be promoted, but its gate report refuses it")
         version = self.version(market, number)
-        with self._alone(), self._asked(f"to promote version {number}") as client:
+        with self._asked(f"to promote version {number}") as client, self._alone():
             self._settle(client, market)
             champion = self._aliases(client, market).get(CHAMPION)
             if champion != version.number:
@@ -210,7 +216,7 @@ class Registry:
 
     def rollback(self, market: str, reason: str = "asked for") -> Version:
         """Swap champion and previous; raise NoChampion when nothing was promoted, ModelError when nothing came before it."""
-        with self._alone(), self._asked(f"to roll market '{market}' back") as client:
+        with self._asked(f"to roll market '{market}' back") as client, self._alone():
             self._settle(client, market)
             aliases = self._aliases(client, market)
             champion, previous = aliases.get(CHAMPION), aliases.get(PREVIOUS)
@@ -234,7 +240,7 @@ class Registry:
     def _move(self, client: "MlflowClient", market: str, kind: str, number: int, replaces: int | None, report: str) -> None:
         """Write down what is about to happen, then move the champion: between the two calls the old one still stands."""
         place = len(self._promotions(client, market)) + 1
-        promotion = Promotion(place, kind, number, replaces, self._clock.now().isoformat(), report)
+        promotion = Promotion(place, kind, number, replaces, self.clock.now().isoformat(), report)
         client.set_model_version_tag(_name(market), str(number), PROMOTION, json.dumps(asdict(promotion)))
         client.set_registered_model_alias(_name(market), CHAMPION, str(number))
         self._complete(client, market, promotion)
@@ -251,9 +257,9 @@ class Registry:
         champion = self._aliases(client, market).get(CHAMPION)
         if champion is None:
             return
-        text = client.get_model_version(_name(market), str(champion)).tags.get(PROMOTION)
-        if text and json.loads(text)["number"] > len(self._promotions(client, market)):
-            self._complete(client, market, Promotion(**json.loads(text)))
+        begun = _version(market, client.get_model_version(_name(market), str(champion)), {}).promotion
+        if begun is not None and begun.number > len(self._promotions(client, market)):
+            self._complete(client, market, begun)
 
     def _experiment(self, client: "MlflowClient", market: str) -> str:
         known = client.get_experiment_by_name(_name(market))
@@ -301,21 +307,19 @@ class Registry:
         return ModelError(f"market '{market}' has no version '{which}': the versions recorded are {known}")
 
     def _milliseconds(self) -> int:
-        return nanoseconds(self._clock.now()) // 1_000_000
+        return nanoseconds(self.clock.now()) // 1_000_000
 
     def _client(self) -> "MlflowClient":
         if self._opened is None:
-            for name, value in ENVIRONMENT.items():
-                os.environ.setdefault(name, value)
             from mlflow import MlflowClient
 
-            self.home.mkdir(parents=True, exist_ok=True)
-            self._opened = MlflowClient(self.uri, self.uri)
+            with self._alone():
+                self._opened = MlflowClient(self.uri, self.uri)
         return self._opened
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Hold the one lock under which aliases of this home move: MLflow cannot move two of them at once."""
+        """Hold the lock under which this home's tables are made and its aliases moved: MLflow does neither at once."""
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / "registry.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -323,15 +327,15 @@ class Registry:
 
     @contextmanager
     def _asked(self, what: str) -> Iterator["MlflowClient"]:
-        """Yield the client; whatever MLflow or the disk refuses becomes one sentence."""
+        """Yield the client; whatever MLflow, its database or the disk refuses becomes one sentence."""
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
         try:
-            client = self._client()
-            from mlflow.exceptions import MlflowException
-        except OSError as problem:
-            raise _refused(problem, what, self._place()) from problem
-        try:
-            yield client
-        except (MlflowException, OSError) as problem:
+            yield self._client()
+        except (MlflowException, SQLAlchemyError, OSError) as problem:
             raise _refused(problem, what, self._place()) from problem
 
     def _place(self) -> str:
@@ -392,7 +396,7 @@ def _found(ask: Callable[[], Found]) -> Found | None:
 
 
 def _refused(problem: Exception, what: str, place: str) -> ResourceError:
-    reason = " ".join(str(problem).split())
+    reason = " ".join(str(problem).partition("[SQL:")[0].split())
     if getattr(problem, "errno", None) in {errno.ENOSPC, errno.EDQUOT} or "disk is full" in reason:
         return DiskFull(f"MLflow at {place} was asked {what}, but the disk is full: free some space, what was recorded is intact")
     if "failed with exception" in reason:

@@ -2,7 +2,7 @@
 
 The population stability index is sum (q - p) ln(q / p) over ten quantile bins of the reference, and one more for what is missing,
 so that a feature which stops arriving drifts too. Slow features differ between any two windows: a feature has drifted only when its
-index is above the limit and above what windows of the same length inside the reference usually show.
+index is above the limit plus what windows of the same length inside the reference usually show.
 """
 
 import math
@@ -98,7 +98,7 @@ def _row(name: str, kind: str, values: Values, recent_bars: int, psi_max: float)
     usual = _usual(counts[:-recent_bars], recent_bars)
     distance, chance = ks(reference, recent)
     missing = float(np.isnan(recent).mean()) if recent.size else math.nan
-    return name, kind, index, usual, distance, chance, missing, bool(index > max(psi_max, usual))
+    return name, kind, index, usual, distance, chance, missing, index - usual > psi_max
 
 
 def edges(reference: Values) -> FloatArray:
@@ -127,13 +127,13 @@ def psi(reference: npt.NDArray[np.int64], recent: npt.NDArray[np.int64]) -> floa
 
 
 def ks(reference: Values, recent: Values) -> tuple[float, float]:
-    """Return the two-sample Kolmogorov-Smirnov distance and its asymptotic p value; NaN when either side knows nothing.
+    """Return the two-sample Kolmogorov-Smirnov distance and its asymptotic p value; NaN when a side knows fewer than two values.
 
     Values of one window depend on each other, so the p value is optimistic: it ranks, it does not decide. Long samples are thinned
     evenly to about SAMPLE values.
     """
     samples = [_thinned(values[np.isfinite(values)]) for values in (reference, recent)]
-    if not all(len(sample) for sample in samples):
+    if min(len(sample) for sample in samples) < 2:
         return math.nan, math.nan
     result = stats.ks_2samp(*samples, method="asymp")
     return float(result.statistic), float(result.pvalue)

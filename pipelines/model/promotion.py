@@ -64,7 +64,8 @@ class Criterion:
     """A gate's answer: two numbers and what follows."""
 
     name: str
-    found: float
+    found: float | None
+    """None where the evidence lacks it."""
     limit: float
     comparison: Comparison
     passed: bool
@@ -91,8 +92,7 @@ class Report:
 
     def to_json(self) -> str:
         """Return the report as JSON; a number that is missing is null."""
-        criteria = [{**asdict(each), "found": each.found if math.isfinite(each.found) else None} for each in self.criteria]
-        return json.dumps({"promoted": self.promoted, "criteria": criteria}, indent=2, allow_nan=False)
+        return json.dumps(asdict(self), indent=2, allow_nan=False)
 
 
 def judge(evidence: Evidence, gates: params.Registry, champion: Evidence | None = None) -> Report:
@@ -107,10 +107,10 @@ def judge(evidence: Evidence, gates: params.Registry, champion: Evidence | None 
 def _ask(gate: Gate, evidence: Evidence, gates: params.Registry, champion: Evidence | None) -> Criterion:
     limit = float(getattr(gates, gate.limit)) if isinstance(gate.limit, str) else gate.limit
     if gate.name == "challenger_p" and champion is None:
-        return Criterion(gate.name, math.nan, limit, gate.comparison, passed=True, note="no champion to beat yet")
+        return Criterion(gate.name, None, limit, gate.comparison, passed=True, note="no champion to beat yet")
     found = float(gate.found(evidence, champion))
     if not math.isfinite(found):
-        return Criterion(gate.name, found, limit, gate.comparison, passed=False, note=f"missing: {gate.meaning}")
+        return Criterion(gate.name, None, limit, gate.comparison, passed=False, note=f"missing: {gate.meaning}")
     return Criterion(gate.name, found, limit, gate.comparison, COMPARE[gate.comparison](found, limit), gate.meaning)
 
 
@@ -130,7 +130,7 @@ def _drawdown(evidence: Evidence, _: Evidence | None) -> float:
 def _lineage_gaps(evidence: Evidence, _: Evidence | None) -> float:
     """Count the parts of the lineage without which the version cannot be made again."""
     known = asdict(evidence.lineage)
-    return float(sum(value == "" for value in known.values()) + (known["table_version"] < 0))
+    return float(sum(value == "" for value in known.values()) + (known["table_version"] < 0) + (known["seed"] < 0))
 
 
 def _challenger_p(evidence: Evidence, champion: Evidence | None) -> float:
@@ -163,5 +163,5 @@ def _line(each: Criterion) -> str:
     return f"| {each.name} | {_number(each.found)} | {each.comparison} {_number(each.limit)} | {passed} | {each.note} |"
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}" if math.isfinite(value) else "-"
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
