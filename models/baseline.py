@@ -86,8 +86,8 @@ class Zero(Baseline):
     family = "zero"
 
     def _learn(self, names: tuple[str, ...], features: Float32Array, label: FloatArray) -> None:
-        reach = np.quantile(np.abs(label), np.abs(2.0 * np.array(LEVELS) - 1.0))
-        self.quantiles = np.sign(np.array(LEVELS) - 0.5) * reach
+        side = np.round(2.0 * np.array(LEVELS) - 1.0, 12)  # so that opposite levels are opposites to the last bit
+        self.quantiles = np.sign(side) * np.quantile(np.abs(label), np.abs(side))
 
 
 class Drift(Baseline):

@@ -22,7 +22,7 @@ def rank_ic(forecast: FloatArray, outcome: FloatArray) -> FloatArray:
     chapter 6.
     """
     known = np.isfinite(forecast) & np.isfinite(outcome)
-    return _row_correlation(_ranks(forecast, known), _ranks(outcome, known), known)
+    return _row_correlation(row_ranks(forecast, known), row_ranks(outcome, known), known)
 
 
 def ic(forecast: FloatArray, outcome: FloatArray) -> FloatArray:
@@ -207,6 +207,24 @@ def row_mean(values: FloatArray) -> FloatArray:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
+def row_demean(values: FloatArray) -> FloatArray:
+    """Return [T, S] less each row's mean of what is known."""
+    return values - row_mean(values)[:, None]
+
+
+def row_ranks(values: FloatArray, known: BoolArray) -> FloatArray:
+    """Return [T, S] ranks within each row, 1 the smallest, ties getting their mean; NaN where not known."""
+    ranked: FloatArray = stats.rankdata(np.where(known, values, np.nan), axis=1, nan_policy="omit")
+    return ranked
+
+
+def normal_scores(values: FloatArray, known: BoolArray) -> FloatArray:
+    """Return [T, S] Phi^-1((rank - 1/2) / n) within each row, as a normal sample of that size would lie; NaN where not known."""
+    count = known.sum(axis=1, keepdims=True)
+    scores: FloatArray = stats.norm.ppf((row_ranks(values, known) - 0.5) / np.maximum(count, 1))
+    return scores
+
+
 def mean(series: FloatArray) -> float:
     """Return the mean of what is known, NaN when nothing is."""
     values = series[np.isfinite(series)]
@@ -240,11 +258,6 @@ def _ratio(above: float, below: float) -> float:
     if below != 0.0:
         return above / below
     return math.copysign(math.inf, above) if above != 0.0 and not math.isnan(above) else math.nan
-
-
-def _ranks(values: FloatArray, known: BoolArray) -> FloatArray:
-    ranked: FloatArray = stats.rankdata(np.where(known, values, np.nan), axis=1, nan_policy="omit")
-    return ranked
 
 
 def _standard_ranks(values: FloatArray) -> FloatArray:

@@ -1,4 +1,10 @@
-"""XGBoost quantile trees: where the return lies, then how it spreads around that."""
+"""XGBoost trees that forecast quantiles: where a symbol will rank, what that is worth, and how widely it can miss.
+
+A quantile is `location + spread * q`. The location comes from trees that learn each row's ranking, since most of a return is the
+market's own move, which hides what tells symbols apart; the spread from trees on the logarithm of the miss; `q` is the empirical
+quantile of the standardised miss. Five sets of `reg:quantileerror` trees were tried first: slower tenfold and worse at both ends,
+see LOG.md.
+"""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -11,19 +17,23 @@ from domain.error import ModelError
 from domain.forecast import LEVELS
 from domain.panel import FloatArray
 from domain.params import Training
-from models import contract
-from models.contract import Dataset, Float32Array, IntArray
+from models import contract, metrics
+from models.contract import BoolArray, Dataset, Float32Array, IntArray
 
 if TYPE_CHECKING:
     from xgboost import Booster, QuantileDMatrix
 
-#: Labels beyond this many volatilities of the horizon move the location no further.
-CLIP_SIGMA = 3.0
-#: The spread learns faster and for fewer rounds: it is plainer to see than the location.
-SPREAD_ROUNDS = 24
-SPREAD_ETA = 0.2
-SAMPLES_MIN = 200
+#: Fewer names than this in the usual row and time is learned from instead of ranks.
+RANKED_NAMES_MIN = 4
+#: Outcomes beyond this many volatilities weigh no more than these.
+CLIP_SIGMA = 4.0
+#: Keeps the logarithm of a miss finite; in volatilities of the horizon.
+MISS_SIGMA_MIN = 0.05
+#: How widely a forecast misses is plain to see: it needs fewer, larger steps than the location.
+SPREAD_ROUNDS = 40
+SPREAD_ETA = 0.1
 STOP_ROUNDS = 30
+SAMPLES_MIN = 200
 
 
 @dataclass(frozen=True)
@@ -38,64 +48,82 @@ class Settings:
     min_child_weight: float
     reg_lambda: float
     seed: int
-    threads: int
-    """Changes how long a fit takes, never what it gives."""
 
     def booster(self, **special: Any) -> dict[str, Any]:
         """Return XGBoost's parameters, `special` ones last."""
-        chosen: dict[str, Any] = {"tree_method": "hist", "device": "cpu", "verbosity": 0, "seed": self.seed}
-        chosen |= {"nthread": self.threads, "max_depth": self.depth, "eta": self.eta, "subsample": self.subsample}
-        chosen |= {"colsample_bytree": self.colsample, "min_child_weight": self.min_child_weight, "reg_lambda": self.reg_lambda}
+        chosen: dict[str, Any] = {"tree_method": "hist", "device": "cpu", "objective": "reg:squarederror", "verbosity": 0}
+        chosen |= {"max_depth": self.depth, "eta": self.eta, "subsample": self.subsample, "colsample_bytree": self.colsample}
+        chosen |= {"min_child_weight": self.min_child_weight, "reg_lambda": self.reg_lambda, "seed": self.seed}
         return chosen | special
 
 
+@dataclass(frozen=True)
+class Shape:
+    """What turns the outputs of the trees into quantiles."""
+
+    drift: float
+    """Mean label, in the symbol's own volatilities of the horizon."""
+    worth: float
+    """Return of one unit of ranking score, in volatilities of the horizon of the row's median symbol."""
+    quantiles: tuple[float, ...]
+    """Of the standardised miss, one a level."""
+
+
 class Trees:
-    """Location trees (squared error) plus spread trees (`reg:quantileerror`) on what the location leaves."""
+    """Location and spread trees behind the one contract; see the module."""
 
     family = "trees"
     context_bars = 1
 
-    def __init__(self, settings: Settings, horizon: int) -> None:
+    def __init__(self, settings: Settings, horizon: int, threads: int = 1) -> None:
         self.settings = settings
         self.horizon = horizon
+        self.threads = threads  # how long a fit takes, never what it gives: not saved
         self.rounds = 0
         self.names: tuple[str, ...] = ()
         self._location: Booster | None = None
         self._spread: Booster | None = None
+        self._shape = Shape(0.0, 0.0, (0.0,) * len(LEVELS))
 
     @classmethod
     def create(cls, training: Training, horizon: int, rounds: int | None = None) -> Self:
         """Return unfitted trees."""
-        chosen = training.trees.model_dump()
-        settings = Settings(**chosen, seed=training.seed, threads=training.threads)
-        return cls(replace(settings, rounds=rounds or settings.rounds), horizon)
+        settings = Settings(**training.trees.model_dump(), seed=training.seed)
+        return cls(replace(settings, rounds=rounds or settings.rounds), horizon, training.threads)
 
     def fit(self, dataset: Dataset, train: IntArray, valid: IntArray) -> None:
-        """Grow the location, stopping early on `valid`, then the spread of what is left."""
+        """Choose the rounds by stopping early on `valid`, then grow everything on the rows of both."""
         self.names = dataset.names
-        features, label = self._samples(dataset, train)
-        matrix = self._matrix(features, np.clip(label, -CLIP_SIGMA, CLIP_SIGMA))
-        self._location = self._grow_location(matrix, *dataset.samples(valid))
-        residual = label - _predict(self._location, features)[:, 0]
-        matrix.set_label(residual)
-        self._spread = self._grow_spread(matrix, SPREAD_ROUNDS)
+        self.rounds = self._best_rounds(dataset, train, valid) if len(valid) else self.settings.rounds
+        rows = np.concatenate([train, valid])
+        known, features, target = self._samples(dataset, rows)
+        matrix = self._matrix(features, target[known])
+        self._location = self._grow(matrix, self.rounds, base_score=0.0)
+        drift, worth = self._worth(dataset, rows, known, target)
+        miss = dataset.label[rows][known] - drift - worth * _predict(self._location, features) * _ratio(dataset.scale[rows])[known]
+        spread = np.log(np.abs(miss) + MISS_SIGMA_MIN)
+        matrix.set_label(spread)
+        self._spread = self._grow(matrix, SPREAD_ROUNDS, base_score=float(spread.mean()), eta=SPREAD_ETA)
+        quantiles = np.quantile(miss / np.exp(_predict(self._spread, features)), LEVELS)
+        self._shape = Shape(drift, worth, tuple(quantiles.tolist()))
 
     def fine_tune(self, dataset: Dataset, rows: IntArray, rounds: int) -> None:
-        """Add `rounds` trees to the location, fitted to `rows`; the spread stays."""
-        import xgboost
-
-        features, label = self._samples(dataset, rows)
-        matrix = self._matrix(features, np.clip(label, -CLIP_SIGMA, CLIP_SIGMA))
-        objective = self.settings.booster(objective="reg:squarederror")
-        self._location = xgboost.train(objective, matrix, num_boost_round=rounds, xgb_model=self._fitted()[0])
+        """Add `rounds` trees to the location, fitted to `rows`; spread and quantiles stay."""
+        known, features, target = self._samples(dataset, rows)
+        # As bytes: handed over as a booster, XGBoost goes on with the process's random state instead of the seed's.
+        grown = self._fitted()[0].save_raw("ubj")
+        matrix = self._matrix(features, target[known])
+        self._location = self._grow(matrix, rounds, grown=grown, seed=self.settings.seed + self.rounds)
         self.rounds += rounds
 
     def predict(self, features: Float32Array, scale: FloatArray) -> FloatArray:
-        """Return [T, S, Q] quantiles; see the contract."""
+        """Return [T, S, Q] quantiles; see the contract. A row's median volatility is taken over the symbols handed in."""
         location, spread = self._fitted()
         rows = np.ascontiguousarray(features.reshape(-1, features.shape[-1]), dtype=np.float32)
-        values = (_predict(location, rows) + _predict(spread, rows)).astype(np.float64)
-        return contract.unscale(values.reshape(*scale.shape, len(LEVELS)), features, scale, self.horizon)
+        score, width = (_predict(booster, rows).reshape(scale.shape) for booster in (location, spread))
+        centre = self._shape.drift + self._shape.worth * score * _ratio(scale)
+        quantiles = centre[..., None] + np.exp(width)[..., None] * np.array(self._shape.quantiles)
+        return contract.unscale(quantiles, features, scale, self.horizon)
 
     def importance(self) -> dict[str, float]:
         """Return each feature's share of the location's total gain."""
@@ -108,7 +136,7 @@ class Trees:
         """Write model.json, location.ubj and spread.ubj."""
         folder.mkdir(parents=True, exist_ok=True)
         kept = {"family": self.family, "horizon": self.horizon, "rounds": self.rounds, "names": self.names}
-        kept["settings"] = asdict(self.settings)
+        kept |= {"settings": asdict(self.settings), "shape": asdict(self._shape)}
         (folder / "model.json").write_text(json.dumps(kept, sort_keys=True) + "\n", encoding="utf-8")
         for name, booster in zip(("location", "spread"), self._fitted(), strict=True):
             (folder / f"{name}.ubj").write_bytes(bytes(booster.save_raw("ubj")))
@@ -119,42 +147,56 @@ class Trees:
         kept = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         model = cls(Settings(**kept["settings"]), int(kept["horizon"]))
         model.rounds, model.names = int(kept["rounds"]), tuple(kept["names"])
+        told = kept["shape"]
+        model._shape = Shape(float(told["drift"]), float(told["worth"]), tuple(map(float, told["quantiles"])))
         model._location, model._spread = (_read(folder / f"{name}.ubj") for name in ("location", "spread"))
         return model
 
-    def _samples(self, dataset: Dataset, rows: IntArray) -> tuple[Float32Array, FloatArray]:
-        features, label = dataset.samples(rows)
-        if len(label) < SAMPLES_MIN:
+    def _samples(self, dataset: Dataset, rows: IntArray) -> tuple[BoolArray, Float32Array, FloatArray]:
+        """Return what is known of `rows` [T, S], its features [N, F], and the target [T, S] that the location learns."""
+        features, label, scale = dataset.features[rows], dataset.label[rows], dataset.scale[rows]
+        known = contract.believable(features, scale) & np.isfinite(label)
+        if known.sum() < SAMPLES_MIN:
             asked = f"trees were asked to fit {len(rows)} bars of {len(dataset.symbols)} symbols"
-            raise ModelError(f"{asked}, but only {len(label)} labels are known there and at least {SAMPLES_MIN} are needed")
-        return features, label
+            raise ModelError(f"{asked}, but only {known.sum()} labels are known there and at least {SAMPLES_MIN} are needed")
+        return known, np.ascontiguousarray(features[known]), _target(label, scale, known)
+
+    def _worth(self, dataset: Dataset, rows: IntArray, known: BoolArray, target: FloatArray) -> tuple[float, float]:
+        """Return (drift, worth): the mean label, and the regression of what is left on the target that was learned."""
+        label, ratio = dataset.label[rows], _ratio(dataset.scale[rows])
+        drift = float(np.clip(label[known], -CLIP_SIGMA, CLIP_SIGMA).mean())
+        beyond = metrics.row_demean(np.where(known, label, np.nan) / ratio) if _ranked(known) else (label - drift) / ratio
+        outcome = np.clip(beyond, -CLIP_SIGMA, CLIP_SIGMA)[known]
+        return drift, float(np.sum(outcome * target[known]) / np.sum(target[known] ** 2))
+
+    def _best_rounds(self, dataset: Dataset, train: IntArray, valid: IntArray) -> int:
+        import xgboost
+
+        known, features, target = self._samples(dataset, train)
+        matrix = self._matrix(features, target[known])
+        watched = contract.believable(dataset.features[valid], dataset.scale[valid]) & np.isfinite(dataset.label[valid])
+        if not watched.any():
+            return self.settings.rounds
+        answer = _target(dataset.label[valid], dataset.scale[valid], watched)[watched]
+        check = xgboost.QuantileDMatrix(dataset.features[valid][watched], label=answer, ref=matrix, nthread=self.threads)
+        stop = xgboost.callback.EarlyStopping(rounds=STOP_ROUNDS)
+        settings = self.settings.booster(nthread=self.threads, base_score=0.0)
+        rounds = self.settings.rounds
+        grown = xgboost.train(
+            settings, matrix, num_boost_round=rounds, evals=[(check, "valid")], callbacks=[stop], verbose_eval=False
+        )
+        return int(grown.best_iteration) + 1
 
     def _matrix(self, features: Float32Array, label: FloatArray) -> "QuantileDMatrix":
         from xgboost import QuantileDMatrix
 
-        return QuantileDMatrix(features, label=label, nthread=self.settings.threads)
+        return QuantileDMatrix(features, label=label, nthread=self.threads)
 
-    def _grow_location(self, matrix: "QuantileDMatrix", features: Float32Array, label: FloatArray) -> "Booster":
+    def _grow(self, matrix: "QuantileDMatrix", rounds: int, *, grown: bytearray | None = None, **special: Any) -> "Booster":
         import xgboost
 
-        objective = self.settings.booster(objective="reg:squarederror")
-        if not len(label):
-            self.rounds = self.settings.rounds
-            return xgboost.train(objective, matrix, num_boost_round=self.rounds)
-        clipped = np.clip(label, -CLIP_SIGMA, CLIP_SIGMA)
-        valid = xgboost.QuantileDMatrix(features, label=clipped, ref=matrix, nthread=self.settings.threads)
-        stop = xgboost.callback.EarlyStopping(STOP_ROUNDS)
-        grown = xgboost.train(
-            objective, matrix, num_boost_round=self.settings.rounds, evals=[(valid, "valid")], callbacks=[stop], verbose_eval=False
-        )
-        self.rounds = grown.best_iteration + 1
-        return grown[: self.rounds]
-
-    def _grow_spread(self, matrix: "QuantileDMatrix", rounds: int) -> "Booster":
-        import xgboost
-
-        objective = self.settings.booster(objective="reg:quantileerror", quantile_alpha=np.array(LEVELS), eta=SPREAD_ETA)
-        return xgboost.train(objective, matrix, num_boost_round=rounds)
+        settings = self.settings.booster(nthread=self.threads, **special)
+        return xgboost.train(settings, matrix, num_boost_round=rounds, xgb_model=grown)
 
     def _fitted(self) -> tuple["Booster", "Booster"]:
         if self._location is None or self._spread is None:
@@ -162,11 +204,32 @@ class Trees:
         return self._location, self._spread
 
 
-def _predict(booster: "Booster", rows: Float32Array) -> Float32Array:
-    """Return [N, K] predictions on one thread, so that a batch's size never changes a bit nor the latency."""
+def _target(label: FloatArray, scale: FloatArray, known: BoolArray) -> FloatArray:
+    """Return [T, S] the normal score of each symbol's rank in its row by return, or the clipped label where few names trade."""
+    if not _ranked(known):
+        return np.clip(label, -CLIP_SIGMA, CLIP_SIGMA)
+    return metrics.normal_scores(label * scale, known)
+
+
+def _ranked(known: BoolArray) -> bool:
+    count = known.sum(axis=1)
+    return bool(np.median(count[count > 0]) >= RANKED_NAMES_MIN)
+
+
+def _ratio(scale: FloatArray) -> FloatArray:
+    """Return [T, S] the row's median volatility over the symbol's own: what a return in the one unit is in the other."""
+    positive = np.where(scale > 0.0, scale, np.nan)
+    middle = np.full(len(scale), np.nan)
+    some = np.isfinite(positive).any(axis=1)
+    middle[some] = np.nanmedian(positive[some], axis=1)
+    return middle[:, None] / positive
+
+
+def _predict(booster: "Booster", rows: Float32Array) -> FloatArray:
+    """Return [N] predictions on one thread: a small batch waits for none, and no bit depends on its size."""
     booster.set_param({"nthread": 1})
     values: Float32Array = booster.inplace_predict(rows, validate_features=False)
-    return values.reshape(len(rows), -1)
+    return values.reshape(len(rows)).astype(np.float64)
 
 
 def _read(path: Path) -> "Booster":

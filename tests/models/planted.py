@@ -1,0 +1,34 @@
+"""A market whose truth is known, as arrays: what models are tried on."""
+
+import math
+
+import numpy as np
+
+from domain.params import Training, Trees
+from models.baseline import PAST_RETURN
+from models.contract import Dataset
+
+HORIZON = 5
+
+
+def planted(bars: int = 360, symbols: int = 6, edge: float = 0.3, features: int = 6, seed: int = 0) -> Dataset:
+    """Return features of which the past return moves the label by `edge` volatilities; 3% of symbols and of values are missing."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((bars, symbols, features)).astype(np.float32)
+    noise = rng.standard_t(5, (bars, symbols)) / math.sqrt(5 / 3)
+    scale = 0.01 * np.exp(0.3 * rng.standard_normal((bars, symbols)))
+    label = edge * x[..., 1].astype(np.float64) + noise
+    x[rng.random(x.shape) < 0.03] = np.nan
+    gone = rng.random((bars, symbols)) < 0.03
+    x[gone], scale[gone], label[gone], label[-HORIZON - 1 :] = np.nan, np.nan, np.nan, np.nan
+    times = np.datetime64("2020-01-01T00:00:00", "us") + np.arange(bars) * np.timedelta64(1, "D")
+    names = tuple(PAST_RETURN if i == 1 else f"noise_{i}" for i in range(features))
+    forward = label * scale * math.sqrt(HORIZON)
+    return Dataset(x, forward, label, scale, times, names, tuple(f"S{i}" for i in range(symbols)), HORIZON)
+
+
+def training(threads: int = 1, **trees: float) -> Training:
+    """Return small training parameters."""
+    small = {"rounds": 40, "depth": 3, "eta": 0.1, "subsample": 0.7, "colsample": 0.7, "min_child_weight": 20, "reg_lambda": 5}
+    chosen = Trees.model_validate(small | trees)
+    return Training(family="trees", folds=2, train_fraction=0.4, embargo_bars=5, seed=7, threads=threads, trees=chosen)
