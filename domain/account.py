@@ -47,6 +47,10 @@ class Account:
         self.fees += fill.fee
         self.positions[fill.symbol] = replace(held, quantity=quantity, average_price=average)
 
+    def charge(self, amount: float) -> None:
+        """Take what holding costs, such as borrow, from cash."""
+        self.cash -= amount
+
     def equity(self, marks: dict[str, float]) -> float:
         """Return cash plus every position at its mark; raise KeyError if a held symbol has none."""
         held = ((symbol, p) for symbol, p in sorted(self.positions.items()) if p.quantity != 0.0)

@@ -109,18 +109,21 @@ def match(venue: Venue, orders: FloatArray, opened: FloatArray, volume: FloatArr
 
 
 @money
+def settle_one(book: Book, s: int, quantity: float, price: float, fee: float) -> float:
+    """Book one fill of symbol `s` and return the profit that it realised, its fee not included."""
+    held, average, realised = account.book(book.quantity[s], book.average[s], quantity, price)
+    book.quantity[s] = held
+    book.average[s] = average
+    book.cash[0] = book.cash[0] - quantity * price - fee
+    return realised
+
+
+@money
 def settle(book: Book, out: Executions) -> None:
     """Book executions in the order of the symbols, and note what each realised."""
-    cash = book.cash[0]
     for s in range(len(out.quantity)):
-        quantity = out.quantity[s]
-        if quantity != 0.0:
-            held, average, realised = account.book(book.quantity[s], book.average[s], quantity, out.price[s])
-            book.quantity[s] = held
-            book.average[s] = average
-            out.realised[s] = realised
-            cash = cash - quantity * out.price[s] - out.fee[s]
-    book.cash[0] = cash
+        if out.quantity[s] != 0.0:
+            out.realised[s] = settle_one(book, s, out.quantity[s], out.price[s], out.fee[s])
 
 
 @money

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -10,13 +10,19 @@ import polars as pl
 from domain.order import Order
 from domain.panel import FloatArray
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: What the digest covers, in this order. Everything else about an order follows from it.
 CANONICAL = ("decided_at", "symbol", "quantity", "reference_price")
 
 
 def moment(at: np.datetime64) -> datetime:
     """Return a panel's time as an aware datetime."""
-    return datetime.fromtimestamp(int(at.astype("datetime64[us]").astype(np.int64)) / 1e6, UTC)
+    return EPOCH + timedelta(microseconds=microseconds(at))
+
+
+def microseconds(at: np.datetime64) -> int:
+    """Return a panel's time as microseconds since 1970 UTC."""
+    return int(at.astype("datetime64[us]").astype(np.int64))
 
 
 def prefix(market: str, model_version: str, decided_at: np.datetime64) -> str:

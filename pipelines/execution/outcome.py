@@ -15,6 +15,7 @@ from models import metrics as statistics
 from pipelines.execution import orders as orders_room
 
 CodeArray = npt.NDArray[np.int64]
+Codes = type[decision.Outcome] | type[decision.Rule] | type[decision.Reason]
 
 
 class Ordered(NamedTuple):
@@ -64,7 +65,8 @@ class Outcome:
     """What trading one market with one model came to."""
 
     market: Market
-    model_version: str
+    models: tuple[tuple[int, str], ...]
+    """(first bar, version) of each model that traded, in turn."""
     symbols: tuple[str, ...]
     opened_at: TimeArray
     """[T]"""
@@ -86,7 +88,7 @@ class Outcome:
     def orders(self) -> pl.DataFrame:
         """Return the orders with the gate's answer, sorted by decision time and symbol."""
         columns = self.ordered
-        starts = [orders_room.prefix(self.market.name, self.model_version, at) for at in self.event_at]
+        starts = [orders_room.prefix(self.market.name, self._version(t), at) for t, at in enumerate(self.event_at)]
         return pl.DataFrame({
             "decided_at": _times(self.event_at, columns.row),
             "client_order_id": pl.Series(starts, dtype=pl.String).gather(columns.row) + self._names(columns.symbol),
@@ -94,11 +96,11 @@ class Outcome:
             "asked": columns.asked,
             "quantity": columns.quantity,
             "reference_price": columns.mark,
-            "outcome": _words(decision.Outcome, columns.outcome),
-            "rule": _words(decision.Rule, columns.rule),
+            "outcome": words(decision.Outcome, columns.outcome),
+            "rule": words(decision.Rule, columns.rule),
             "found": columns.found,
             "limit": columns.limit,
-            "reason": _words(decision.Reason, columns.reason),
+            "reason": words(decision.Reason, columns.reason),
         })  # fmt: skip
 
     @cached_property
@@ -153,6 +155,9 @@ class Outcome:
             "bars": len(returns),
         }
 
+    def _version(self, row: int) -> str:
+        return [version for first, version in self.models if first <= row][-1]
+
     def _names(self, places: CodeArray) -> pl.Series:
         return pl.Series(self.symbols, dtype=pl.String).gather(places)
 
@@ -161,5 +166,6 @@ def _times(axis: TimeArray, rows: CodeArray) -> pl.Series:
     return pl.Series(axis[rows]).dt.replace_time_zone("UTC")
 
 
-def _words(codes: type[decision.Outcome] | type[decision.Rule] | type[decision.Reason], values: CodeArray) -> pl.Series:
+def words(codes: Codes, values: CodeArray) -> pl.Series:
+    """Return the names of an enumeration's codes, in lower case."""
     return pl.Series([code.name.lower() for code in codes], dtype=pl.String).gather(values)

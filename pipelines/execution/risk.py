@@ -65,9 +65,10 @@ class Verdicts(NamedTuple):
     kept: FloatArray
     """[S] the part of the order that only closes what is held, which no limit takes away."""
     found: FloatArray
-    """[S] what the deciding rule found before it changed the order."""
+    """[S] what the deciding rule found before it changed the order: a fraction of equity, for ORDER_NOTIONAL and MIN_NOTIONAL an
+    amount of currency, for PARTICIPATION and SHORT a quantity, a loss for STOP_LOSS and DRAWDOWN."""
     limit: FloatArray
-    """[S] what it allows."""
+    """[S] what it allows, in the same unit; amounts of currency where there is no equity to take a fraction of."""
     outcome: CodeArray
     """[S] codes of Outcome."""
     rule: CodeArray
@@ -180,14 +181,13 @@ def check_symbol(limits: Limits, s: int, close: float, volume: float, book: Book
     after = abs(held + out.order[s]) * price
     if not after <= limits.symbol_weight_max * equity:
         room = limits.symbol_weight_max * equity / price - held * math.copysign(1.0, out.order[s])
-        cap(out, s, room, Rule.SYMBOL_WEIGHT, after / equity if equity > 0.0 else math.inf, limits.symbol_weight_max)
+        cap(out, s, room, Rule.SYMBOL_WEIGHT, after / equity if equity > 0.0 else after, limits.symbol_weight_max)
     notional = abs(out.order[s]) * price
     if notional > limits.order_notional_max:
         cap(out, s, limits.order_notional_max / price, Rule.ORDER_NOTIONAL, notional, limits.order_notional_max)
     most = fills.available(volume, limits.participation_max)
     if abs(out.order[s]) > most:
-        share = abs(out.order[s]) / volume if volume > 0.0 else math.inf
-        cap(out, s, most, Rule.PARTICIPATION, share, limits.participation_max)
+        cap(out, s, most, Rule.PARTICIPATION, abs(out.order[s]), most)
 
 
 @money
@@ -198,7 +198,7 @@ def fit(cut: Cut, used: float, added: float, most: float, rule: int, equity: flo
     factor = max(most - used, 0.0) / added
     if equity > 0.0:
         return Cut(cut.factor * factor, rule, (used + added) / equity, most / equity)
-    return Cut(0.0, rule, math.inf, 0.0)
+    return Cut(0.0, rule, used + added, most)
 
 
 @money

@@ -54,7 +54,7 @@ def run(
         who, fills.venue(market, params), forecasts[first:], rows.open, rows.close, rows.volume, sigma[first:], log
     )  # fmt: skip
     return outcome.Outcome(
-        market, model_version, panel.symbols, rows.opened_at, rows.event_at, cash, log.curve,
+        market, ((0, model_version),), panel.symbols, rows.opened_at, rows.event_at, cash, log.curve,
         outcome.Ordered._make(column[:ordered] for column in log.ordered),
         outcome.Filled._make(column[:filled] for column in log.filled), risk.halted(who.gate),
     )  # fmt: skip

@@ -1,15 +1,23 @@
-"""The trader without its hands: what it carries from bar to bar, and the one compiled function that thinks.
+"""The trader without its hands: what it carries from bar to bar, and the compiled function that thinks.
 
 No clock, no files, no broker. A simulation and a live loop differ only in where the bar comes from and where the orders go.
 """
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Self
 
+import numpy as np
+
 from domain.compiled import money
+from domain.error import TradingError
 from domain.market import Market
-from domain.panel import FloatArray
+from domain.order import Fill
+from domain.panel import FloatArray, Panel
 from domain.params import Params
 from pipelines.execution import decisions, fills, risk
+from pipelines.execution.brokers.contract import Activity
 
 
 class Trader(NamedTuple):
@@ -47,3 +55,55 @@ def think(trader: Trader, forecast: FloatArray, close: FloatArray, volume: Float
     decisions.step(trader.settings, forecast, close, volume, scale, held, equity, trader.memory, trader.targets)
     wanted, aim = trader.targets.quantity, trader.targets.aim
     risk.step(trader.limits, wanted, aim, close, volume, trader.book, equity, trader.gate, trader.verdicts)
+
+
+class Booked(NamedTuple):
+    """One fill and what it realised."""
+
+    symbol: int
+    fill: Fill
+    realised: float
+
+
+@dataclass
+class Worth:
+    """What the account is worth at a close, and what led there."""
+
+    equity: float
+    gross: float
+    charge: float
+    booked: list[Booked]
+
+
+def book_bar(trader: Trader, symbols: dict[str, int], bar: Panel, activities: Sequence[Activity]) -> Worth:
+    """Book what the broker reports of one bar, in its order, and mark to the close."""
+    charge, booked = 0.0, []
+    for activity in activities:
+        if isinstance(activity.event, Fill):
+            fill, s = activity.event, symbols[activity.event.symbol]
+            booked.append(Booked(s, fill, fills.settle_one(trader.book, s, fill.quantity, fill.price, fill.fee)))
+        else:
+            charge += activity.event.amount
+    equity = fills.close_bar(trader.book, bar.close[0], charge)
+    return Worth(equity, fills.gross(trader.book), charge, booked)
+
+
+def packed(trader: Trader, progress: dict[str, int]) -> bytes:
+    """Return everything that a trader carries over a restart, to the last bit, with the numbers of `progress` before it."""
+    arrays = [*trader.book, *trader.memory, *trader.gate]
+    header = json.dumps({"progress": progress, "sizes": [len(values) for values in arrays]}, sort_keys=True)
+    return header.encode() + b"\n" + np.concatenate(arrays).astype("<f8", copy=False).tobytes()
+
+
+def restore(trader: Trader, raw: bytes) -> dict[str, int]:
+    """Put back what `packed` kept and return its progress; raise TradingError when it was another kind of trader's."""
+    line, _, body = raw.partition(b"\n")
+    header, arrays = json.loads(line), [*trader.book, *trader.memory, *trader.gate]
+    sizes = [len(values) for values in arrays]
+    if header["sizes"] != sizes or len(body) != 8 * sum(sizes):
+        raise TradingError(
+            f"the kept state holds {header['sizes']} numbers, this version of the trader carries {sizes}: start on a new journal"
+        )
+    for values, kept in zip(arrays, np.split(np.frombuffer(body, dtype="<f8"), np.cumsum(sizes)[:-1]), strict=True):
+        values[:] = kept
+    return dict(header["progress"])

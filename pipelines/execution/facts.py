@@ -1,0 +1,92 @@
+"""Facts: what the loop writes into the journal, a column a field, and how an outcome is read back from it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from domain import decision
+from domain.market import Market
+from domain.panel import Panel
+from pipelines.execution import orders, outcome
+from pipelines.execution.outcome import Curve, Filled, Ordered, Outcome
+from pipelines.execution.trader import Trader, Worth
+from pipelines.journal import Journal
+
+#: The columns of `Ordered` that are codes, and what they stand for.
+WORDS: dict[str, outcome.Codes] = {"outcome": decision.Outcome, "rule": decision.Rule, "reason": decision.Reason}
+
+
+def bar(panel: Panel, worth: Worth, cash: float) -> dict[str, Any]:
+    """Return the record of one bar's close."""
+    times = {"opened_at_us": orders.microseconds(panel.opened_at[0]), "event_at_us": orders.microseconds(panel.event_at[0])}
+    return {**times, "equity": worth.equity, "gross": worth.gross, "charge": worth.charge, "cash": cash}
+
+
+def filled(panel: Panel, worth: Worth, symbols: Sequence[str]) -> dict[str, list[Any]]:
+    """Return the record of one bar's fills."""
+    booked = worth.booked
+    return {
+        "client_order_id": [each.fill.client_order_id for each in booked],
+        "symbol": [symbols[each.symbol] for each in booked],
+        "quantity": [each.fill.quantity for each in booked],
+        "price": [each.fill.price for each in booked],
+        "fee": [each.fill.fee for each in booked],
+        "realised": [float(each.realised) for each in booked],
+        "opened": [float(panel.open[0, each.symbol]) for each in booked],
+    }
+
+
+def intents(who: Trader, symbols: Sequence[str], model_version: str) -> dict[str, Any]:
+    """Return the record of one bar's orders, each with its decision's reason and the gate's answer; denied ones have quantity 0."""
+    said = who.verdicts
+    rows = np.flatnonzero(said.outcome != decision.Outcome.NONE)
+    columns = {"asked": said.asked, "quantity": said.order, "mark": who.book.mark, "found": said.found, "limit": said.limit}
+    codes = {"outcome": said.outcome, "rule": said.rule, "reason": who.targets.reason}
+    return {
+        "model": model_version,
+        "symbol": [symbols[s] for s in rows.tolist()],
+        **{name: values[rows].tolist() for name, values in columns.items()},
+        **{name: outcome.words(WORDS[name], values[rows]).to_list() for name, values in codes.items()},
+    }
+
+
+def read(journal: Journal, market: Market, symbols: Sequence[str], capital: float, halted: bool) -> Outcome:
+    """Return what the journal says came of trading; every number is the one that was written, to the last bit."""
+    bars = [stored.payload for stored in journal.records("bar")]
+    place, models = {symbol: s for s, symbol in enumerate(symbols)}, []
+    row_at = {payload["event_at_us"] * 1000: row for row, payload in enumerate(bars)}
+    for stored in journal.records("model"):
+        models.append((int(stored.payload["bars"]), str(stored.payload["version"])))
+    return Outcome(
+        market=market,
+        models=tuple(models),
+        symbols=tuple(symbols),
+        opened_at=np.array([payload["opened_at_us"] for payload in bars], dtype="datetime64[us]"),
+        event_at=np.array([payload["event_at_us"] for payload in bars], dtype="datetime64[us]"),
+        capital=capital,
+        curve=Curve._make(np.array([payload[name] for payload in bars], dtype=np.float64) for name in Curve._fields),
+        ordered=Ordered._make(_columns(journal, "intent", Ordered._fields, row_at, place)),
+        filled=Filled._make(_columns(journal, "fill", Filled._fields, row_at, place)),
+        halted=halted,
+    )
+
+
+def _columns(
+    journal: Journal, kind: str, names: tuple[str, ...], row_at: dict[int, int], place: dict[str, int]
+) -> list[np.ndarray[Any, Any]]:
+    gathered: dict[str, list[Any]] = {name: [] for name in names}
+    for stored in journal.records(kind):
+        payload = stored.payload
+        for name in names:
+            gathered[name] += [row_at[stored.event_at_ns]] * len(payload["symbol"]) if name == "row" else payload[name]
+    return [_column(name, values, place) for name, values in gathered.items()]
+
+
+def _column(name: str, values: list[Any], place: dict[str, int]) -> np.ndarray[Any, Any]:
+    if name in WORDS:
+        codes = {code.name.lower(): code.value for code in WORDS[name]}
+        return np.array([codes[word] for word in values], dtype=np.int64)
+    if name == "symbol":
+        return np.array([place[symbol] for symbol in values], dtype=np.int64)
+    return np.array(values, dtype=np.int64 if name == "row" else np.float64)

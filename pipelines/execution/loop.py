@@ -1,0 +1,236 @@
+"""The loop: one bar at a time, with a broker and a journal. Starting is recovering.
+
+A bar is booked, thought about and written down, with the orders and the state they lead to, in one durable transaction; only then
+is anything sent. Whatever moment the process dies at, the next start finds the last bar written, sends what the broker lacks of it,
+books what the broker did since, and goes on: the same fills, equity and orders as if nothing had happened.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from domain import clock
+from domain.clock import Clock, ReplayClock
+from domain.error import ConfigurationError, TradingError
+from domain.market import Market
+from domain.order import Order
+from domain.panel import Panel
+from domain.params import Params
+from pipelines.execution import commands, facts, orders, outcome, reconcile, risk, trader
+from pipelines.execution.brokers.paper import Paper
+from pipelines.execution.serving import Served
+from pipelines.execution.trader import Trader
+from pipelines.journal import Journal, Record
+
+JOURNAL, LEDGER = "journal.db", "exchange.db"
+#: Sections of params.yaml that a running account keeps.
+FIXED = ("decisions", "risk", "orders", "fills")
+
+#: Moments of a bar at which a test may kill the process, in turn.
+Point = Literal["received", "exchanged", "decided", "journaled", "submitted"]
+#: Asked before each bar: the model that takes over and all bars before this one, or nothing.
+Successor = Callable[[Panel], tuple[Served, Panel] | None]
+
+
+class Loop:
+    """A paper trader of one market whose journal and ledger live in `home`. Opening it takes the account's lease."""
+
+    def __init__(
+        self, market: Market, params: Params, served: Served, symbols: tuple[str, ...], home: Path, time: Clock, *,
+        capital: float | None = None, successor: Successor | None = None, point: Callable[[Point], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._market, self._params, self._served, self._symbols, self._home, self._time = (
+            market,
+            params,
+            served,
+            symbols,
+            home,
+            time,
+        )
+        self._capital = params.fills.capital if capital is None else capital
+        self._successor, self._point = successor, point or (lambda name: None)
+        self._places = {symbol: s for s, symbol in enumerate(symbols)}
+        self._trader = Trader.opened(market, params, len(symbols), self._capital)
+        self._progress = {"bars": 0, "event_at_us": 0, "activity": 0}
+        self._version: str | None = None
+        self._ready = False
+        self._journal = Journal(home / JOURNAL)
+        try:
+            self._restore()
+            self._broker = Paper(home / LEDGER, market, params, symbols, self._capital)
+        except BaseException:
+            self._journal.close()
+            raise
+
+    @property
+    def cursor(self) -> np.datetime64 | None:
+        """Return the close of the newest bar that was written, or nothing on a new account."""
+        return np.datetime64(self._progress["event_at_us"], "us") if self._progress["bars"] else None
+
+    @property
+    def version(self) -> str | None:
+        """Return the model that traded last, or nothing on a new account."""
+        return self._version
+
+    def recover(self, history: Panel) -> None:
+        """Make ready to trade: warm up on `history`, every bar up to `cursor`, and bring journal and broker together.
+
+        Raises TradingError when they tell different stories.
+        """
+        self._feed = self._served.feed(len(self._symbols))
+        self._scale = self._feed.warm(history)
+        sent = reconcile.resubmit(self._broker, self._unsent())
+        reconcile.check(self._broker, self._trader, self._symbols, self._broker.activities(self._progress["activity"]))
+        records = [self._record("model", "loop", self._model())] if self._version != self._served.version else []
+        if self._progress["bars"]:
+            records.append(self._record("reconcile", "loop", {"sent": [order.client_order_id for order in sent]}))
+        if records:
+            self._journal.append(*records)
+        self._version, self._ready = self._served.version, True
+
+    def on_bar(self, bar: Panel) -> None:
+        """Live through one closed bar, a panel of one row: book its fills, think, write all of it down, and send the orders."""
+        if not self._ready:
+            raise TradingError("a bar reached a trader that has not recovered, or that failed within a bar: start it again")
+        self._ready = False
+        self._point("received")
+        self._broker.on_bar(bar, self._scale)
+        self._point("exchanged")
+        activities = self._broker.activities(self._progress["activity"])
+        worth = trader.book_bar(self._trader, self._places, bar, activities)
+        told, heard = self._obey(worth.equity)
+        told += self._succeed(bar)
+        told += self._think(bar, worth.equity)
+        self._point("decided")
+        self._progress["bars"] += 1
+        self._progress["event_at_us"] = orders.microseconds(bar.event_at[0])
+        self._progress["activity"] = activities[-1].sequence if activities else self._progress["activity"]
+        sent = self._write(bar, worth, told)
+        self._point("journaled")
+        self._broker.submit(sent)
+        self._point("submitted")
+        commands.remove(self._home, heard)
+        self._ready = True
+
+    def outcome(self) -> outcome.Outcome:
+        """Return what the journal says came of it so far."""
+        return facts.read(self._journal, self._market, self._symbols, self._capital, risk.halted(self._trader.gate))
+
+    def close(self) -> None:
+        """Let go of the account."""
+        self._broker.close()
+        self._journal.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self.close()
+
+    def _restore(self) -> None:
+        kept, terms = self._journal.latest_snapshot(), self._terms()
+        if kept is not None:
+            self._progress = trader.restore(self._trader, kept[1])
+        found = next(self._journal.records("session"), None)
+        if found is None:
+            self._journal.append(self._record("session", "loop", terms))
+        elif found.payload != terms:
+            differs = sorted(key for key in terms if found.payload.get(key) != terms[key])
+            raise ConfigurationError(f"{self._home} holds an account with other terms ({', '.join(differs)}): name another folder")
+        versions = [stored.payload["version"] for stored in self._journal.records("model")]
+        self._version = versions[-1] if versions else None
+        self._heard = {str(stored.payload["command"]) for kind in ("halt", "resume") for stored in self._journal.records(kind)}
+
+    def _terms(self) -> dict[str, Any]:
+        market = {key: str(getattr(self._market, key)) for key in ("name", "calendar", "timeframe", "cost", "instrument")}
+        return {**market, "symbols": list(self._symbols), "capital": self._capital, "params": self._params.digest(*FIXED)}
+
+    def _unsent(self) -> list[Order]:
+        """Return the newest bar's intents, rebuilt from the journal."""
+        if self.cursor is None:
+            return []
+        at_ns, newest = orders.microseconds(self.cursor) * 1000, None
+        for stored in self._journal.records("intent"):
+            newest = stored
+        if newest is None or newest.event_at_ns != at_ns:
+            return []
+        payload = newest.payload
+        quantity, mark = np.array(payload["quantity"]), np.array(payload["mark"])
+        return orders.intents(self._market.name, payload["model"], self.cursor, payload["symbol"], quantity, mark)
+
+    def _obey(self, equity: float) -> tuple[list[Record], list[commands.Command]]:
+        """Honour the commands that wait and return their records; those found again after a crash are only taken away."""
+        records, heard = [], commands.waiting(self._home)
+        for command in heard:
+            if command.identity not in self._heard:
+                risk.halt(self._trader.gate) if command.word == "halt" else risk.resume(self._trader.gate, equity)
+                records.append(self._record(command.word, command.actor, {"command": command.identity, "reason": command.reason}))
+                self._heard.add(command.identity)
+        return records, heard
+
+    def _succeed(self, bar: Panel) -> list[Record]:
+        """Change the model, if another is to take over before this bar is thought about."""
+        found = self._successor(bar) if self._successor else None
+        if found is None or found[0].version == self._version:
+            return []
+        self._served, history = found
+        self._version = self._served.version
+        self._feed = self._served.feed(len(self._symbols))
+        self._feed.warm(history)
+        return [self._record("model", "loop", self._model())]
+
+    def _think(self, bar: Panel, equity: float) -> list[Record]:
+        """Forecast and decide; return the record of a limit that shut the kill latch."""
+        was_halted = risk.halted(self._trader.gate)
+        forecasts, scales = self._feed.advance(bar)
+        self._scale = scales[0]
+        trader.think(self._trader, forecasts[0], bar.close[0], bar.volume[0], self._scale, equity)
+        if was_halted or not risk.halted(self._trader.gate):
+            return []
+        reason = f"equity of {equity:.2f} has fallen more than {self._params.risk.drawdown_max} below its peak"
+        return [self._record("halt", "risk", {"command": "", "reason": reason})]
+
+    def _write(self, bar: Panel, worth: trader.Worth, told: list[Record]) -> list[Order]:
+        """Write down the bar and what follows from it in one transaction, and return the orders that may then be sent."""
+        at, version, said = bar.event_at[0], self._served.version, self._trader.verdicts
+        intents = facts.intents(self._trader, self._symbols, version)
+        if worth.booked:
+            told.append(self._record("fill", "broker", facts.filled(bar, worth, self._symbols), at))
+        if intents["symbol"]:
+            told.append(self._record("intent", "loop", intents, at))
+        told.append(self._record("bar", "loop", facts.bar(bar, worth, float(self._trader.book.cash[0])), at))
+        self._journal.append(*told, snapshot=trader.packed(self._trader, self._progress))
+        return orders.intents(self._market.name, version, at, self._symbols, said.order, self._trader.book.mark)
+
+    def _model(self) -> dict[str, Any]:
+        return {"version": self._served.version, "bars": self._progress["bars"]}
+
+    def _record(self, kind: str, actor: str, payload: dict[str, Any], at: np.datetime64 | None = None) -> Record:
+        now_ns = clock.nanoseconds(self._time.now()) if at is None else orders.microseconds(at) * 1000
+        return Record(now_ns, self._time.monotonic_ns(), kind, actor, payload)
+
+
+def replay(
+    panel: Panel, served: Served, market: Market, params: Params, home: Path, *, since: np.datetime64 | None = None,
+    capital: float | None = None, point: Callable[[Point], None] | None = None, progress: Callable[[int], None] | None = None,
+) -> outcome.Outcome:  # fmt: skip
+    """Run the loop over recorded bars with its files in `home` and return what came of it; a replay that was cut short goes on.
+
+    `since` is the close from which on trading starts, bars before only warm up. `progress` is called with the number of bars done.
+    Raises ConfigurationError when `home` holds an account on other terms or another model.
+    """
+    first = 0 if since is None else int(np.searchsorted(panel.event_at, since))
+    time = ReplayClock(orders.moment(panel.event_at[min(first, panel.bars - 1)]))
+    with Loop(market, params, served, panel.symbols, home, time, capital=capital, point=point) as live:
+        if live.version not in {None, served.version}:
+            raise ConfigurationError(f"{home} is of model {live.version}, asked was {served.version}: name another folder")
+        start = first if live.cursor is None else int(np.searchsorted(panel.event_at, live.cursor, side="right"))
+        live.recover(panel.rows(0, start))
+        for t in range(start, panel.bars):
+            time.advance(orders.moment(panel.event_at[t]))
+            live.on_bar(panel.rows(t, t + 1))
+            if progress is not None:
+                progress(t + 1 - first)
+        return live.outcome()

@@ -1,0 +1,66 @@
+"""Small markets for the tests of execution: seeded bars with gaps, and a model whose forecasts depend on the bar alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from domain import params as parameters
+from domain.market import Market
+from domain.panel import Panel
+from domain.params import Params
+
+ROOT = Path(__file__).parents[3]
+NORMAL = np.array([-1.6448536269514722, -0.6744897501960817, 0.0, 0.6744897501960817, 1.6448536269514722])
+
+
+def terms(name: str = "us_equity", **sections: dict[str, object]) -> tuple[Market, Params]:
+    """Return a market of params.yaml and its parameters, with some of their leaves replaced."""
+    loaded = parameters.load(ROOT / "params.yaml", name)
+    changed = parameters.check(parameters.overlay(loaded.model_dump(), sections))
+    return changed.market(name), changed
+
+
+def panel(bars: int = 60, symbols: int = 8, seed: int = 0, gaps: float = 0.08) -> Panel:
+    """Return daily bars that wander by 2% a day, some of them missing."""
+    rng = np.random.default_rng(seed)
+    common = rng.normal(0, 0.01, (bars, 1))
+    close = 50.0 * np.exp(np.cumsum(common + rng.normal(0, 0.018, (bars, symbols)), axis=0))
+    opened = close * np.exp(rng.normal(0, 0.004, close.shape))
+    volume = np.round(rng.lognormal(10.0, 1.0, close.shape))
+    missing = rng.random(close.shape) < gaps
+    high, low = np.maximum(opened, close) * 1.002, np.minimum(opened, close) * 0.998
+    for values in (opened, high, low, close, volume):
+        values[missing] = np.nan
+    at = np.datetime64("2016-01-04T14:30:00", "us") + np.arange(bars) * np.timedelta64(1, "D")
+    names = tuple(f"S{s:02d}" for s in range(symbols))
+    return Panel("us_equity", "1d", names, at, at + np.timedelta64(390, "m"), opened, high, low, close, volume)
+
+
+def scale(bars: Panel) -> np.ndarray:
+    """Return one-bar volatilities that differ between symbols and days, NaN where the bar is."""
+    rng = np.random.default_rng(1)
+    return np.where(bars.present, 0.02 * np.exp(rng.normal(0, 0.2, bars.close.shape)), np.nan)
+
+
+def forecasts(bars: Panel, sigma: np.ndarray, strength: float = 0.3, horizon: int = 5, seed: int = 2) -> np.ndarray:
+    """Return quantiles around persistent random views, missing where the bar is and now and then elsewhere."""
+    rng = np.random.default_rng(seed)
+    view = np.zeros(bars.close.shape)
+    for t in range(1, bars.bars):
+        view[t] = 0.8 * view[t - 1] + 0.6 * rng.normal(0, strength, bars.close.shape[1])
+    view[rng.random(view.shape) < 0.02] = np.nan
+    return (view[:, :, None] + NORMAL) * (sigma * np.sqrt(horizon))[:, :, None]
+
+
+@dataclass
+class Views:
+    """A fake model: its view of a symbol is a fixed, jagged function of the symbol's volatility."""
+
+    strength: float = 0.4
+    horizon: int = 5
+    context_bars: int = 1
+
+    def predict(self, features: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        view = self.strength * np.sin(scale * 1e5)
+        return (view[..., None] + NORMAL) * (scale * np.sqrt(self.horizon))[..., None]
