@@ -243,7 +243,7 @@ FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(feature.family for feature in CA
 
 
 def select(families: Sequence[str]) -> tuple[Feature, ...]:
-    """Return the features of the families in catalogue order, SCALE always among them; raise UnknownParameter for no such family."""
+    """Return the families' features in catalogue order, SCALE always among them; raise UnknownParameter for no such family."""
     for family in families:
         if family not in FAMILIES:
             raise UnknownParameter(f"features.families: '{family}' is not a family of the catalogue: {nearest(family, FAMILIES)}")

@@ -9,7 +9,7 @@ import numpy as np
 
 from domain import cost as costs
 from domain.compiled import money
-from domain.cost import Cost
+from domain.cost import Cost, Rates
 from domain.panel import FloatArray, Panel
 
 #: Share of a bar's volume that a labelled trade is assumed to take: what its market impact is priced at.
@@ -45,7 +45,7 @@ def net(forward: FloatArray, cost: Cost, scale: FloatArray) -> FloatArray:
 
 
 @money
-def _net(forward, scale, rates):  # type: ignore[no-untyped-def]
+def _net(forward: FloatArray, scale: FloatArray, rates: Rates) -> FloatArray:
     label = np.empty_like(forward)
     for t in range(forward.shape[0]):
         for s in range(forward.shape[1]):
@@ -65,7 +65,7 @@ def barrier(panel: Panel, horizon: int, scale: FloatArray, sigma: float) -> Floa
 
 
 @money
-def _barrier(opening, close, scale, horizon, width):  # type: ignore[no-untyped-def]
+def _barrier(opening: FloatArray, close: FloatArray, scale: FloatArray, horizon: int, width: float) -> FloatArray:
     label = np.full_like(opening, np.nan)
     for t in range(opening.shape[0] - horizon - 1):
         for s in range(opening.shape[1]):
@@ -75,7 +75,7 @@ def _barrier(opening, close, scale, horizon, width):  # type: ignore[no-untyped-
 
 
 @money
-def _touch(opening, close, t, horizon, reach):  # type: ignore[no-untyped-def]
+def _touch(opening: FloatArray, close: FloatArray, t: int, horizon: int, reach: float) -> float:
     entry = opening[t + 1]
     for bar in range(t + 1, t + 1 + horizon):
         moved = math.log(close[bar] / entry)

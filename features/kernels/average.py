@@ -1,8 +1,11 @@
 """Averages of a price: simple, exponential, weighted, and what is built from them."""
 
+import math
+
 import numpy as np
 
 from domain.compiled import kernel
+from domain.panel import FloatArray
 from features.kernels import smoothing, window
 
 #: Rows of a weighted window's state before its ring: the window's own, reference, sum, weighted sum, what left.
@@ -12,59 +15,61 @@ ANCHOR_BARS = 1024.0
 
 
 @kernel
-def simple(x, bars, state, out, first, last):
+def simple(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write the mean of the last `bars` bars (TA-Lib SMA). State: window.HEAD + 2 + bars rows."""
     window.rolling_total(x, bars, 1.0 / bars, state, out, first, last)
 
 
 @kernel
-def exponential(x, bars, state, out, first, last):
+def exponential(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write the exponential average with gain 2 / (bars + 1), seeded by the mean of the first `bars` bars (TA-Lib EMA)."""
     smoothing.smooth(x, bars, 1.0 / bars, 2.0 / (bars + 1.0), 1.0, bars, state, out, first, last)
 
 
 @kernel
-def wilder(x, bars, state, out, first, last):
+def wilder(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write Wilder's average, gain 1 / bars, seeded by the mean of the first `bars` bars (Wilder 1978; TA-Lib ATR, ADX)."""
     smoothing.smooth(x, bars, 1.0 / bars, 1.0 / bars, 1.0, bars, state, out, first, last)
 
 
 @kernel
-def wilder_sum(x, bars, state, out, first, last):
+def wilder_sum(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write Wilder's sum s += x - s / bars, seeded by the sum of the first `bars - 1` bars (TA-Lib PLUS_DM)."""
     smoothing.smooth(x, bars - 1, 1.0, 1.0, 1.0 / bars, bars, state, out, first, last)
 
 
 @kernel
-def after(x, bars, state, out, first, last):
+def after(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write `x` itself, without its first `bars` bars. State: one row."""
     for t in range(x.shape[0]):
         _without(x[t, first:last], state[0, first:last], bars, out[t, first:last])
 
 
 @kernel
-def _without(x, count, bars, out):
+def _without(x: FloatArray, count: FloatArray, bars: int, out: FloatArray) -> None:
     for s in range(x.size):
-        seen = count[s] + (1.0 if x[s] == x[s] else 0.0)
+        seen = count[s] + (1.0 if not math.isnan(x[s]) else 0.0)
         count[s] = seen
         out[s] = x[s] if seen > bars else np.nan
 
 
 @kernel
-def weighted(x, bars, state, out, first, last):
+def weighted(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write the average with weights 1 (oldest) to `bars` (newest) (TA-Lib WMA). State: WEIGHTED_HEAD + bars rows."""
     line(x, bars, 2.0 / (bars * (bars + 1.0)), 1.0, True, state, out, first, last)
 
 
 @kernel
-def slope(x, bars, state, out, first, last):
+def slope(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write the least-squares slope per bar over the last `bars` bars (TA-Lib LINEARREG_SLOPE). State: as `weighted`."""
     scale = 12.0 / (bars * (bars * bars - 1.0))
     line(x, bars, scale, -0.5 * (bars - 1.0), False, state, out, first, last)
 
 
 @kernel
-def line(x, bars, scale, tilt, level, state, out, first, last):
+def line(
+    x: FloatArray, bars: int, scale: float, tilt: float, level: bool, state: FloatArray, out: FloatArray, first: int, last: int
+) -> None:
     """Write scale * (W + tilt * S), plus r where `level`: S sums x - r, W weights it from 0 (oldest) to bars - 1 (newest)."""
     base = window.HEAD
     count, lag = state[window.COUNT, first:last], state[window.LAG, first:last]
@@ -86,19 +91,19 @@ def line(x, bars, scale, tilt, level, state, out, first, last):
 
 
 @kernel
-def _slide_line(x, left, reference, plain, rising, bars):
+def _slide_line(x: FloatArray, left: FloatArray, reference: FloatArray, plain: FloatArray, rising: FloatArray, bars: int) -> None:
     for s in range(x.size):
         u, w, total = x[s] - reference[s], left[s] - reference[s], plain[s]
-        present = u == u
+        present = not math.isnan(u)
         rising[s] = rising[s] - (total - w) + (bars - 1.0) * u if present else rising[s]
         plain[s] = total + (u - w) if present else total
 
 
 @kernel
-def _anchor_line(x, count, rows, bars, place):
+def _anchor_line(x: FloatArray, count: FloatArray, rows: FloatArray, bars: int, place: int) -> None:
     """Compute the sums anew, oldest bar first, around the newest value. `rows` begins at the reference."""
     for s in range(x.size):
-        if x[s] == x[s] and window.is_due(count[s], bars, ANCHOR_BARS):
+        if not math.isnan(x[s]) and window.is_due(count[s], bars, ANCHOR_BARS):
             plain, rising = 0.0, 0.0
             for j in range(bars):
                 u = rows[4 + (place + 1 + j) % bars, s] - x[s]
@@ -108,14 +113,25 @@ def _anchor_line(x, count, rows, bars, place):
 
 
 @kernel
-def _write_line(x, count, reference, plain, rising, bars, scale, tilt, level, out):
+def _write_line(
+    x: FloatArray,
+    count: FloatArray,
+    reference: FloatArray,
+    plain: FloatArray,
+    rising: FloatArray,
+    bars: int,
+    scale: float,
+    tilt: float,
+    level: bool,
+    out: FloatArray,
+) -> None:
     for s in range(x.size):
         value = scale * (rising[s] + tilt * plain[s]) + (reference[s] if level else 0.0)
-        out[s] = value if (x[s] == x[s]) & (count[s] >= bars) else np.nan
+        out[s] = value if (not math.isnan(x[s])) & (count[s] >= bars) else np.nan
 
 
 @kernel
-def twice(a, b, state, out, first, last):
+def twice(a: FloatArray, b: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write 2a - b: DEMA from an average and the average of it (Mulloy 1994)."""
     for t in range(a.shape[0]):
         x, y, o = a[t, first:last], b[t, first:last], out[t, first:last]
@@ -124,7 +140,7 @@ def twice(a, b, state, out, first, last):
 
 
 @kernel
-def thrice(a, b, c, state, out, first, last):
+def thrice(a: FloatArray, b: FloatArray, c: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write 3a - 3b + c: TEMA from an average, the average of it, and the average of that (Mulloy 1994)."""
     for t in range(a.shape[0]):
         x, y, z, o = a[t, first:last], b[t, first:last], c[t, first:last], out[t, first:last]
@@ -133,7 +149,7 @@ def thrice(a, b, c, state, out, first, last):
 
 
 @kernel
-def distance(x, average, state, out, first, last):
+def distance(x: FloatArray, average: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write x / average - 1; NaN where the average is zero."""
     for t in range(x.shape[0]):
         row, mean, o = x[t, first:last], average[t, first:last], out[t, first:last]

@@ -3,8 +3,12 @@
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from domain.compiled import kernel
+from domain.panel import FloatArray
+
+MicrosecondArray = npt.NDArray[np.int64]
 
 DAY_US = 86_400_000_000
 WEEK_US = 7 * DAY_US
@@ -15,7 +19,17 @@ THURSDAY_US = 3 * DAY_US
 
 
 @kernel
-def cycle(at, x, period_us, offset_us, quarter, state, out, first, last):
+def cycle(
+    at: MicrosecondArray,
+    x: FloatArray,
+    period_us: int,
+    offset_us: int,
+    quarter: int,
+    state: FloatArray,
+    out: FloatArray,
+    first: int,
+    last: int,
+) -> None:
     """Write sin(2 pi (phase + quarter / 4)) of each row's moment in a cycle: quarter 0 gives the sine, 1 the cosine.
 
     `at` holds microseconds since 1970 as int64 [T]; a column without a bar gets NaN.
@@ -25,4 +39,4 @@ def cycle(at, x, period_us, offset_us, quarter, state, out, first, last):
         value = math.sin(2.0 * math.pi * (phase + 0.25 * quarter))
         row, o = x[t, first:last], out[t, first:last]
         for s in range(o.size):
-            o[s] = value if row[s] == row[s] else np.nan
+            o[s] = value if not math.isnan(row[s]) else np.nan

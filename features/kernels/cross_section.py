@@ -1,12 +1,15 @@
 """Cross-section: a symbol against the others in the same row. These kernels need whole rows."""
 
+import math
+
 import numpy as np
 
 from domain.compiled import kernel
+from domain.panel import FloatArray
 
 
 @kernel
-def rank(x, state, out, first, last):
+def rank(x: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write the average rank among the row's present values, mapped to [-0.5, 0.5]; ties share it, NaN takes no part.
 
     The lowest of n values gets -0.5, the highest 0.5; a value alone in its row gets 0.
@@ -15,14 +18,14 @@ def rank(x, state, out, first, last):
         row, o = x[t, first:last], out[t, first:last]
         present = 0
         for s in range(row.size):
-            present += row[s] == row[s]
+            present += not math.isnan(row[s])
         for s in range(row.size):
             o[s] = _place(row, row[s], present)
 
 
 @kernel
-def _place(row, value, present):
-    if value != value:
+def _place(row: FloatArray, value: float, present: int) -> float:
+    if math.isnan(value):
         return np.nan
     if present == 1:
         return 0.0
@@ -34,13 +37,13 @@ def _place(row, value, present):
 
 
 @kernel
-def mean(x, state, out, first, last):
+def mean(x: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write the mean of the row's present values to every present column."""
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
         total, present = 0.0, 0.0
         for s in range(row.size):
-            total += row[s] if row[s] == row[s] else 0.0
-            present += 1.0 if row[s] == row[s] else 0.0
+            total += row[s] if not math.isnan(row[s]) else 0.0
+            present += 1.0 if not math.isnan(row[s]) else 0.0
         for s in range(row.size):
-            o[s] = total / present if row[s] == row[s] else np.nan
+            o[s] = total / present if not math.isnan(row[s]) else np.nan

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from domain.compiled import kernel
+from domain.panel import FloatArray
 from features.kernels import window
 
 #: Rows of an RSI's state: bars seen, smoothed gain, smoothed loss.
@@ -14,7 +15,7 @@ CCI_HEAD = window.HEAD + 4
 
 
 @kernel
-def logarithm(x, state, out, first, last):
+def logarithm(x: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write the natural logarithm; NaN where x is not positive."""
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
@@ -23,7 +24,7 @@ def logarithm(x, state, out, first, last):
 
 
 @kernel
-def change(x, before, state, out, first, last):
+def change(x: FloatArray, before: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write x - before (TA-Lib MOM)."""
     for t in range(x.shape[0]):
         row, old, o = x[t, first:last], before[t, first:last], out[t, first:last]
@@ -32,7 +33,7 @@ def change(x, before, state, out, first, last):
 
 
 @kernel
-def rate(x, before, scale, state, out, first, last):
+def rate(x: FloatArray, before: FloatArray, scale: float, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write scale * (x / before - 1) (TA-Lib ROC with scale 100); NaN where before is zero."""
     for t in range(x.shape[0]):
         row, old, o = x[t, first:last], before[t, first:last], out[t, first:last]
@@ -41,7 +42,7 @@ def rate(x, before, scale, state, out, first, last):
 
 
 @kernel
-def over(x, y, scale, state, out, first, last):
+def over(x: FloatArray, y: FloatArray, scale: float, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write scale * x / y; NaN where y is zero."""
     for t in range(x.shape[0]):
         row, base, o = x[t, first:last], y[t, first:last], out[t, first:last]
@@ -50,7 +51,7 @@ def over(x, y, scale, state, out, first, last):
 
 
 @kernel
-def relative_strength(moved, bars, state, out, first, last):
+def relative_strength(moved: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write Wilder's RSI, 0 to 100, from one-bar changes (Wilder 1978; TA-Lib RSI); NaN while nothing has moved."""
     count, gain, loss = state[0, first:last], state[1, first:last], state[2, first:last]
     for t in range(moved.shape[0]):
@@ -60,11 +61,11 @@ def relative_strength(moved, bars, state, out, first, last):
 
 
 @kernel
-def _gain_and_loss(moved, count, gain, loss, bars):
+def _gain_and_loss(moved: FloatArray, count: FloatArray, gain: FloatArray, loss: FloatArray, bars: int) -> None:
     share = 1.0 / bars
     for s in range(moved.size):
         d = moved[s]
-        present = d == d
+        present = not math.isnan(d)
         seen = count[s] + (1.0 if present else 0.0)
         hold = 0.0 if seen <= bars else 1.0
         up, down = (d if d > 0.0 else 0.0), (-d if d < 0.0 else 0.0)
@@ -74,15 +75,24 @@ def _gain_and_loss(moved, count, gain, loss, bars):
 
 
 @kernel
-def _strength(moved, count, gain, loss, bars, out):
+def _strength(moved: FloatArray, count: FloatArray, gain: FloatArray, loss: FloatArray, bars: int, out: FloatArray) -> None:
     for s in range(moved.size):
         total = gain[s] + loss[s]
-        known = (moved[s] == moved[s]) & (count[s] >= bars) & (total > 0.0)
+        known = (not math.isnan(moved[s])) & (count[s] >= bars) & (total > 0.0)
         out[s] = 100.0 * gain[s] / total if known else np.nan
 
 
 @kernel
-def stochastic(close, highest, lowest, offset, state, out, first, last):
+def stochastic(
+    close: FloatArray,
+    highest: FloatArray,
+    lowest: FloatArray,
+    offset: float,
+    state: FloatArray,
+    out: FloatArray,
+    first: int,
+    last: int,
+) -> None:
     """Write 100 * (close - lowest) / (highest - lowest) - offset: %K of Lane (offset 0) or Williams %R (offset 100).
 
     NaN where the range is empty.
@@ -95,7 +105,7 @@ def stochastic(close, highest, lowest, offset, state, out, first, last):
 
 
 @kernel
-def directional_move(rise, fall, state, out, first, last):
+def directional_move(rise: FloatArray, fall: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write Wilder's directional movement: the rise of the high where it is positive and beats the fall of the low, else 0.
 
     `rise` is high minus previous high and `fall` previous low minus low; swapped, they give the minus movement.
@@ -104,11 +114,11 @@ def directional_move(rise, fall, state, out, first, last):
         up, down, o = rise[t, first:last], fall[t, first:last], out[t, first:last]
         for s in range(o.size):
             move = up[s] if (up[s] > 0.0) & (up[s] > down[s]) else 0.0
-            o[s] = move if up[s] - down[s] == up[s] - down[s] else np.nan
+            o[s] = move if not math.isnan(up[s] - down[s]) else np.nan
 
 
 @kernel
-def directional_index(plus, minus, state, out, first, last):
+def directional_index(plus: FloatArray, minus: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write 100 * |plus - minus| / (plus + minus) (TA-Lib DX); NaN where both are zero."""
     for t in range(plus.shape[0]):
         up, down, o = plus[t, first:last], minus[t, first:last], out[t, first:last]
@@ -118,7 +128,9 @@ def directional_index(plus, minus, state, out, first, last):
 
 
 @kernel
-def typical(high, low, close, state, out, first, last):
+def typical(
+    high: FloatArray, low: FloatArray, close: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int
+) -> None:
     """Write the typical price (high + low + close) / 3."""
     for t in range(high.shape[0]):
         h, low_row, c, o = high[t, first:last], low[t, first:last], close[t, first:last], out[t, first:last]
@@ -127,7 +139,7 @@ def typical(high, low, close, state, out, first, last):
 
 
 @kernel
-def channel_index(x, bars, state, out, first, last):
+def channel_index(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write (x - mean) / (0.015 * mean absolute deviation) (Lambert 1980; TA-Lib CCI); NaN where nothing deviates.
 
     The deviations are summed over the whole window at every bar, oldest first. State: CCI_HEAD + bars rows.
@@ -152,7 +164,7 @@ def channel_index(x, bars, state, out, first, last):
 
 
 @kernel
-def _deviations(state, mean, deviation, bars, place, first, last):
+def _deviations(state: FloatArray, mean: FloatArray, deviation: FloatArray, bars: int, place: int, first: int, last: int) -> None:
     """Add |x - mean| over the ring in order of age, four bars a pass."""
     for j in range(0, bars - bars % 4, 4):
         a, b = CCI_HEAD + (place + j) % bars, CCI_HEAD + (place + j + 1) % bars
@@ -165,14 +177,14 @@ def _deviations(state, mean, deviation, bars, place, first, last):
 
 
 @kernel
-def _four(a, b, c, d, mean, deviation):
+def _four(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray, mean: FloatArray, deviation: FloatArray) -> None:
     for s in range(mean.size):
         m = mean[s]
         deviation[s] += (abs(a[s] - m) + abs(b[s] - m)) + (abs(c[s] - m) + abs(d[s] - m))
 
 
 @kernel
-def _index(x, mean, deviation, bars, out):
+def _index(x: FloatArray, mean: FloatArray, deviation: FloatArray, bars: int, out: FloatArray) -> None:
     for s in range(x.size):
         known = deviation[s] > 0.0
         out[s] = (x[s] - mean[s]) * bars / (0.015 * deviation[s]) if known else np.nan

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from domain.compiled import kernel
+from domain.panel import FloatArray
 from features.kernels import window
 
 #: Rows of a moment window's state before its ring: the window's own, reference, first, second moment, what left.
@@ -20,19 +21,19 @@ FLAT = 1e-10
 
 
 @kernel
-def deviation(x, bars, state, out, first, last):
+def deviation(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write the population standard deviation of the last `bars` bars (TA-Lib STDDEV). State: MOMENT_HEAD + bars rows."""
     _moments(x, bars, False, state, out, first, last)
 
 
 @kernel
-def score(x, bars, state, out, first, last):
+def score(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write (x - mean) / standard deviation over the last `bars` bars; NaN where nothing varies. State: as `deviation`."""
     _moments(x, bars, True, state, out, first, last)
 
 
 @kernel
-def _moments(x, bars, scored, state, out, first, last):
+def _moments(x: FloatArray, bars: int, scored: bool, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     base = window.HEAD
     count, lag = state[window.COUNT, first:last], state[window.LAG, first:last]
     reference, one, two = state[base, first:last], state[base + 1, first:last], state[base + 2, first:last]
@@ -56,38 +57,40 @@ def _moments(x, bars, scored, state, out, first, last):
 
 
 @kernel
-def _slide_moments(x, left, reference, one, two):
+def _slide_moments(x: FloatArray, left: FloatArray, reference: FloatArray, one: FloatArray, two: FloatArray) -> None:
     for s in range(x.size):
         step = x[s] - left[s]
         both = (x[s] - reference[s]) + (left[s] - reference[s])
-        present = x[s] == x[s]
+        present = not math.isnan(x[s])
         one[s] = one[s] + step if present else one[s]
         two[s] = two[s] + step * both if present else two[s]
 
 
 @kernel
-def _cancelled(one, two, gone, bars):
+def _cancelled(one: float, two: float, gone: float, bars: int) -> bool:
     """Return whether the sum of squares, with what just left, dwarfs the squares about the mean."""
     return two + gone * gone > CANCELLATION_MAX * (two - one * (one / bars))
 
 
 @kernel
-def _moments_due(x, left, count, reference, one, two, bars):
+def _moments_due(
+    x: FloatArray, left: FloatArray, count: FloatArray, reference: FloatArray, one: FloatArray, two: FloatArray, bars: int
+) -> bool:
     found = 0
     for s in range(x.size):
         stale = window.is_due(count[s], bars, ANCHOR_BARS)
         bad = (count[s] > bars) & _cancelled(one[s], two[s], left[s] - reference[s], bars)
-        found |= (x[s] == x[s]) & (stale | bad)
+        found |= (not math.isnan(x[s])) & (stale | bad)
     return found != 0
 
 
 @kernel
-def _anchor_moments(x, left, count, rows, bars, place):
+def _anchor_moments(x: FloatArray, left: FloatArray, count: FloatArray, rows: FloatArray, bars: int, place: int) -> None:
     """Compute the sums anew around the newest value, oldest bar first, in the columns that are due."""
     for s in range(x.size):
         stale = window.is_due(count[s], bars, ANCHOR_BARS)
         bad = (count[s] > bars) & _cancelled(rows[1, s], rows[2, s], left[s] - rows[0, s], bars)
-        if x[s] == x[s] and (stale or bad):
+        if not math.isnan(x[s]) and (stale or bad):
             one, two = 0.0, 0.0
             for j in range(bars):
                 u = rows[4 + (place + 1 + j) % bars, s] - x[s]
@@ -97,17 +100,19 @@ def _anchor_moments(x, left, count, rows, bars, place):
 
 
 @kernel
-def _write_deviation(x, count, one, two, bars, out):
+def _write_deviation(x: FloatArray, count: FloatArray, one: FloatArray, two: FloatArray, bars: int, out: FloatArray) -> None:
     share = 1.0 / bars
     for s in range(x.size):
         mean = one[s] * share
         square = two[s] - one[s] * mean
         spread = math.sqrt((square if square > 0.0 else 0.0) * share)
-        out[s] = spread if (x[s] == x[s]) & (count[s] >= bars) else np.nan
+        out[s] = spread if (not math.isnan(x[s])) & (count[s] >= bars) else np.nan
 
 
 @kernel
-def _write_score(x, count, reference, one, two, bars, out):
+def _write_score(
+    x: FloatArray, count: FloatArray, reference: FloatArray, one: FloatArray, two: FloatArray, bars: int, out: FloatArray
+) -> None:
     share = 1.0 / bars
     for s in range(x.size):
         mean = one[s] * share
@@ -118,7 +123,7 @@ def _write_score(x, count, reference, one, two, bars, out):
 
 
 @kernel
-def correlation(x, y, bars, state, out, first, last):
+def correlation(x: FloatArray, y: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write Pearson's correlation over the last `bars` bars (TA-Lib CORREL); NaN where either is flat.
 
     A bar counts where both exist. State: PAIR_HEAD + 2 * bars rows.
@@ -127,13 +132,13 @@ def correlation(x, y, bars, state, out, first, last):
 
 
 @kernel
-def beta(x, y, bars, state, out, first, last):
-    """Write the slope of y on x over the last `bars` bars (TA-Lib BETA, of one-bar rates); NaN where x is flat. As `correlation`."""
+def beta(x: FloatArray, y: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
+    """Write the slope of y on x over the last `bars` bars (TA-Lib BETA, of rates); NaN where x is flat. As `correlation`."""
     _pair(x, y, bars, False, state, out, first, last)
 
 
 @kernel
-def _pair(x, y, bars, normed, state, out, first, last):
+def _pair(x: FloatArray, y: FloatArray, bars: int, normed: bool, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     base, count, lag = window.HEAD, state[window.COUNT, first:last], state[window.LAG, first:last]
     u, v = state[base, first:last], state[base + 1, first:last]
     gone_u, gone_v = state[base + 2, first:last], state[base + 3, first:last]
@@ -164,29 +169,31 @@ def _pair(x, y, bars, normed, state, out, first, last):
 
 
 @kernel
-def _mask(x, y, u, v):
+def _mask(x: FloatArray, y: FloatArray, u: FloatArray, v: FloatArray) -> None:
     for s in range(x.size):
-        both = (x[s] == x[s]) & (y[s] == y[s])
+        both = (not math.isnan(x[s])) & (not math.isnan(y[s]))
         u[s] = x[s] if both else np.nan
         v[s] = y[s] if both else np.nan
 
 
 @kernel
-def _slide_product(u, v, gone_u, gone_v, ru, rv, suv):
+def _slide_product(
+    u: FloatArray, v: FloatArray, gone_u: FloatArray, gone_v: FloatArray, ru: FloatArray, rv: FloatArray, suv: FloatArray
+) -> None:
     for s in range(u.size):
         entered = (u[s] - ru[s]) * (v[s] - rv[s])
         product = suv[s] - (gone_u[s] - ru[s]) * (gone_v[s] - rv[s])
-        suv[s] = product + entered if u[s] == u[s] else suv[s]
+        suv[s] = product + entered if not math.isnan(u[s]) else suv[s]
 
 
 @kernel
-def _anchor_pair(count, rows, bars, place):
+def _anchor_pair(count: FloatArray, rows: FloatArray, bars: int, place: int) -> None:
     """Compute all five sums anew around the newest values in the columns where either series is due."""
     for s in range(count.size):
         stale = window.is_due(count[s], bars, ANCHOR_BARS)
         bad = _cancelled(rows[6, s], rows[8, s], rows[2, s] - rows[4, s], bars)
         bad |= _cancelled(rows[7, s], rows[9, s], rows[3, s] - rows[5, s], bars)
-        if rows[0, s] == rows[0, s] and (stale or (bad and count[s] > bars)):
+        if not math.isnan(rows[0, s]) and (stale or (bad and count[s] > bars)):
             rows[4, s], rows[5, s] = rows[0, s], rows[1, s]
             rows[6:11, s] = 0.0
             for j in range(bars):
@@ -200,7 +207,18 @@ def _anchor_pair(count, rows, bars, place):
 
 
 @kernel
-def _write_pair(u, count, su, sv, suu, svv, suv, bars, normed, out):
+def _write_pair(
+    u: FloatArray,
+    count: FloatArray,
+    su: FloatArray,
+    sv: FloatArray,
+    suu: FloatArray,
+    svv: FloatArray,
+    suv: FloatArray,
+    bars: int,
+    normed: bool,
+    out: FloatArray,
+) -> None:
     share = 1.0 / bars
     for s in range(u.size):
         mean = su[s] * share
@@ -208,12 +226,12 @@ def _write_pair(u, count, su, sv, suu, svv, suv, bars, normed, out):
         spread = suu[s] - mean * su[s]
         other = svv[s] - (sv[s] * share) * sv[s]
         scale = math.sqrt(spread * other) if normed else spread
-        known = (u[s] == u[s]) & (count[s] >= bars) & (spread > 0.0) & ((other > 0.0) | (not normed))
+        known = (not math.isnan(u[s])) & (count[s] >= bars) & (spread > 0.0) & ((other > 0.0) | (not normed))
         out[s] = across / scale if known else np.nan
 
 
 @kernel
-def power(x, exponent, state, out, first, last):
+def power(x: FloatArray, exponent: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write x to an integer power."""
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
@@ -224,7 +242,7 @@ def power(x, exponent, state, out, first, last):
 
 
 @kernel
-def skewness(m1, m2, m3, state, out, first, last):
+def skewness(m1: FloatArray, m2: FloatArray, m3: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write the population skewness from the means of x, x^2, x^3; NaN where nothing varies."""
     for t in range(m1.shape[0]):
         a, b, c, o = m1[t, first:last], m2[t, first:last], m3[t, first:last], out[t, first:last]
@@ -237,7 +255,9 @@ def skewness(m1, m2, m3, state, out, first, last):
 
 
 @kernel
-def kurtosis(m1, m2, m3, m4, state, out, first, last):
+def kurtosis(
+    m1: FloatArray, m2: FloatArray, m3: FloatArray, m4: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int
+) -> None:
     """Write the population excess kurtosis from the means of x to x^4; NaN where nothing varies."""
     for t in range(m1.shape[0]):
         a, b, c, d, o = m1[t, first:last], m2[t, first:last], m3[t, first:last], m4[t, first:last], out[t, first:last]

@@ -5,25 +5,30 @@ import math
 import numpy as np
 
 from domain.compiled import kernel
+from domain.panel import FloatArray
 
 GARMAN_KLASS_BODY = 2.0 * math.log(2.0) - 1.0
 PARKINSON_RANGE = 1.0 / (4.0 * math.log(2.0))
 
 
 @kernel
-def true_range(high, low, before, state, out, first, last):
+def true_range(
+    high: FloatArray, low: FloatArray, before: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int
+) -> None:
     """Write max(high, previous close) - min(low, previous close) (Wilder 1978; TA-Lib TRANGE)."""
     for t in range(high.shape[0]):
         h, low_row, b, o = high[t, first:last], low[t, first:last], before[t, first:last], out[t, first:last]
         for s in range(o.size):
             top = h[s] if h[s] > b[s] else b[s]
             bottom = low_row[s] if low_row[s] < b[s] else b[s]
-            known = (h[s] == h[s]) & (low_row[s] == low_row[s])
+            known = (not math.isnan(h[s])) & (not math.isnan(low_row[s]))
             o[s] = top - bottom if known else np.nan
 
 
 @kernel
-def band(middle, deviation, width, state, out, first, last):
+def band(
+    middle: FloatArray, deviation: FloatArray, width: float, state: FloatArray, out: FloatArray, first: int, last: int
+) -> None:
     """Write middle + width * deviation (TA-Lib BBANDS)."""
     for t in range(middle.shape[0]):
         m, d, o = middle[t, first:last], deviation[t, first:last], out[t, first:last]
@@ -32,7 +37,7 @@ def band(middle, deviation, width, state, out, first, last):
 
 
 @kernel
-def affine(x, scale, shift, state, out, first, last):
+def affine(x: FloatArray, scale: float, shift: float, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write scale * x + shift."""
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
@@ -41,7 +46,7 @@ def affine(x, scale, shift, state, out, first, last):
 
 
 @kernel
-def root(x, state, out, first, last):
+def root(x: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write the square root; rounding below zero counts as zero."""
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
@@ -50,7 +55,7 @@ def root(x, state, out, first, last):
 
 
 @kernel
-def square(x, state, out, first, last):
+def square(x: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write the square."""
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
@@ -59,7 +64,7 @@ def square(x, state, out, first, last):
 
 
 @kernel
-def parkinson(high, low, state, out, first, last):
+def parkinson(high: FloatArray, low: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write one bar's variance from its range, ln(h / l)^2 / (4 ln 2), from log prices (Parkinson 1980, J. Business 53(1))."""
     for t in range(high.shape[0]):
         h, low_row, o = high[t, first:last], low[t, first:last], out[t, first:last]
@@ -69,8 +74,17 @@ def parkinson(high, low, state, out, first, last):
 
 
 @kernel
-def garman_klass(opening, high, low, close, state, out, first, last):
-    """Write one bar's variance 0.5 ln(h / l)^2 - (2 ln 2 - 1) ln(c / o)^2 from log prices (Garman, Klass 1980, J. Business 53(1))."""
+def garman_klass(
+    opening: FloatArray,
+    high: FloatArray,
+    low: FloatArray,
+    close: FloatArray,
+    state: FloatArray,
+    out: FloatArray,
+    first: int,
+    last: int,
+) -> None:
+    """Write one bar's variance 0.5 ln(h/l)^2 - (2 ln 2 - 1) ln(c/o)^2 from log prices (Garman, Klass 1980, J. Business 53(1))."""
     for t in range(high.shape[0]):
         op, h, low_row = opening[t, first:last], high[t, first:last], low[t, first:last]
         c, o = close[t, first:last], out[t, first:last]
@@ -81,7 +95,16 @@ def garman_klass(opening, high, low, close, state, out, first, last):
 
 
 @kernel
-def rogers_satchell(opening, high, low, close, state, out, first, last):
+def rogers_satchell(
+    opening: FloatArray,
+    high: FloatArray,
+    low: FloatArray,
+    close: FloatArray,
+    state: FloatArray,
+    out: FloatArray,
+    first: int,
+    last: int,
+) -> None:
     """Write one bar's variance ln(h/c) ln(h/o) + ln(l/c) ln(l/o) from log prices (Rogers, Satchell 1991, Ann. Appl. Prob. 1(4))."""
     for t in range(high.shape[0]):
         op, h, low_row = opening[t, first:last], high[t, first:last], low[t, first:last]

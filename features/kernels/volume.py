@@ -1,12 +1,15 @@
 """Volume: what was traded behind a move."""
 
+import math
+
 import numpy as np
 
 from domain.compiled import kernel
+from domain.panel import FloatArray
 
 
 @kernel
-def on_balance(moved, volume, state, out, first, last):
+def on_balance(moved: FloatArray, volume: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write the running sum of volume, signed by the one-bar change (Granville 1963; TA-Lib OBV). State: one row.
 
     A symbol's first bar, whose change is unknown, counts as a rise.
@@ -17,9 +20,9 @@ def on_balance(moved, volume, state, out, first, last):
 
 
 @kernel
-def _signed_sum(moved, volume, total, out):
+def _signed_sum(moved: FloatArray, volume: FloatArray, total: FloatArray, out: FloatArray) -> None:
     for s in range(volume.size):
-        present = volume[s] == volume[s]
+        present = not math.isnan(volume[s])
         side = -1.0 if moved[s] < 0.0 else (0.0 if moved[s] == 0.0 else 1.0)
         summed = total[s] + side * volume[s]
         total[s] = summed if present else total[s]
@@ -27,7 +30,7 @@ def _signed_sum(moved, volume, total, out):
 
 
 @kernel
-def cumulative(x, state, out, first, last):
+def cumulative(x: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write the running sum (TA-Lib AD from `pressure`). State: one row."""
     total = state[0, first:last]
     for t in range(x.shape[0]):
@@ -35,21 +38,23 @@ def cumulative(x, state, out, first, last):
         for s in range(o.size):
             summed = total[s] + row[s]
             o[s] = summed
-            total[s] = summed if row[s] == row[s] else total[s]
+            total[s] = summed if not math.isnan(row[s]) else total[s]
 
 
 @kernel
-def flow(price, moved, volume, side, state, out, first, last):
+def flow(
+    price: FloatArray, moved: FloatArray, volume: FloatArray, side: float, state: FloatArray, out: FloatArray, first: int, last: int
+) -> None:
     """Write price * volume where the price's one-bar change has the sign of `side`, else 0."""
     for t in range(price.shape[0]):
         p, m, v, o = price[t, first:last], moved[t, first:last], volume[t, first:last], out[t, first:last]
         for s in range(o.size):
             traded = p[s] * v[s] if side * m[s] > 0.0 else 0.0
-            o[s] = traded if m[s] == m[s] else np.nan
+            o[s] = traded if not math.isnan(m[s]) else np.nan
 
 
 @kernel
-def share(x, y, state, out, first, last):
+def share(x: FloatArray, y: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write 100 * x / (x + y) (TA-Lib MFI from the flows up and down); NaN where both are zero."""
     for t in range(x.shape[0]):
         a, b, o = x[t, first:last], y[t, first:last], out[t, first:last]
@@ -60,7 +65,7 @@ def share(x, y, state, out, first, last):
 
 
 @kernel
-def traded(price, volume, state, out, first, last):
+def traded(price: FloatArray, volume: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write price * volume."""
     for t in range(price.shape[0]):
         p, v, o = price[t, first:last], volume[t, first:last], out[t, first:last]
@@ -69,7 +74,7 @@ def traded(price, volume, state, out, first, last):
 
 
 @kernel
-def illiquidity(moved, value, state, out, first, last):
+def illiquidity(moved: FloatArray, value: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write |log return| / traded value (Amihud 2002, J. Financial Markets 5(1)); NaN where nothing was traded."""
     for t in range(moved.shape[0]):
         m, v, o = moved[t, first:last], value[t, first:last], out[t, first:last]
@@ -78,7 +83,16 @@ def illiquidity(moved, value, state, out, first, last):
 
 
 @kernel
-def pressure(high, low, close, volume, state, out, first, last):
+def pressure(
+    high: FloatArray,
+    low: FloatArray,
+    close: FloatArray,
+    volume: FloatArray,
+    state: FloatArray,
+    out: FloatArray,
+    first: int,
+    last: int,
+) -> None:
     """Write volume * (2 close - high - low) / (high - low), 0 for a bar without range (Chaikin; TA-Lib AD before summing)."""
     for t in range(high.shape[0]):
         h, low_row, c = high[t, first:last], low[t, first:last], close[t, first:last]

@@ -5,27 +5,30 @@ loops are plain SIMD over symbols. A column that missed bars falls behind; when 
 it missed, and nothing else in the house needs to know about gaps.
 """
 
+import math
+
 import numpy as np
 
 from domain.compiled import kernel
+from domain.panel import FloatArray
 
 #: First rows of every window's state: place in the ring (equal in all columns), bars seen, bars missed since.
 PLACE, COUNT, LAG, HEAD = 0, 1, 2, 3
 
 
 @kernel
-def tick(x, count, lag):
+def tick(x: FloatArray, count: FloatArray, lag: FloatArray) -> bool:
     """Count one row's bars; return whether a column resumes after a gap and its rings must be rotated."""
     odd = 0
     for s in range(x.size):
-        odd |= (x[s] != x[s]) | (lag[s] > 0.0)
+        odd |= (math.isnan(x[s])) | (lag[s] > 0.0)
     if odd == 0:
         for s in range(x.size):
             count[s] += 1.0
         return False
     resumes = 0
     for s in range(x.size):
-        present = x[s] == x[s]
+        present = not math.isnan(x[s])
         resumes |= present & (lag[s] > 0.0)
         lag[s] += 0.0 if present | (count[s] == 0.0) else 1.0
         count[s] += 1.0 if present else 0.0
@@ -33,22 +36,22 @@ def tick(x, count, lag):
 
 
 @kernel
-def catch_up(x, lag, ring):
+def catch_up(x: FloatArray, lag: FloatArray, ring: FloatArray) -> None:
     """Rotate the ring [n, columns] of every column that resumes, so that the shared place holds its oldest bar."""
     for s in range(x.size):
-        if x[s] == x[s] and lag[s] > 0.0:
+        if not math.isnan(x[s]) and lag[s] > 0.0:
             rotate(ring, s, int(lag[s]) % ring.shape[0])
 
 
 @kernel
-def caught_up(x, lag):
+def caught_up(x: FloatArray, lag: FloatArray) -> None:
     """Forget the gaps of the columns that resumed, after all their rings were rotated."""
     for s in range(x.size):
-        lag[s] = 0.0 if x[s] == x[s] else lag[s]
+        lag[s] = 0.0 if not math.isnan(x[s]) else lag[s]
 
 
 @kernel
-def rotate(ring, s, places):
+def rotate(ring: FloatArray, s: int, places: int) -> None:
     """Move each value of column `s` forward by `places` rows, cyclically and in place: three reversals."""
     n = ring.shape[0]
     _reverse(ring, s, 0, n - 1)
@@ -57,7 +60,7 @@ def rotate(ring, s, places):
 
 
 @kernel
-def _reverse(ring, s, low, high):
+def _reverse(ring: FloatArray, s: int, low: int, high: int) -> None:
     while low < high:
         kept = ring[low, s]
         ring[low, s] = ring[high, s]
@@ -67,20 +70,20 @@ def _reverse(ring, s, low, high):
 
 
 @kernel
-def exchange(x, ring, old):
+def exchange(x: FloatArray, ring: FloatArray, old: FloatArray) -> None:
     """Put a row's bars into the ring's row and hand out what they replace."""
     for s in range(x.size):
         before = ring[s]
         old[s] = before
-        ring[s] = x[s] if x[s] == x[s] else before
+        ring[s] = x[s] if not math.isnan(x[s]) else before
 
 
 @kernel
-def slide(x, ring, total, excess):
+def slide(x: FloatArray, ring: FloatArray, total: FloatArray, excess: FloatArray) -> None:
     """Let a row's bars enter a rolling sum and the oldest leave: Kahan's sum (1965, CACM 8(1)), so that nothing drifts."""
     for s in range(x.size):
         new, old, t = x[s], ring[s], total[s]
-        present = new == new
+        present = not math.isnan(new)
         step = (new - old) - excess[s]
         u = t + step
         excess[s] = (u - t) - step if present else excess[s]
@@ -89,15 +92,17 @@ def slide(x, ring, total, excess):
 
 
 @kernel
-def scaled_total(x, count, total, excess, bars, scale, out):
+def scaled_total(
+    x: FloatArray, count: FloatArray, total: FloatArray, excess: FloatArray, bars: int, scale: float, out: FloatArray
+) -> None:
     """Write `scale` times the rolling sum where the window is full and the bar exists."""
     for s in range(x.size):
-        full = (x[s] == x[s]) & (count[s] >= bars)
+        full = (not math.isnan(x[s])) & (count[s] >= bars)
         out[s] = (total[s] - excess[s]) * scale if full else np.nan
 
 
 @kernel
-def rolling_total(x, bars, scale, state, out, first, last):
+def rolling_total(x: FloatArray, bars: int, scale: float, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write `scale` times the sum of the last `bars` bars. State: HEAD + 2 + bars rows."""
     count, lag = state[COUNT, first:last], state[LAG, first:last]
     total, excess = state[HEAD, first:last], state[HEAD + 1, first:last]
@@ -115,7 +120,7 @@ def rolling_total(x, bars, scale, state, out, first, last):
 
 
 @kernel
-def rolling_extreme(x, bars, sign, state, out, first, last):
+def rolling_extreme(x: FloatArray, bars: int, sign: float, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write the highest (`sign` 1) or lowest (`sign` -1) of the last `bars` bars.
 
     Blocks of `bars` rows: the maximum since the block began, against the suffix maxima of the block before (van Herk 1992,
@@ -144,9 +149,9 @@ def rolling_extreme(x, bars, sign, state, out, first, last):
 
 
 @kernel
-def _enter(x, sign, ring, prefix, fresh):
+def _enter(x: FloatArray, sign: float, ring: FloatArray, prefix: FloatArray, fresh: bool) -> None:
     for s in range(x.size):
-        present = x[s] == x[s]
+        present = not math.isnan(x[s])
         value = sign * x[s]
         highest = -np.inf if fresh else prefix[s]
         prefix[s] = (value if value > highest else highest) if present else prefix[s]
@@ -154,7 +159,7 @@ def _enter(x, sign, ring, prefix, fresh):
 
 
 @kernel
-def _higher(ring, following, suffix, alone):
+def _higher(ring: FloatArray, following: FloatArray, suffix: FloatArray, alone: bool) -> None:
     for s in range(ring.size):
         value = ring[s]
         other = value if alone else following[s]
@@ -162,18 +167,20 @@ def _higher(ring, following, suffix, alone):
 
 
 @kernel
-def _extreme(x, count, prefix, suffix, bars, sign, out):
+def _extreme(
+    x: FloatArray, count: FloatArray, prefix: FloatArray, suffix: FloatArray, bars: int, sign: float, out: FloatArray
+) -> None:
     for s in range(x.size):
         highest = prefix[s] if prefix[s] > suffix[s] else suffix[s]
-        out[s] = sign * highest if (x[s] == x[s]) & (count[s] >= bars) else np.nan
+        out[s] = sign * highest if (not math.isnan(x[s])) & (count[s] >= bars) else np.nan
 
 
 @kernel
-def _catch_up_extreme(x, lag, state, bars, place):
+def _catch_up_extreme(x: FloatArray, lag: FloatArray, state: FloatArray, bars: int, place: int) -> None:
     ring, suffix = state[HEAD + 1 : HEAD + 1 + bars], state[HEAD + 1 + bars :]
     catch_up(x, lag, ring)
     for s in range(x.size):
-        if x[s] == x[s] and lag[s] > 0.0:
+        if not math.isnan(x[s]) and lag[s] > 0.0:
             state[HEAD, s] = -np.inf
             for j in range(place):
                 state[HEAD, s] = max(state[HEAD, s], ring[j, s])
@@ -184,7 +191,7 @@ def _catch_up_extreme(x, lag, state, bars, place):
 
 
 @kernel
-def lagged(x, bars, state, out, first, last):
+def lagged(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write the value of `bars` bars ago. State: HEAD + bars rows."""
     count, lag = state[COUNT, first:last], state[LAG, first:last]
     place = int(state[PLACE, first])
@@ -199,24 +206,25 @@ def lagged(x, bars, state, out, first, last):
 
 
 @kernel
-def _hand_over(x, count, ring, bars, out):
+def _hand_over(x: FloatArray, count: FloatArray, ring: FloatArray, bars: int, out: FloatArray) -> None:
     for s in range(x.size):
         before = ring[s]
-        present = x[s] == x[s]
+        present = not math.isnan(x[s])
         out[s] = before if present & (count[s] > bars) else np.nan
         ring[s] = x[s] if present else before
 
 
 @kernel
-def is_due(count, bars, every):
+def is_due(count: float, bars: int, every: float) -> bool:
     """Return whether a column's sums are computed anew: when its window first fills, then every so many bars of its own."""
-    return (count == bars) | ((count > bars) & (np.floor(count / every) * every == count))
+    again = math.floor(count / every) * every == count
+    return (count == bars) | ((count > bars) & again)
 
 
 @kernel
-def due(x, count, bars, every):
+def due(x: FloatArray, count: FloatArray, bars: int, every: float) -> bool:
     """Return whether any column of the row is due."""
     found = 0
     for s in range(x.size):
-        found |= (x[s] == x[s]) & is_due(count[s], bars, every)
+        found |= (not math.isnan(x[s])) & is_due(count[s], bars, every)
     return found != 0

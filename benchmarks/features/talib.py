@@ -1,0 +1,157 @@
+"""Feature engine against TA-Lib (C), one core, 500 symbols x 2,520 daily bars, float64: `python -m benchmarks.features.talib`.
+
+TA-Lib gets its best case: one contiguous float64 column a call, cut outside the timing, and its results dropped at once. The
+engine gets what it has to: the time-major panel, and it keeps every result in arrays that exist before the timing. Rounds are
+interleaved; a ratio is taken within a round, and the median of the ratios is reported.
+"""
+
+import os
+import platform
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import talib
+
+from domain.clock import SystemClock
+from domain.panel import FloatArray, Panel
+from features import indicators as plain
+from features.engine import FeatureEngine
+from features.feature import Feature
+
+SYMBOLS, BARS, ROUNDS = 500, 2520, 15
+RATE = plain.rate("close", 1)
+OTHER = plain.rate("high", 1)
+Columns = dict[str, FloatArray]
+
+#: Name, what the engine computes, what TA-Lib computes from one symbol's columns.
+COMMON: tuple[tuple[str, tuple[Feature, ...], Callable[[Columns], Any]], ...] = (
+    ("SMA 20", (plain.sma("close", 20),), lambda c: talib.SMA(c["close"], 20)),
+    ("EMA 20", (plain.ema("close", 20),), lambda c: talib.EMA(c["close"], 20)),
+    ("WMA 20", (plain.wma("close", 20),), lambda c: talib.WMA(c["close"], 20)),
+    ("DEMA 20", (plain.dema("close", 20),), lambda c: talib.DEMA(c["close"], 20)),
+    ("TEMA 20", (plain.tema("close", 20),), lambda c: talib.TEMA(c["close"], 20)),
+    ("TRIX 15", (plain.trix("close", 15),), lambda c: talib.TRIX(c["close"], 15)),
+    ("MACD 12 26 9", (plain.macd("close"), plain.macd_signal("close"), plain.macd_histogram("close")), lambda c: talib.MACD(c["close"])),
+    ("MOM 10", (plain.change("close", 10),), lambda c: talib.MOM(c["close"], 10)),
+    ("ROC 10", (plain.rate("close", 10, 100.0),), lambda c: talib.ROC(c["close"], 10)),
+    ("RSI 14", (plain.rsi("close", 14),), lambda c: talib.RSI(c["close"], 14)),
+    ("STOCHF 14 K", (plain.stochastic(14),), lambda c: talib.STOCHF(c["high"], c["low"], c["close"], 14, 1, 0)[0]),
+    ("WILLR 14", (plain.williams(14),), lambda c: talib.WILLR(c["high"], c["low"], c["close"], 14)),
+    ("CCI 20", (plain.cci(plain.typical(), 20),), lambda c: talib.CCI(c["high"], c["low"], c["close"], 20)),
+    ("PLUS_DI 14", (plain.plus_di(14),), lambda c: talib.PLUS_DI(c["high"], c["low"], c["close"], 14)),
+    ("MINUS_DI 14", (plain.minus_di(14),), lambda c: talib.MINUS_DI(c["high"], c["low"], c["close"], 14)),
+    ("DX 14", (plain.dx(14),), lambda c: talib.DX(c["high"], c["low"], c["close"], 14)),
+    ("ADX 14", (plain.adx(14),), lambda c: talib.ADX(c["high"], c["low"], c["close"], 14)),
+    ("TRANGE", (plain.true_range(),), lambda c: talib.TRANGE(c["high"], c["low"], c["close"])),
+    ("ATR 14", (plain.atr(14),), lambda c: talib.ATR(c["high"], c["low"], c["close"], 14)),
+    ("NATR 14", (plain.natr(14),), lambda c: talib.NATR(c["high"], c["low"], c["close"], 14)),
+    ("STDDEV 20", (plain.deviation("close", 20),), lambda c: talib.STDDEV(c["close"], 20)),
+    (
+        "BBANDS 20",
+        (plain.band("close", 20, 2.0), plain.sma("close", 20), plain.band("close", 20, -2.0)),
+        lambda c: talib.BBANDS(c["close"], 20, 2.0, 2.0),
+    ),
+    ("MAX 20", (plain.highest("close", 20),), lambda c: talib.MAX(c["close"], 20)),
+    ("MIN 20", (plain.lowest("close", 20),), lambda c: talib.MIN(c["close"], 20)),
+    ("LINEARREG_SLOPE 20", (plain.slope("close", 20),), lambda c: talib.LINEARREG_SLOPE(c["close"], 20)),
+    ("CORREL 20", (plain.correlation("close", "volume", 20),), lambda c: talib.CORREL(c["close"], c["volume"], 20)),
+    ("BETA 20", (plain.beta(RATE, OTHER, 20),), lambda c: talib.BETA(c["close"], c["high"], 20)),
+    ("OBV", (plain.obv(),), lambda c: talib.OBV(c["close"], c["volume"])),
+    ("AD", (plain.ad(),), lambda c: talib.AD(c["high"], c["low"], c["close"], c["volume"])),
+    ("MFI 14", (plain.mfi(14),), lambda c: talib.MFI(c["high"], c["low"], c["close"], c["volume"], 14)),
+)
+
+
+def market(bars: int = BARS, symbols: int = SYMBOLS, seed: int = 1) -> Panel:
+    """Return a random walk without gaps."""
+    random = np.random.default_rng(seed)
+    close = 100.0 * np.exp(np.cumsum(random.normal(0.0, 0.015, (bars, symbols)), axis=0))
+    opening = close * np.exp(random.normal(0.0, 0.005, close.shape))
+    high = np.maximum(opening, close) * np.exp(np.abs(random.normal(0.0, 0.006, close.shape)))
+    low = np.minimum(opening, close) * np.exp(-np.abs(random.normal(0.0, 0.006, close.shape)))
+    volume = np.round(np.exp(random.normal(13.0, 0.6, close.shape)))
+    at = np.datetime64("2015-01-02T14:30", "us") + np.arange(bars) * np.timedelta64(1, "D")
+    names = tuple(f"S{i:03d}" for i in range(symbols))
+    return Panel("benchmark", "1d", names, at, at + np.timedelta64(390, "m"), opening, high, low, close, volume)
+
+
+def columns(panel: Panel) -> list[Columns]:
+    """Return each symbol's columns, contiguous."""
+    turned = {name: np.ascontiguousarray(getattr(panel, name).T) for name in ("high", "low", "close", "volume")}
+    return [{name: values[s] for name, values in turned.items()} for s in range(len(panel.symbols))]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long one call takes."""
+    clock = SystemClock()
+    begun = clock.monotonic_ns()
+    work()
+    return (clock.monotonic_ns() - begun) / 1e9
+
+
+def ours(features: tuple[Feature, ...], panel: Panel) -> Callable[[], object]:
+    """Return one run of the engine over the whole panel, into an array that lives on."""
+    out = np.zeros((len(features), panel.bars, len(panel.symbols)))
+    return lambda: FeatureEngine(features, len(panel.symbols), precision=np.float64).advance(panel, out)
+
+
+def theirs(call: Callable[[Columns], Any], symbols: list[Columns]) -> Callable[[], object]:
+    """Return one run of TA-Lib over all symbols."""
+
+    def work() -> None:
+        for symbol in symbols:
+            call(symbol)
+
+    return work
+
+
+def measure() -> list[tuple[str, float, float, float]]:
+    """Return name, our and TA-Lib's median nanoseconds per symbol-bar, and the median ratio, for each indicator and for all."""
+    panel = market()
+    symbols = columns(panel)
+    every = tuple(dict.fromkeys(feature for _, features, _ in COMMON for feature in features))
+    pairs = [(name, ours(features, panel), theirs(call, symbols)) for name, features, call in COMMON]
+    together = ours(every, panel)
+    for _, mine, other in pairs:
+        mine(), other()
+    together()
+    rounds: list[list[tuple[float, float]]] = []
+    for _ in range(ROUNDS):
+        single = [(seconds(mine), seconds(other)) for _, mine, other in pairs]
+        rounds.append([*single, (seconds(together), sum(other for _, other in single))])
+    values = BARS * SYMBOLS / 1e9
+    names = [*(name for name, _, _ in pairs), "all, one engine"]
+    return [
+        (
+            name,
+            statistics.median(r[i][0] for r in rounds) / values,
+            statistics.median(r[i][1] for r in rounds) / values,
+            statistics.median(r[i][1] / r[i][0] for r in rounds),
+        )
+        for i, name in enumerate(names)
+    ]
+
+
+def main() -> None:
+    """Measure, print, and write the table beside this script."""
+    lines = [
+        "# Feature engine against TA-Lib",
+        "",
+        f"{SYMBOLS} symbols x {BARS} bars, float64, one core, median of {ROUNDS} interleaved rounds. `python -m benchmarks.features.talib`.",
+        f"{SystemClock().now():%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, "
+        f"NumPy {np.__version__}, TA-Lib {talib.__ta_version__.decode().split()[0]}.",
+        "",
+        "| indicator | engine, ns per symbol-bar | TA-Lib | ratio |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| {name} | {mine:.2f} | {other:.2f} | {ratio:.1f} |" for name, mine, other, ratio in measure()]
+    text = "\n".join(lines) + "\n"
+    Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
