@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import PurePath
+from typing import Any
 
 import polars as pl
 
@@ -20,7 +21,7 @@ from pipelines.data.sources.files.table import Table
 
 LOG = logging.getLogger(__name__)
 
-DAMAGED = (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, RuntimeError)
+DAMAGED = (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, RuntimeError)
 
 
 def read(path: PurePath, data: bytes, market: Market) -> list[Table]:
@@ -48,19 +49,26 @@ def _json(path: PurePath, data: bytes) -> Table:
 
 
 def _parquet(path: PurePath, data: bytes, _: Market) -> list[Table]:
-    return [_columnar(path, data, pl.read_parquet, "parquet")]
+    import pyarrow.parquet
+
+    return [_columnar(path, data, pyarrow.parquet.read_table, "parquet")]
 
 
 def _feather(path: PurePath, data: bytes, _: Market) -> list[Table]:
-    return [_columnar(path, data, pl.read_ipc, "feather")]
+    import pyarrow.feather
+
+    return [_columnar(path, data, pyarrow.feather.read_table, "feather")]
 
 
-def _columnar(path: PurePath, data: bytes, reader: Callable[[io.BytesIO], pl.DataFrame], name: str) -> Table:
+def _columnar(path: PurePath, data: bytes, reader: Callable[[io.BytesIO], Any], name: str) -> Table:
+    """Read with pyarrow, which refuses damaged files; polars panics in some."""
     try:
-        frame = reader(io.BytesIO(data))
-    except (pl.exceptions.PolarsError, OSError) as problem:
+        content = reader(io.BytesIO(data))
+        content.validate(full=True)
+        frame = pl.DataFrame([pl.Series(name, column) for name, column in zip(content.column_names, content.columns, strict=True)])
+    except (ValueError, OSError, MemoryError, NotImplementedError, pl.exceptions.PolarsError) as problem:
         raise UnreadableFile(f"{path} is a damaged {name} file of {len(data)} bytes: {_sentence(problem)}") from None
-    return table.assemble(path, frame, pl.int_range(1, frame.height + 1, eager=True).cast(pl.String))
+    return table.assemble(path, frame, ("row " + pl.int_range(1, frame.height + 1, eager=True).cast(pl.String)))
 
 
 def _gzip(path: PurePath, data: bytes, market: Market) -> list[Table]:
@@ -111,6 +119,7 @@ def _sentence(problem: Exception) -> str:
 READERS: dict[bytes, Callable[[PurePath, bytes, Market], list[Table]]] = {
     b"PAR1": _parquet,
     b"ARROW1": _feather,
+    b"FEA1": _feather,
     b"PK\x03\x04": _zip,
     b"PK\x05\x06": _zip,
     b"\x1f\x8b": _gzip,

@@ -50,7 +50,7 @@ def read(path: PurePath, data: bytes) -> Table:
     """
     lines = split(path, data)
     separator = max(SEPARATORS, key=lines[0][1].count)
-    header = next(csv.reader([lines[0][1]], delimiter=separator))
+    header = _quoted(path, *lines[0], separator)
     if all(VALUE.fullmatch(field) for field in header):
         shape = _shape(path, header)
         return table.assemble(path, *fields(path, lines, shape.names, separator), shape.layout)
@@ -79,26 +79,31 @@ def fields(
     """Return the fields as text columns and the name of each line; raise UnreadableFile for a line of another width."""
     unique = [name if name not in names[:i] else f"{name} {i}" for i, name in enumerate(names)]
     numbers = pl.Series([f"line {number}" for number, _ in lines], dtype=pl.String())
-    _even(path, lines, len(names), separator)
+    if any('"' in line for _, line in lines):
+        rows = [_quoted(path, number, line, separator) for number, line in lines]
+        _even(path, lines, [len(row) for row in rows], len(names))
+        return pl.DataFrame(rows, schema=dict.fromkeys(unique, pl.String()), orient="row"), numbers
+    _even(path, lines, [line.count(separator) + 1 for _, line in lines], len(names))
     if not lines:
         return pl.DataFrame(schema=dict.fromkeys(unique, pl.String())), numbers
-    text = "\n".join(line.rstrip("\r") for _, line in lines)
-    frame = pl.read_csv(io.StringIO(text), has_header=False, infer_schema=False, separator=separator, new_columns=unique)
-    return frame, numbers
+    text = io.StringIO("\n".join(line.rstrip("\r") for _, line in lines))
+    return pl.read_csv(
+        text, has_header=False, infer_schema=False, separator=separator, quote_char=None, new_columns=unique
+    ), numbers
 
 
-def _even(path: PurePath, lines: list[tuple[int, str]], width: int, separator: str) -> None:
-    texts = [line for _, line in lines]
-    if any('"' in line for line in texts):
-        widths = [len(row) for row in csv.reader(texts, delimiter=separator)]
-        widths += [0] * (len(texts) - len(widths))
-    else:
-        widths = [line.count(separator) + 1 for line in texts]
+def _quoted(path: PurePath, number: int, line: str, separator: str) -> list[str]:
+    try:
+        return next(csv.reader([line.rstrip("\r")], delimiter=separator, strict=True))
+    except csv.Error as problem:
+        raise UnreadableFile(f"{path}, line {number}: the quotes do not match ({problem}) in '{line.strip()[:SHOWN]}'") from None
+
+
+def _even(path: PurePath, lines: list[tuple[int, str]], widths: list[int], width: int) -> None:
     for (number, line), found in zip(lines, widths, strict=True):
         if found != width:
-            raise UnreadableFile(
-                f"{path}, line {number}: {found} fields were found where {width} are needed, in '{line.strip()[:SHOWN]}'"
-            )
+            where = f"{path}, line {number}"
+            raise UnreadableFile(f"{where}: {found} fields were found where {width} are needed, in '{line.strip()[:SHOWN]}'")
 
 
 def _shape(path: PurePath, first: list[str]) -> Shape:

@@ -1,6 +1,6 @@
 """Stamps: reads written moments, and says whether they name moments or only readings of some clock."""
 
-from datetime import date
+from datetime import datetime
 from pathlib import PurePath
 
 import polars as pl
@@ -21,16 +21,21 @@ DATES = (
     "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y",
 )  # fmt: skip
 
+#: No bar is older or younger; a year outside is a slip of the pen or a misread column.
+EARLIEST, LATEST = datetime(1700, 1, 1), datetime(2100, 1, 1)  # noqa: DTZ001
+
 EPOCH = r"^\d{9,19}(\.\d+)?$"
 
 
 def parse(column: pl.Series, path: PurePath, lines: pl.Series) -> pl.DataFrame:
     """Return `wall`, and `utc` when every stamp is an epoch or carries an offset.
 
-    Takes text, dates, datetimes (aware or not) and epoch numbers. `lines` names the row in sentences. Raises UnreadableFile
+    Takes text, dates, datetimes (aware or not), epoch numbers and dates written as numbers (20130208). `lines` names the row in sentences. Raises UnreadableFile
     naming the first stamp that cannot be read.
     """
     kind = column.dtype
+    if kind.is_integer() and (column < 100_000_000).all():
+        return parse(column.cast(pl.String), path, lines)
     if isinstance(kind, pl.Datetime):
         parsed = _datetimes(column.cast(pl.Datetime("us", kind.time_zone)))
     elif kind == pl.Date:
@@ -111,11 +116,11 @@ def _dates(texts: pl.Series, path: PurePath) -> pl.Series:
 
 def _real(days: pl.Series) -> pl.Series:
     """Refuse the first centuries: a year of two digits read as one of four."""
-    return days.set(days < date(1700, 1, 1), None)
+    return days.set(days < EARLIEST.date(), None)
 
 
 def _checked(parsed: pl.DataFrame, column: pl.Series, path: PurePath, lines: pl.Series) -> pl.DataFrame:
-    missing = parsed["wall"].is_null()
+    missing = ~parsed["wall"].is_between(EARLIEST, LATEST).fill_null(value=False)
     if not missing.any():
         return parsed
     first = int(missing.arg_true()[0])
