@@ -125,13 +125,13 @@ class Journal:
         rows = _chain(self._head, records, None if snapshot is None else hashlib.sha256(snapshot).hexdigest())
         try:
             self._commit(rows, snapshot)
-        except sqlite3.Error as problem:
+            self._head = Head(rows[-1][0], rows[-1][-1])
+            # In place and never longer, so a full disk has room for it; no fsync, since it may lag the database but never lead it.
+            os.pwrite(self._head_file, _head_line(self._head, None), 0)
+        except (sqlite3.Error, OSError) as problem:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise _explained(problem, self.path, f"written after record {self._head.sequence}") from problem
-        self._head = Head(rows[-1][0], rows[-1][-1])
-        # In place and never longer, so a full disk has room for it; no fsync, since it may lag the database but never lead it.
-        os.pwrite(self._head_file, _head_line(self._head, None), 0)
         return self._head.sequence
 
     def records(self, kind: str | None = None, since: int = 0) -> Iterator[Stored]:

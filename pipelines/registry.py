@@ -36,7 +36,7 @@ PROMOTION = "promotion"
 VALUE_CHARACTERS_MAX = 5_000
 BATCH = 100
 ABSENT = "RESOURCE_DOES_NOT_EXIST"
-#: Laid under the environment before MLflow is imported: no telemetry, no progress bars, and a server that is down is told soon.
+#: Laid under the environment before MLflow is imported: no telemetry, no progress bars, failures told once and soon.
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -45,7 +45,7 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 

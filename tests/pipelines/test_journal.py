@@ -430,7 +430,7 @@ def small_disk(tmp_path: Path) -> Any:
     if made.returncode:
         pytest.skip("mounting a memory disk needs root")
     yield place
-    subprocess.run(["umount", str(place)], check=True)
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def fill(book: Journal) -> None:

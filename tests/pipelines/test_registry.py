@@ -1,7 +1,9 @@
 """The registry keeps runs and versions in MLflow, and no crash leaves a market without its champion."""
 
+import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from typing import Any
 import pytest
 
 from domain.clock import ReplayClock
-from domain.error import ModelError, NoChampion, ResourceError
+from domain.error import DiskFull, ModelError, NoChampion, ResourceError
 from pipelines.registry import CHALLENGER, CHAMPION, PREVIOUS, Lineage, Registry, Version
 
 ROOT = Path(__file__).parents[2]
@@ -266,6 +268,39 @@ def test_a_damaged_home_is_told_in_one_sentence(tmp_path: Path, monkeypatch: pyt
 
     with pytest.raises(ResourceError, match=r"MLflow at .*mlflow\.db was asked .*not a database"):
         Registry(tmp_path).version("sim_equity", CHAMPION)
+
+
+@pytest.fixture
+def small_disk(home: Path, tmp_path: Path) -> Iterator[Path]:
+    """Mount a memory disk with a little room beside a copy of MLflow's tables, where mounting is allowed."""
+    place = tmp_path / "small"
+    place.mkdir()
+    size = (home / "mlflow.db").stat().st_size + 300_000
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip("mounting a memory disk needs root")
+    shutil.copy(home / "mlflow.db", place)
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_a_full_disk_is_told_in_one_sentence_and_loses_nothing(
+    registry: Registry, market: str, run: Callable[..., Version], small_disk: Path
+) -> None:
+    """Recording stops with what to do about it; versions recorded before are whole, and with space again it goes on."""
+    full = Registry(small_disk, registry.clock)
+    whole = run(full, market)
+    ballast = small_disk / "ballast"
+
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"0" * 4096)
+    with pytest.raises(DiskFull, match="the disk is full: free some space"):
+        run(full, market, params={f"parameter {number}": "x" * 4_000 for number in range(100)})
+    ballast.unlink()
+
+    assert full.version(market, whole.number) == whole
+    assert run(full, market).number == whole.number + 1
 
 
 def test_the_library_is_not_shadowed_by_the_folder_of_the_same_name() -> None:
