@@ -31,8 +31,8 @@ def of(params: Params) -> list["RunnerDeployment"]:
 
 def _of_market(market: Market) -> list["RunnerDeployment"]:
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-    from prefect.deployments.runner import EntrypointType
     from prefect.schedules import Cron
+    from prefect.types.entrypoint import EntrypointType
 
     from flows import scheduled
 

@@ -49,7 +49,7 @@ def prepare(market: str, until: date | None = None) -> Any:
     ingested = as_task("prepare", preparing.prepare, market, retraining.known_by(until), home, params)
     create_table_artifact([{"what": name, "found": str(found)} for name, found in ingested.items()], key=_key(market, "ingested"))
     _link(market, "data-docs", home.docs / market / "index.html")
-    return Completed(message=f"{ingested.get('rows', 0)} rows read")
+    return Completed(message=f"{ingested.get('rows', 0)} new rows")
 
 
 @flow(name="retrain", flow_run_name=run_name)

@@ -161,7 +161,8 @@ def load_forecasts(job: Job) -> FloatArray:
 
 def evaluation(job: Job) -> None:
     """Judge the out-of-sample forecasts."""
-    judged = judging.evaluate(load_dataset(job), load_forecasts(job), job.params, job.market)
+    model, _ = bundle.load(job.trained / "bundle")
+    judged = judging.evaluate(load_dataset(job), load_forecasts(job), job.params, job.market, importance=model.importance())
     judged.save(job.at("evaluation"))
 
 
