@@ -30,8 +30,8 @@ EPOCH = r"^\d{9,19}(\.\d+)?$"
 def parse(column: pl.Series, path: PurePath, lines: pl.Series) -> pl.DataFrame:
     """Return `wall`, and `utc` when every stamp is an epoch or carries an offset.
 
-    Takes text, dates, datetimes (aware or not), epoch numbers and dates written as numbers (20130208). `lines` names the row in sentences. Raises UnreadableFile
-    naming the first stamp that cannot be read.
+    Takes text, dates, datetimes (aware or not), epoch numbers and dates written as numbers (20130208). `lines` names the row
+    in sentences. Raises UnreadableFile naming the first stamp that cannot be read.
     """
     kind = column.dtype
     if kind.is_integer() and (column < 100_000_000).all():
