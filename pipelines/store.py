@@ -178,7 +178,7 @@ class Store:
         """Refuse before the first byte what the disk cannot hold: a full disk met half-way is only cleaned up after."""
         needed = 0
         if rewritten is not None:
-            needed = sum(Path(file).stat().st_size for file in delta.file_uris(_filters(rewritten)))
+            needed = sum(Path(file).stat().st_size for file in delta.file_uris(file_pruning_predicate=_filters(rewritten)))
         if not _fits(self.root, needed + fresh.estimated_size()):
             buffer = io.BytesIO()
             fresh.write_parquet(buffer, compression="snappy")
@@ -189,7 +189,7 @@ class Store:
         from deltalake.exceptions import CommitFailedError
 
         delta = DeltaTable(self.root / table)
-        if len(delta.file_uris(_filters(inside))) > FILES_MAX:
+        if len(delta.file_uris(file_pruning_predicate=_filters(inside))) > FILES_MAX:
             # Whoever wrote meanwhile will compact: the rows are already safe.
             with suppress(CommitFailedError):
                 delta.optimize.compact(partition_filters=_filters(inside))

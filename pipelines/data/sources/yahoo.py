@@ -102,8 +102,10 @@ class Yahoo:
 
     def _ask(self, market: Market, symbol: str, since: datetime | None, until: datetime | None) -> "pandas.DataFrame":
         import yfinance
-        from yfinance import exceptions
+        from yfinance import data, exceptions
 
+        # Its cache keeps bad answers too, and would hand them to every retry.
+        data.YfData.cache_get.cache_clear()
         yfinance.config.debug.hide_exceptions = False
         # Yahoo's end is excluded, and its days begin up to a day before ours.
         end = None if until is None else until + max(market.bar, timedelta(days=2))
@@ -124,11 +126,11 @@ class Yahoo:
             ) from None
         except exceptions.YFTickerMissingError as problem:
             raise NoData(f"Yahoo has no bars of '{symbol}': {problem}") from None
+        except (ValueError, LookupError, TypeError, AttributeError, exceptions.YFException) as problem:
+            # yfinance takes answers apart without looking. The JSON errors of requests are OSErrors too: values come first.
+            raise DataError(f"Yahoo was asked for '{symbol}' and its answer cannot be read: {_short(problem)}") from None
         except OSError as problem:
             raise ResourceError(f"Yahoo was asked for '{symbol}' and cannot be reached: {_short(problem)}") from None
-        except (ValueError, LookupError, TypeError, AttributeError, exceptions.YFException) as problem:
-            # yfinance takes answers apart without looking: whatever it stumbles over surfaces as one of these.
-            raise DataError(f"Yahoo was asked for '{symbol}' and its answer cannot be read: {_short(problem)}") from None
 
 
 def _table(
