@@ -1,0 +1,1 @@
+"""Claims and the scripts that measure them; each result lies beside its script."""

@@ -1,0 +1,1 @@
+"""Whether the gates can tell an edge from luck."""
