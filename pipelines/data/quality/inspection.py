@@ -67,7 +67,7 @@ def examine(bars: pl.DataFrame, market: Market, limits: Quality) -> pl.DataFrame
     sound = ~pl.any_horizontal("missing_price", "nonpositive_price", "duplicate_key", "market_closed")
     series = prices.shifts(calendars.gaps(table.filter(sound), market, limits.gap_sessions))
     shifted = series.filter("decimal_shift").select("row", "after_gap", "decimal_shift", "near")
-    judged = prices.spikes(series.filter(~pl.col("decimal_shift")), limits)
+    judged = prices.spikes(series.filter(~pl.col("decimal_shift")), market.bar, limits)
     judged = volumes.breaks(judged, market.bar, limits)
     judged = judged.select("row", "after_gap", "near", "price_spike", "price_jump", "volume_break", "volume_ratio")
     table = table.join(pl.concat([judged, shifted], how="diagonal"), on="row", how="left")

@@ -4,6 +4,7 @@ Everything is measured in logarithms and against medians, per symbol, over rows 
 """
 
 import math
+from datetime import timedelta
 
 import polars as pl
 
@@ -94,16 +95,16 @@ def _decades_away(name: str) -> pl.Expr:
     return (decades != 0) & fits[0] & fits[1]
 
 
-def spikes(series: pl.DataFrame, limits: Quality) -> pl.DataFrame:
+def spikes(series: pl.DataFrame, bar: timedelta, limits: Quality) -> pl.DataFrame:
     """Add price_spike and price_jump, with `near` (the close between the neighbours) and `motion` (one-bar deviation).
 
     A spike is a close `spike_sigma` deviations from the medians on both sides, which agree; or an open, high or low that
     far beyond everything its own bar and the closes beside it reached. A jump is a log move of `jump_log` from the close
-    before that the bars after it kept.
+    before that the bars after it kept. The first bar of a session is measured against ordinary nights.
     """
     series = _sides(series.with_columns(x=pl.col("close").log()), "x")
     series = series.with_columns(previous=pl.col("x").shift(1).over("symbol"), following=pl.col("x").shift(-1).over("symbol"))
-    series = series.with_columns(motion=_motion().over("symbol"))
+    series = series.with_columns(motion=pl.max_horizontal(_motion().over("symbol"), _night(bar)))
     far = limits.spike_sigma * pl.col("motion")
     series = series.with_columns(price_spike=((_lone() > far) | (_wick() > far)).fill_null(False))
     series = series.with_columns(price_jump=_jumped(limits.jump_log) & ~pl.col("price_spike"))
@@ -120,6 +121,15 @@ def _motion() -> pl.Expr:
     moves = (move > 0).cast(pl.Int64).rolling_sum(WINDOW, center=True, min_samples=1)
     assumed = pl.when(moves < MOVES_MIN).then(MOTION_ASSUMED)
     return pl.max_horizontal(_median(moved) / MEDIAN, _median(reached) / RANGE, assumed, pl.lit(MOTION_MIN))
+
+
+def _night(bar: timedelta) -> pl.Expr:
+    """Return the deviation of moves over the time between two sessions, null for every other bar and for daily ones."""
+    rested = (pl.col("session") != pl.col("session").shift(1)) & (pl.col("opened_at").diff() > bar)
+    if bar >= timedelta(days=1):
+        return pl.lit(None, pl.Float64)
+    night = pl.when(rested.over("symbol")).then((pl.col("x") - pl.col("previous")).abs())
+    return pl.when(night.is_not_null()).then(night.median().over("symbol") / MEDIAN)
 
 
 def _lone() -> pl.Expr:
