@@ -13,13 +13,13 @@ from pathlib import PurePath
 import polars as pl
 
 from domain.market import AssetClass, Market
-from pipelines.data.sources.files import delimited, table
+from pipelines.data.sources.files import delimited, numbers, table
 from pipelines.data.sources.files.columns import PRICES, NotBars
 from pipelines.data.sources.files.table import EST, UTC, Layout, Table
 
 NAME = re.compile(r"(\d{8})_([^_]+)_(?:(tick|second|minute)_(trade|quote)|(trade|quote)_(tick|second|minute))", re.IGNORECASE)
 SLOW = re.compile(rb"\d{8} \d\d:\d\d,")
-DECI_CENTS = 10_000
+DECI_CENTS = 10_000.0
 NEW_YORK = "America/New_York"
 CLASSES = {"equity": AssetClass.EQUITY, "forex": AssetClass.FX, "crypto": AssetClass.CRYPTO}
 
@@ -55,16 +55,17 @@ def read(path: PurePath, data: bytes, market: Market) -> Table:
     names = NAMES.get((_row(named), width))
     if names is None:
         raise NotBars(f"{path} has the name of a LEAN file, but {width} columns after its stamps, which no such file has")
-    frame, numbers = delimited.fields(path, lines, ("stamp", *names))
+    frame, places = delimited.fields(path, lines, ("stamp", *names))
     if named:
         frame = frame.with_columns(_moments(frame["stamp"], named[1]))
     if "suspicious" in frame.columns:
         kept = (frame["suspicious"].str.strip_chars() != "1").fill_null(value=True)
-        frame, numbers = frame.filter(kept), numbers.filter(kept)
-    found = table.assemble(path, frame, numbers, Layout(_zone(path, asset_class), opens=True))
+        frame, places = frame.filter(kept), places.filter(kept)
+    found = table.assemble(path, frame, places, Layout(_zone(path, asset_class), opens=True))
     symbol = named[2] if named else path.stem
-    scale = DECI_CENTS if asset_class is AssetClass.EQUITY else 1
-    rows = found.rows.with_columns(pl.lit(symbol.upper()).alias("symbol"), pl.col(*PRICES, "vwap") / scale)
+    rows = found.rows.with_columns(pl.lit(symbol.upper()).alias("symbol"))
+    if asset_class is AssetClass.EQUITY:
+        rows = numbers.divided(rows, pl.Series([DECI_CENTS]))
     return Table(path, rows, found.layout, found.ticks)
 
 

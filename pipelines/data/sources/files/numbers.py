@@ -66,7 +66,14 @@ def decimals(rows: pl.DataFrame, market: Market) -> pl.DataFrame:
         return rows
     scale = pl.col("symbol").replace_strict(scales, default=1.0, return_dtype=pl.Float64)
     points = (pl.when(scale != 1.0).then(pl.col(name).round()).otherwise(pl.col(name)) for name in PRICES)
-    return rows.with_columns(points).with_columns(pl.col(*PRICES) / scale)
+    return divided(rows.with_columns(points), rows.select(scale).to_series())
+
+
+def divided(rows: pl.DataFrame, scale: pl.Series) -> pl.DataFrame:
+    """Return rows with prices and vwap over `scale`, correctly rounded: polars multiplies by the inverse of a scalar."""
+    by = scale.to_numpy()
+    prices = [pl.Series(name, rows[name].to_numpy() / by).set(rows[name].is_null(), None) for name in (*PRICES, "vwap")]
+    return rows.with_columns(prices)
 
 
 def _off_whole(price: str) -> pl.Expr:

@@ -235,7 +235,7 @@ def test_quotes_become_bars_at_the_middle_of_bid_and_ask(
 
 
 def test_trades_make_the_candles_that_the_exchange_publishes() -> None:
-    """freqtrade keeps one market both as trades and as one-minute candles made of them by others: 2,469 bars agree."""
+    """Freqtrade keeps one market both as trades and as one-minute candles made of them by others: 2,469 bars agree."""
     trades = files.read(real("raw/freqtrade/XRP_ETH-trades.json.gz"), crypto("1m"))
     candles = files.read(real("raw/freqtrade/XRP_ETH-1m.feather"), crypto("1m"))
 
@@ -283,7 +283,7 @@ def test_freqtrade_feather_is_read_as_its_candles_stand_in_it() -> None:
         0.0994766,
         0.0994766,
     )
-    assert bars.select("opened_at", "event_at", "open").row(-1) == (at("2018-01-30 04:50"), at("2018-01-30 04:55"), 0.10441)
+    assert bars.select("opened_at", "event_at", "open").row(-1) == (at("2018-01-30 04:50"), at("2018-01-30 04:55"), 0.10440995)
 
 
 def test_lean_folder_takes_trades_before_quotes_of_the_same_day() -> None:
