@@ -3,23 +3,78 @@
 `fastmath=True` deletes `isnan` and reorders sums, so it is never used. Kernels may contract a multiply and an add
 (`FASTMATH`); money may not, because whether LLVM contracts depends on what a function was inlined into, and a live
 step must equal a simulated one to the last bit.
+
+Machine code is kept on disk. Numba throws it away when the function's own file changes; here it does so too when any
+of our files that this one imports has changed, because their functions and constants are inlined: code from before an
+update would go on trading by the old rules.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+import ast
+import functools
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numba
 
 FASTMATH = frozenset({"contract", "nsz", "arcp", "afn"})
+ROOT = Path(__file__).parents[1]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def kernel(function: Function) -> Function:
     """Compile a feature kernel: NaN-safe fast arithmetic, cached on disk, no bounds checks, GIL released."""
-    return cast("Function", numba.njit(fastmath=set(FASTMATH), cache=True, nogil=True, error_model="numpy")(function))
+    return _stamped(numba.njit(fastmath=set(FASTMATH), cache=True, nogil=True, error_model="numpy")(function), function)
 
 
 def money(function: Function) -> Function:
     """Compile a step that handles money: strict IEEE arithmetic, equal wherever it is inlined."""
-    return cast("Function", numba.njit(fastmath=False, cache=True, nogil=True, error_model="numpy")(function))
+    return _stamped(numba.njit(fastmath=False, cache=True, nogil=True, error_model="numpy")(function), function)
+
+
+def sources(path: Path) -> tuple[Path, ...]:
+    """Return `path` and every file of ours that it imports, directly or not, sorted."""
+    found, left = {path}, [path]
+    while left:
+        fresh = _imports(left.pop()) - found
+        found |= fresh
+        left += fresh
+    return tuple(sorted(found))
+
+
+def _stamped(compiled: Any, function: Function) -> Function:
+    """Bind the machine code on disk to the contents of all files that may have been inlined into it."""
+    files = sources(Path(function.__code__.co_filename))
+    digest = hashlib.sha256("".join(_digest(path) for path in files).encode()).hexdigest()
+    index = compiled._cache._cache_file
+    index._source_stamp = (index._source_stamp, digest)
+    stamped: Function = compiled
+    return stamped
+
+
+@functools.cache
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@functools.cache
+def _imports(path: Path) -> set[Path]:
+    """Return our files that one file imports."""
+    tree = ast.parse(path.read_bytes())
+    return {found for node in ast.walk(tree) for name in _names(node) if (found := _file(name)) is not None}
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    """Yield what may be a module in an import statement: `from a.b import c` is a.b, and perhaps a.b.c."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module is not None:
+        yield node.module
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _file(name: str) -> Path | None:
+    path = ROOT.joinpath(*name.split(".")).with_suffix(".py")
+    return path if path.is_file() else None
