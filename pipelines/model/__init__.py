@@ -1,1 +1,1 @@
-"""The model pipeline: datasets, training, evaluation, promotion, drift and learning."""
+"""Datasets, training, evaluation, promotion and learning: from features to a version that may trade."""
