@@ -11,7 +11,7 @@ import polars as pl
 from domain import session
 from domain.error import UnreadableFile
 from domain.market import Market
-from domain.panel import TimeArray
+from domain.panel import FloatArray
 from pipelines.data.sources.files.table import EST, UTC, Table
 
 #: MetaTrader brokers keep New York time plus seven hours, so that the FX day ends at their midnight.
@@ -92,7 +92,10 @@ def _moments(wall: pl.Series, zone: str) -> pl.Series:
 
 
 def _misfit(stamps: pl.Series, market: Market, bar: timedelta) -> float:
-    """Return hours by which weeks typically miss their open and their close, plus percent of stamps outside any week."""
+    """Return how badly weeks fit: hours they typically miss open and close by, how unevenly they do, and percent of stamps outside.
+
+    The right clock misses by as much in summer as in winter: gold opens an hour late all year, and on no other clock.
+    """
     at = np.sort(session.naive(stamps))
     table = sessions(market, stamps)
     opened, closed = session.naive(table["opened_at"]), session.naive(table["closed_at"])
@@ -103,11 +106,14 @@ def _misfit(stamps: pl.Series, market: Market, bar: timedelta) -> float:
     late = (at[1:] - opened[week[1:]])[change]
     early = (closed[week[:-1]] - at[:-1] - np.timedelta64(bar))[change]
     outside = float(np.mean(at >= closed[week])) * 100
-    return round(outside + sum(_typical_hours(gaps) for gaps in (late, early)), 6)
+    return round(outside + sum(_miss(gaps.astype(np.int64) / 3.6e9) for gaps in (late, early)), 6)
 
 
-def _typical_hours(gaps: TimeArray) -> float:
-    return float(np.median(np.abs(gaps.astype(np.int64)))) / 3.6e9 if len(gaps) else 0.0
+def _miss(hours: FloatArray) -> float:
+    if len(hours) == 0:
+        return 0.0
+    typical = float(np.median(hours))
+    return abs(typical) + float(np.mean(np.abs(hours - typical)))
 
 
 def _inside(stamps: pl.Series, market: Market) -> float:

@@ -20,7 +20,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "high": ("high", "h", "highprice", "2high"),
     "low": ("low", "l", "lowprice", "3low"),
     "close": ("close", "c", "closeprice", "4close", "closelast", "last"),
-    "volume": ("volume", "v", "vol", "5volume", "6volume", "tickvolume", "tickvol"),
+    "volume": ("volume", "v", "5volume", "6volume", "tickvolume", "tickvol", "vol"),
     "vwap": ("vwap", "vw"),
     "trades": ("trades", "numberoftrades", "tradecount", "n"),
     "price": ("price",),

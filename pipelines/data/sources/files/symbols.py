@@ -52,10 +52,11 @@ def _symbol(stem: str, *, folder: bool = False) -> str:
     pieces = list(PIECE.finditer(stem))
     if len(pieces) > 1 and pieces[0][0].lower() in VENDORS:
         return next((piece[0] for piece in pieces if piece[0].lower() not in VENDORS), "").upper()
+    lone = len(pieces) == 1 and not folder
     while len(pieces) > 1 and _dated(pieces[0][0]):
         pieces.pop(0)
     end = next((i for i, piece in enumerate(pieces) if i and _foreign(piece[0])), len(pieces))
-    if not pieces or _dated(pieces[0][0]) or (_foreign(pieces[0][0]) and (folder or len(pieces) > 1)):
+    if not pieces or _dated(pieces[0][0]) or (_foreign(pieces[0][0]) and not lone):
         return ""
     return stem[pieces[0].start() : pieces[end - 1].end()].upper()
 
