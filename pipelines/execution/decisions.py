@@ -136,8 +136,9 @@ def observe(state: State, close: FloatArray, scale: FloatArray) -> float:
 def convictions(settings: Settings, forecast: FloatArray, close: FloatArray, scale: FloatArray, out: Targets) -> int:
     """Write each symbol's conviction to `out.aim`, NaN where forecast, price or scale is missing; return how many there are.
 
-    Where shorting is possible the average conviction is taken out: it is the part that all symbols share, which the forecasts know
-    least about and which no number of symbols diversifies.
+    It is 0 where the expected return does not pay for one trade, and where only a short would earn it and none is possible. Where
+    shorting is possible the average conviction is taken out: it is the part that all symbols share, which the forecasts know least
+    about and which no number of symbols diversifies.
     """
     total, active = 0.0, 0
     for s in range(len(close)):
@@ -147,11 +148,13 @@ def convictions(settings: Settings, forecast: FloatArray, close: FloatArray, sca
             out.aim[s] = min(max(forecast[s, MEDIAN] / (settings.edge_sigma_full * sigma), -1.0), 1.0)
             total += out.aim[s]
             active += 1
-    if settings.shortable and active > 1:
-        mean = total / active
-        for s in range(len(close)):
-            if not math.isnan(out.aim[s]):
-                out.aim[s] = min(max(out.aim[s] - mean, -1.0), 1.0)
+    mean = total / active if settings.shortable and active > 1 else 0.0
+    for s in range(len(close)):
+        if not math.isnan(out.aim[s]):
+            aim = min(max(out.aim[s] - mean, -1.0), 1.0)
+            earned = abs(aim) * settings.edge_sigma_full * (forecast[s, HIGHEST] - forecast[s, LOWEST]) / SPREAD_SIGMA
+            paid = settings.band * cost.one_way(settings.rates, 0.0, scale[s])
+            out.aim[s] = aim if earned > paid and (aim > 0.0 or settings.shortable) else 0.0
     return active
 
 
@@ -187,9 +190,6 @@ def change(
     return. The move is made when that exceeds `band` times the cost of the round trip, and then `rate` of it.
     """
     conviction = settings.edge_sigma_full * sigma
-    one_way = cost.one_way(settings.rates, 0.0, scale)
-    if abs(out.aim[s]) * conviction <= settings.band * one_way or (out.aim[s] < 0.0 and not settings.shortable):
-        out.aim[s] = 0.0
     gap = out.aim[s] * out.full[s] - held * close / equity
     moved = settings.rate * gap * equity / close
     share = abs(moved) / volume if volume > 0.0 else 0.0

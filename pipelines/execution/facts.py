@@ -7,14 +7,18 @@ import numpy as np
 
 from domain import decision
 from domain.market import Market
+from domain.order import Order
 from domain.panel import Panel
-from pipelines.execution import orders, outcome
+from pipelines.execution import orders
 from pipelines.execution.outcome import Curve, Filled, Ordered, Outcome
 from pipelines.execution.trader import Trader, Worth
 from pipelines.journal import Journal
 
 #: The columns of `Ordered` that are codes, and what they stand for.
-WORDS: dict[str, outcome.Codes] = {"outcome": decision.Outcome, "rule": decision.Rule, "reason": decision.Reason}
+NAMES = {
+    name: [code.name.lower() for code in codes]
+    for name, codes in {"outcome": decision.Outcome, "rule": decision.Rule, "reason": decision.Reason}.items()
+}
 
 
 def bar(panel: Panel, worth: Worth, cash: float) -> dict[str, Any]:
@@ -47,8 +51,14 @@ def intents(who: Trader, symbols: Sequence[str], model_version: str) -> dict[str
         "model": model_version,
         "symbol": [symbols[s] for s in rows.tolist()],
         **{name: values[rows].tolist() for name, values in columns.items()},
-        **{name: outcome.words(WORDS[name], values[rows]).to_list() for name, values in codes.items()},
+        **{name: [NAMES[name][code] for code in values[rows].tolist()] for name, values in codes.items()},
     }
+
+
+def orders_of(payload: dict[str, Any], market: Market, decided_at: np.datetime64) -> list[Order]:
+    """Return the orders that a record of intents stands for."""
+    quantity, mark = np.array(payload["quantity"]), np.array(payload["mark"])
+    return orders.intents(market.name, payload["model"], decided_at, payload["symbol"], quantity, mark)
 
 
 def read(journal: Journal, market: Market, symbols: Sequence[str], capital: float, halted: bool) -> Outcome:
@@ -84,8 +94,8 @@ def _columns(
 
 
 def _column(name: str, values: list[Any], place: dict[str, int]) -> np.ndarray[Any, Any]:
-    if name in WORDS:
-        codes = {code.name.lower(): code.value for code in WORDS[name]}
+    if name in NAMES:
+        codes = {word: code for code, word in enumerate(NAMES[name])}
         return np.array([codes[word] for word in values], dtype=np.int64)
     if name == "symbol":
         return np.array([place[symbol] for symbol in values], dtype=np.int64)

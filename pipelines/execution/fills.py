@@ -16,8 +16,8 @@ from domain.market import Market
 from domain.panel import FloatArray
 from domain.params import Params
 
-#: A quantity this close below a whole number of lots is that number: division by the lot is not exact.
-LOT_TOLERANCE = 1e-9
+#: A quantity this close below a whole number of lots is that number, in lots and relative: division by the lot is not exact.
+LOTS_TOLERANCE, RELATIVE_TOLERANCE = 1e-9, 1e-15
 
 
 class Venue(NamedTuple):
@@ -75,7 +75,8 @@ def blank(symbols: int) -> Executions:
 @money
 def whole_lots(quantity: float, lot: float) -> float:
     """Return `quantity` cut toward zero to a multiple of `lot`."""
-    return math.copysign(math.floor(abs(quantity) / lot + LOT_TOLERANCE) * lot, quantity)
+    lots = abs(quantity) / lot
+    return math.copysign(math.floor(lots * (1.0 + RELATIVE_TOLERANCE) + LOTS_TOLERANCE) * lot, quantity)
 
 
 @money

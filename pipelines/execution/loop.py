@@ -16,7 +16,7 @@ from domain.clock import Clock, ReplayClock
 from domain.error import ConfigurationError, TradingError
 from domain.market import Market
 from domain.order import Order
-from domain.panel import Panel
+from domain.panel import FloatArray, Panel
 from domain.params import Params
 from pipelines.execution import commands, facts, orders, outcome, reconcile, risk, trader
 from pipelines.execution.brokers.paper import Paper
@@ -80,8 +80,9 @@ class Loop:
         Raises TradingError when they tell different stories.
         """
         self._feed = self._served.feed(len(self._symbols))
-        self._scale = self._feed.warm(history)
-        sent = reconcile.resubmit(self._broker, self._unsent())
+        scales = self._feed.warm(history)
+        self._scale = scales[-1] if history.bars else np.full(len(self._symbols), np.nan)
+        sent = self._catch_up(history, scales)
         reconcile.check(self._broker, self._trader, self._symbols, self._broker.activities(self._progress["activity"]))
         records = [self._record("model", "loop", self._model())] if self._version != self._served.version else []
         if self._progress["bars"]:
@@ -147,18 +148,24 @@ class Loop:
         market = {key: str(getattr(self._market, key)) for key in ("name", "calendar", "timeframe", "cost", "instrument")}
         return {**market, "symbols": list(self._symbols), "capital": self._capital, "params": self._params.digest(*FIXED)}
 
-    def _unsent(self) -> list[Order]:
-        """Return the newest bar's intents, rebuilt from the journal."""
-        if self.cursor is None:
+    def _catch_up(self, history: Panel, scales: FloatArray) -> list[Order]:
+        """Bring the broker to the newest bar that was written, and send it what it lacks of the orders; return these.
+
+        After a crash it lacks the newest bar's orders at most; after a power cut perhaps some bars, which it lives through again.
+        """
+        written = history.bars - self._progress["bars"]
+        first = max(written, int(np.searchsorted(history.opened_at, self._broker.cursor)))
+        if first >= history.bars:
             return []
-        at_ns, newest = orders.microseconds(self.cursor) * 1000, None
-        for stored in self._journal.records("intent"):
-            newest = stored
-        if newest is None or newest.event_at_ns != at_ns:
-            return []
-        payload = newest.payload
-        quantity, mark = np.array(payload["quantity"]), np.array(payload["mark"])
-        return orders.intents(self._market.name, payload["model"], self.cursor, payload["symbol"], quantity, mark)
+        since_ns = orders.microseconds(history.event_at[first]) * 1000
+        decided = {each.event_at_ns: each.payload for each in self._journal.records("intent") if each.event_at_ns >= since_ns}
+        sent: list[Order] = []
+        for t in range(first, history.bars):
+            self._broker.on_bar(history.rows(t, t + 1), scales[t - 1] if t else np.full(len(self._symbols), np.nan))
+            intents = decided.get(orders.microseconds(history.event_at[t]) * 1000)
+            if intents is not None:
+                sent += reconcile.resubmit(self._broker, facts.orders_of(intents, self._market, history.event_at[t]))
+        return sent
 
     def _obey(self, equity: float) -> tuple[list[Record], list[commands.Command]]:
         """Honour the commands that wait and return their records; those found again after a crash are only taken away."""

@@ -15,7 +15,6 @@ from models import metrics as statistics
 from pipelines.execution import orders as orders_room
 
 CodeArray = npt.NDArray[np.int64]
-Codes = type[decision.Outcome] | type[decision.Rule] | type[decision.Reason]
 
 
 class Ordered(NamedTuple):
@@ -96,11 +95,11 @@ class Outcome:
             "asked": columns.asked,
             "quantity": columns.quantity,
             "reference_price": columns.mark,
-            "outcome": words(decision.Outcome, columns.outcome),
-            "rule": words(decision.Rule, columns.rule),
+            "outcome": _words(decision.Outcome, columns.outcome),
+            "rule": _words(decision.Rule, columns.rule),
             "found": columns.found,
             "limit": columns.limit,
-            "reason": words(decision.Reason, columns.reason),
+            "reason": _words(decision.Reason, columns.reason),
         })  # fmt: skip
 
     @cached_property
@@ -166,6 +165,5 @@ def _times(axis: TimeArray, rows: CodeArray) -> pl.Series:
     return pl.Series(axis[rows]).dt.replace_time_zone("UTC")
 
 
-def words(codes: Codes, values: CodeArray) -> pl.Series:
-    """Return the names of an enumeration's codes, in lower case."""
+def _words(codes: type[decision.Outcome] | type[decision.Rule] | type[decision.Reason], values: CodeArray) -> pl.Series:
     return pl.Series([code.name.lower() for code in codes], dtype=pl.String).gather(values)

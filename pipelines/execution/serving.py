@@ -52,10 +52,8 @@ class Feed:
         return self._model.predict(features, scales)[skip:], scales[skip:]
 
     def warm(self, bars: Panel) -> FloatArray:
-        """Take in bars without forecasting; return the newest one-bar volatilities [S], NaN before the first bar."""
-        if not bars.bars:
-            return np.full(len(bars.symbols), np.nan)
-        return np.array(self._measure(bars)[1][-1])
+        """Take in [T, S] bars without forecasting; return their one-bar volatilities [T, S]."""
+        return self._measure(bars)[1][-bars.bars :] if bars.bars else np.empty((0, len(bars.symbols)))
 
     def _measure(self, bars: Panel) -> tuple[Float32Array, FloatArray]:
         """Return features and scales of the bars, after as many earlier rows as one forecast reads."""

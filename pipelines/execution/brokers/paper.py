@@ -1,7 +1,8 @@
 """The paper broker: an exchange and an account in this process, with a durable ledger of their own.
 
 The ledger is the broker's truth, written by other code than the trader's journal, so that the two can be compared. A bar is one
-transaction; a bar or an order that is delivered twice changes nothing.
+transaction; a bar or an order that is delivered twice changes nothing. The ledger survives the death of the process; what a power
+cut takes from its end is made again from the same bars and orders.
 """
 
 import json
@@ -51,6 +52,11 @@ class Paper:
         self._open: dict[int, tuple[str, float]] = {}
         self._connection = _open(path, self._symbols, self._book)
         self._recover()
+
+    @property
+    def cursor(self) -> np.datetime64:
+        """Return the first moment of the newest bar that the exchange has lived through."""
+        return np.datetime64(self._cursor_us, "us")
 
     def on_bar(self, bar: Panel, sigma: FloatArray) -> None:
         """Fill the open orders at this one-row panel's open, expire the rest and mark to its close; once only for each bar.
@@ -149,7 +155,7 @@ class Paper:
 def _open(path: Path, symbols: tuple[str, ...], book: Book) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(path, isolation_level=None)
-        for pragma in ("journal_mode = WAL", "synchronous = FULL"):
+        for pragma in ("journal_mode = WAL", "synchronous = NORMAL"):
             connection.execute(f"PRAGMA {pragma}")
         if not connection.execute("SELECT 1 FROM sqlite_schema").fetchall():
             connection.execute("BEGIN IMMEDIATE")

@@ -127,7 +127,7 @@ class Twin:
 
     def lots(self, quantity):
         lot = self.market.instrument.lot
-        return math.copysign(math.floor(abs(quantity) / lot + 1e-9) * lot, quantity)
+        return math.copysign(math.floor(abs(quantity) / lot * (1.0 + 1e-15) + 1e-9) * lot, quantity)
 
     def book(self, s, quantity, price, fee):
         """Average cost: adding averages, reducing realises, crossing does both."""
@@ -180,6 +180,12 @@ class Twin:
         if shortable and len(known) > 1:
             mean = running_sum(known) / len(known)
             convictions = [None if c is None else min(max(c - mean, -1.0), 1.0) for c in convictions]
+        touch = self.market.cost.fee_bps * 1e-4 + (0.5 * self.market.cost.spread_bps + self.market.cost.slippage_bps) * 1e-4
+        for s, conviction in enumerate(convictions):
+            if conviction is not None:
+                earned = abs(conviction) * chosen.edge_sigma_full * (forecasts[s][4] - forecasts[s][0]) / (2 * 1.6448536269514722)
+                if earned <= chosen.band * touch or (conviction <= 0 and not shortable):
+                    convictions[s] = 0.0
         tilt = running_sum([c for c in convictions if c is not None])
         risk = math.sqrt((1.0 - rho) * len(known) + rho * tilt * tilt)
         target = chosen.volatility_target / math.sqrt(self.market.bars_a_year)
@@ -204,8 +210,6 @@ class Twin:
             return Wish(held, "no_forecast", conviction)
         touch = cost.fee_bps * 1e-4 + (0.5 * cost.spread_bps + cost.slippage_bps) * 1e-4
         worth = chosen.edge_sigma_full * spread
-        if abs(conviction) * worth <= chosen.band * touch or (conviction < 0 and not self.market.instrument.shortable):
-            conviction = 0.0
         gap = conviction * full - held * close / equity
         moved = chosen.rate * gap * equity / close
         share = abs(moved) / volume if volume > 0 else 0.0

@@ -1,0 +1,138 @@
+"""Decisions: what is wanted, why, and at which risk."""
+
+import math
+
+import numpy as np
+import pytest
+
+from domain.decision import Reason
+from pipelines.execution import decisions
+from tests.pipelines.execution import recorded
+
+SIGMA, HORIZON = 0.02, 5
+
+
+def decide(views, *, held=None, close=100.0, volume=1e9, scale=SIGMA, equity=1e6, market="us_equity", state=None, **sections):
+    """Decide one bar on views in volatilities of the horizon; return what was wanted."""
+    chosen, params = recorded.terms(market, **sections)
+    count = len(views)
+    close, volume, scale = (np.broadcast_to(np.asarray(v, dtype=float), count).copy() for v in (close, volume, scale))
+    forecast = (np.asarray(views, dtype=float)[:, None] + recorded.NORMAL) * (SIGMA * math.sqrt(HORIZON))
+    held = np.zeros(count) if held is None else np.asarray(held, dtype=float)
+    out = decisions.Targets.blank(count)
+    state = decisions.State.blank(count) if state is None else state
+    decisions.step(decisions.settings(chosen, params), forecast, close, volume, scale, held, equity, state, out)
+    return out
+
+
+def reasons(out):
+    return [Reason(code) for code in out.reason]
+
+
+def test_the_first_step_toward_a_full_position_is_rate_of_it():
+    """One crypto long, sigma 2% an hour: the whole 10% volatility target would be 0.1 / sqrt(8760) / 0.02 = 5.3% of equity."""
+    out = decide([1.0], market="crypto", decisions={"rate": 0.5})
+
+    full = 0.10 / math.sqrt(8760) / SIGMA
+    assert out.full[0] == pytest.approx(full, rel=1e-12)
+    assert out.quantity[0] == pytest.approx(math.floor(0.5 * full * 1e6 / 100 * 1e4) / 1e4, rel=1e-12)
+    assert reasons(out) == [Reason.FORECAST]
+
+
+def test_conviction_grows_with_the_expected_return_and_is_full_at_the_edge():
+    """Half the full edge is half a position; twice of it is one position."""
+    half, full, twice = (decide([view], market="crypto").aim[0] for view in (0.125, 0.25, 0.5))
+
+    assert half == pytest.approx(0.5)
+    assert full == pytest.approx(1.0)
+    assert twice == 1.0
+
+
+def test_what_is_not_worth_its_cost_is_not_traded():
+    """A view of 0.1% of the horizon's volatility earns half a basis point, less than the two it costs to trade."""
+    out = decide([0.001], market="crypto")
+
+    assert reasons(out) == [Reason.HOLD]
+    assert out.quantity.tolist() == [0.0]
+
+
+def test_a_small_change_is_held_and_a_wide_band_holds_more():
+    """Within the band the position stays as it is."""
+    aim = decide([0.25], market="crypto", decisions={"rate": 1.0}).quantity[0]
+
+    near = decide([0.25], held=[0.98 * aim], market="crypto")
+    far = decide([0.25], held=[0.2 * aim], market="crypto")
+    patient = decide([0.25], held=[0.2 * aim], market="crypto", decisions={"band": 50.0})
+
+    assert (reasons(near), reasons(far), reasons(patient)) == ([Reason.HOLD], [Reason.FORECAST], [Reason.HOLD])
+    assert near.quantity[0] == 0.98 * aim
+
+
+@pytest.mark.parametrize("gap", ["forecast", "close", "scale"])
+def test_missing_input_changes_nothing(gap):
+    """No forecast, no price or no volatility: what is held stays, and nothing is added."""
+    missing = {"forecast": {}, "close": {"close": [math.nan, 100.0]}, "scale": {"scale": [math.nan, SIGMA]}}[gap]
+
+    out = decide([math.nan if gap == "forecast" else 1.0, 1.0], held=[70, 0], market="crypto", **missing)
+
+    assert out.quantity[0] == 70
+    assert reasons(out) == [Reason.NO_FORECAST, Reason.FORECAST]
+    assert math.isnan(out.aim[0])
+
+
+def test_where_shorting_is_not_possible_a_falling_view_closes():
+    """A negative view sells what is held, down to nothing and not below."""
+    out = decide([-1.0, -1.0], held=[100, 0], market="crypto", decisions={"rate": 1.0})
+
+    assert out.quantity.tolist() == [0.0, 0.0]
+    assert reasons(out) == [Reason.NO_EDGE, Reason.HOLD]
+
+
+def test_the_last_crumbs_of_a_position_without_a_view_are_sold():
+    """Halving for ever would leave dust: where the band lets it trade, what is worth less than the smallest order goes."""
+    out = decide([0.0], held=[1.5], market="crypto", decisions={"band": 0.0}, orders={"notional_min": 100.0})
+
+    assert out.quantity.tolist() == [0.0]
+
+
+def test_the_book_keeps_to_the_volatility_target():
+    """Whatever the views, the book's own volatility at the aim is at most the target, and a full neutral book reaches it."""
+    rng = np.random.default_rng(5)
+    free = {"risk": {"gross_max": 99.0, "net_max": 99.0, "symbol_weight_max": 9.0}}
+    for market in ("us_equity", "crypto"):
+        chosen, params = recorded.terms(market, **free)
+        target = params.decisions.volatility_target / math.sqrt(chosen.bars_a_year)
+        for views in (rng.normal(0, 1, 40), np.full(40, 3.0), np.repeat([3.0, -3.0], 20), rng.normal(0.3, 0.2, 40)):
+            out = decide(views, market=market, **free)
+            risk = out.aim * out.full * SIGMA
+            rho = decisions.CORRELATION_PRIOR
+            volatility = math.sqrt((1 - rho) * np.sum(risk**2) + rho * np.sum(risk) ** 2)
+
+            assert volatility <= target * (1 + 1e-9)
+    neutral = decide(np.repeat([3.0, -3.0], 20), **free)
+    assert np.sqrt(np.sum((neutral.aim * neutral.full * SIGMA) ** 2)) == pytest.approx(0.10 / math.sqrt(252), rel=0.2)
+
+
+def test_the_aim_keeps_within_the_gate():
+    """Targets that the gate would cut are not asked for in the first place."""
+    out = decide([3.0] * 4 + [-3.0] * 4, scale=0.001, decisions={"rate": 1.0, "volatility_target": 2.0})
+
+    weights = out.quantity * 100.0 / 1e6
+    assert abs(weights).max() <= 0.15 + 1e-12
+    assert abs(weights).sum() <= 1.5 + 1e-12
+    assert abs(weights.sum()) <= 0.75 + 1e-12
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.2, 0.6])
+def test_the_correlation_is_measured(rho):
+    """On a thousand bars of equally correlated symbols the estimate ends near the truth, gaps included."""
+    rng = np.random.default_rng(11)
+    bars, symbols = 1500, 40
+    returns = SIGMA * (math.sqrt(rho) * rng.normal(size=(bars, 1)) + math.sqrt(1 - rho) * rng.normal(size=(bars, symbols)))
+    close = 100 * np.cumprod(1 + returns, axis=0)
+    close[rng.random(close.shape) < 0.05] = math.nan
+    state, scale = decisions.State.blank(symbols), np.full(symbols, SIGMA)
+
+    found = [decisions.observe(state, close[t], scale) for t in range(bars)]
+
+    assert np.mean(found[500:]) == pytest.approx(rho, abs=0.08)
