@@ -27,7 +27,8 @@ from pipelines.data.sources.yahoo import Yahoo
 from pipelines.store import TABLES
 from tests.pipelines.data.sources.contract import SourceContract
 
-DATA = Path(os.environ.get("NIGHTSHIFT_DATA", "../shared/data")) / "raw" / "yahoo_chart_json"
+ROOT = Path(__file__).parents[4]
+DATA = (ROOT / os.environ.get("NIGHTSHIFT_DATA", "../shared/data")) / "raw" / "yahoo_chart_json"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"recorded answers of Yahoo are not in {DATA}")
 
 COST = Cost(fee_bps=1, spread_bps=1, slippage_bps=1, impact=0, borrow_bps_year=0)
