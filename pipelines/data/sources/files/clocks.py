@@ -32,7 +32,8 @@ def moments(table: Table, market: Market, bar: timedelta) -> pl.Series:
 
     - "24/7": UTC, the clock of every crypto exchange.
     - "24/5": the clock of FX_CLOCKS under which the stamps begin and end their weeks at Sunday and Friday 17:00 New York most
-      closely and leave the fewest outside; UTC when the file holds no weekend to tell by.
+      closely and leave the fewest outside; when the file holds no weekend to tell by, the broker's for a file that counts ticks,
+      as terminals do, and UTC for others.
     - an exchange: its local time, unless more of the stamps fall into its sessions when they are taken as UTC.
 
     Raises UnreadableFile for a reading that the clock skipped.
@@ -40,7 +41,7 @@ def moments(table: Table, market: Market, bar: timedelta) -> pl.Series:
     if "utc" in table.rows.columns:
         return table.rows["utc"]
     wall = table.rows["wall"]
-    zone = table.layout.zone or _infer(wall, market, bar)
+    zone = table.layout.zone or _infer(table, market, bar)
     found = _moments(wall, zone)
     skipped = found.is_null()
     if skipped.any():
@@ -52,9 +53,10 @@ def moments(table: Table, market: Market, bar: timedelta) -> pl.Series:
 def ended(stamps: pl.Series, market: Market, bar: timedelta) -> bool:
     """Say whether stamps mark the ends of bars; known for exchanges only, elsewhere bars are stamped by their open.
 
-    A bar of the session is stamped at its open by the one custom and at its close by the other: the one that more sessions
-    (extended hours count as well) have a stamp at is the file's. When no session has either, because the file's hours are not
-    the calendar's, days that begin one bar after a half hour and end on one are end-stamped.
+    Sessions have a stamp at their open by the one custom, at their close by the other; with extended hours at both, and at the
+    open or the close of those. End-stamped files therefore have stamps at closes twice as often as at opens, or at closes only;
+    half again as often decides, for prints out of order leave stamps anywhere. When no session has either, because the file's
+    hours are not the calendar's, days that begin one bar after a half hour and end on one are end-stamped.
     """
     if market.calendar in {session.CONTINUOUS, session.FX_WEEK}:
         return False
@@ -62,7 +64,7 @@ def ended(stamps: pl.Series, market: Market, bar: timedelta) -> bool:
     unique = session.naive(stamps.unique())
     opens = int(np.isin(unique, np.union1d(session.naive(table["opened_at"]), session.naive(table["pre_opened_at"]))).sum())
     closes = int(np.isin(unique, np.union1d(session.naive(table["closed_at"]), session.naive(table["post_closed_at"]))).sum())
-    return closes > opens if opens or closes else _ends_on_the_half_hour(stamps, market, bar)
+    return 2 * closes > 3 * opens if opens or closes else _ends_on_the_half_hour(stamps, market, bar)
 
 
 def _ends_on_the_half_hour(stamps: pl.Series, market: Market, bar: timedelta) -> bool:
@@ -74,12 +76,13 @@ def _ends_on_the_half_hour(stamps: pl.Series, market: Market, bar: timedelta) ->
     return bool(past == [bar, timedelta(0)])
 
 
-def _infer(wall: pl.Series, market: Market, bar: timedelta) -> str:
+def _infer(table: Table, market: Market, bar: timedelta) -> str:
     if market.calendar == session.CONTINUOUS:
         return UTC
-    unique = wall.unique().sort()
+    unique = table.rows["wall"].unique().sort()
     if market.calendar == session.FX_WEEK:
-        return min(FX_CLOCKS, key=lambda zone: _misfit(_moments(unique, zone).drop_nulls(), market, bar))
+        clocks = sorted(FX_CLOCKS, key=lambda zone: zone != BROKER) if table.layout.terminal else FX_CLOCKS
+        return min(clocks, key=lambda zone: _misfit(_moments(unique, zone).drop_nulls(), market, bar))
     candidates = (session.zone(market.calendar), UTC)
     return max(candidates, key=lambda zone: _inside(_moments(unique, zone).drop_nulls(), market))
 

@@ -22,7 +22,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "close": ("close", "c", "closeprice", "4close", "closelast", "last"),
     "volume": ("volume", "v", "5volume", "6volume", "tickvolume", "tickvol", "vol"),
     "vwap": ("vwap", "vw"),
-    "trades": ("trades", "numberoftrades", "tradecount", "n"),
+    "trades": ("trades", "numberoftrades", "tradecount", "count", "n"),
     "price": ("price",),
     "size": ("size", "amount", "quantity", "qty", "volume", "vol"),
     "bid": ("bid", "bidprice"),

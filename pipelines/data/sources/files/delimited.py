@@ -55,7 +55,20 @@ def read(path: PurePath, data: bytes) -> Table:
         shape = _shape(path, header)
         return table.assemble(path, *fields(path, lines, shape.names, separator), shape.layout)
     names = [name or f"unnamed: {i}" if name or i else "" for i, name in enumerate(header)]
+    if header[0] == "Price" and len(lines) > 2 and lines[1][1].startswith("Ticker"):
+        return _three_headers(path, lines, names, separator)
     return table.assemble(path, *fields(path, lines[1:], names, separator))
+
+
+def _three_headers(path: PurePath, lines: list[tuple[int, str]], names: list[str], separator: str) -> Table:
+    """Read what yfinance writes since 2025: the columns, the ticker under each, and a line with the name of the index."""
+    tickers = set(_quoted(path, *lines[1], separator)[1:])
+    if len(tickers) != 1:
+        raise UnreadableFile(
+            f"{path} has columns of {len(tickers)} tickers side by side, and bars need one table a ticker or a symbol column"
+        )
+    frame, places = fields(path, lines[3:], ["Date", *names[1:]], separator)
+    return table.assemble(path, frame.with_columns(pl.lit(tickers.pop()).alias("Ticker")), places)
 
 
 def split(path: PurePath, data: bytes) -> list[tuple[int, str]]:

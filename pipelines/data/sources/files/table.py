@@ -29,6 +29,8 @@ class Layout:
     """Zone of readings without an offset; None when it must be inferred."""
     opens: bool = False
     """Stamps are known to be opens."""
+    terminal: bool = False
+    """Volume is a count of ticks, as MetaTrader's is."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,9 @@ def assemble(path: PurePath, frame: pl.DataFrame, lines: pl.Series, layout: Layo
     rows = rows.with_columns(numbers.parse(frame[part[role]], path, lines).alias(role) for role in wanted)
     _refuse_rates(rows, kind, path)
     opens = layout.opens or columns.plain(part["stamp"]) in columns.OPENING
+    terminal = columns.plain(part.get("volume", "")).startswith("tickvol")
     zone = layout.zone or columns.ZONES.get(columns.plain(part["stamp"]))
-    return Table(path, _complete(_bars(rows, kind, path)), Layout(zone, opens), kind in {"trades", "quotes"})
+    return Table(path, _complete(_bars(rows, kind, path)), Layout(zone, opens, terminal), kind in {"trades", "quotes"})
 
 
 def _stamp(frame: pl.DataFrame, part: dict[str, str]) -> pl.Series:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from domain.error import UnreadableFile
 from pipelines.data.sources import files
 from tests.pipelines.data.sources.shelf import at, bar, crypto, equity, real
 
@@ -95,6 +96,19 @@ def test_a_terminals_own_export_is_read(tmp_path: Path) -> None:
     bars = files.read(path, crypto("1h"))
 
     assert bar(bars, 1) == ("EURUSD", at("2024-03-05 01:00"), at("2024-03-05 02:00"), 1.15, 1.2, 1.1, 1.12, 20.0)
+
+
+def test_the_download_with_three_header_lines_is_read(tmp_path: Path) -> None:
+    """The layout of yfinance since 2025; two tickers side by side are refused."""
+    path, both = tmp_path / "download.csv", tmp_path / "both.csv"
+    path.write_text("Price,Close,High,Low,Open,Volume\nTicker,AAPL,AAPL,AAPL,AAPL,AAPL\nDate,,,,,\n2024-03-05,4,5,2,3,100\n")
+    both.write_text("Price,Close,High,Low,Open,Volume\nTicker,AAPL,MSFT,AAPL,AAPL,AAPL\nDate,,,,,\n2024-03-05,4,5,2,3,100\n")
+
+    bars = files.read(path, equity("1d"))
+
+    assert bar(bars, 0) == ("AAPL", at("2024-03-05 14:30"), at("2024-03-05 21:00"), 3.0, 5.0, 2.0, 4.0, 100.0)
+    with pytest.raises(UnreadableFile, match="2 tickers side by side"):
+        files.read(both, equity("1d"))
 
 
 def test_the_source_gives_what_opened_within_its_bounds() -> None:

@@ -122,6 +122,31 @@ def test_extended_hours_do_not_turn_opens_into_ends(tmp_path: Path) -> None:
     assert bars["opened_at"][0] == at("2024-03-05 09:00")
 
 
+def test_a_print_after_each_days_end_does_not_turn_opens_into_ends(tmp_path: Path) -> None:
+    """SPY with extended hours has a bar at 20:00 every day: written in local time its minutes come back as they were."""
+    tidy = pl.read_parquet(real("equities_1m_extended.parquet"))
+    local = pl.col("ts").dt.convert_time_zone("America/New_York").dt.strftime("%Y-%m-%d %H:%M:%S")
+    path = tmp_path / "SPY_1min.csv"
+    tidy.select(local.alias("datetime"), "open", "high", "low", "close", "volume").write_csv(path)
+
+    bars = files.read(path, equity("1m"))
+
+    assert bars.select(BARS).equals(tidy.rename({"ts": "opened_at"}).select(BARS))
+
+
+def test_a_terminals_short_file_is_on_the_brokers_clock(tmp_path: Path) -> None:
+    """Three hours tell nothing by themselves: a count of ticks says MetaTrader, anything else is UTC."""
+    text = "date,open,high,low,close,volume\n" + "\n".join(f"2024-07-03 {h:02d}:00:00,1.1,1.2,1.0,1.1,5" for h in (10, 11, 12))
+    plain, terminal = tmp_path / "EURUSD.csv", tmp_path / "EURUSDh1.csv"
+    plain.write_text(text)
+    terminal.write_text(text.replace("volume", "tick_volume"))
+
+    first, second = (files.read(path, fx("1h"))["opened_at"][0] for path in (plain, terminal))
+
+    assert first == at("2024-07-03 10:00")
+    assert second == at("2024-07-03 07:00")
+
+
 def test_stamps_without_a_zone_are_utc_when_only_then_they_lie_in_the_session(tmp_path: Path) -> None:
     """14:30 to 21:00 is New York's winter session in UTC, and half of it would be after hours as local time."""
     path = write(tmp_path / "AAA.csv", session("2024-03-05 14:30", 5, 78))
