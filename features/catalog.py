@@ -224,7 +224,7 @@ _CROSS_SECTION = (
     _rank("rank_return_20", "rank of the 20-bar log return in its row", _RETURN_20),
     _rank("rank_volatility", "rank of the one-bar volatility in its row", _EWMA),
     _rank("rank_volume", "rank of the log volume score in its row", _VOLUME_SCORE),
-    _row("cross_section", "return_1_demeaned", "log return less the row's mean", "", momentum.change, _RETURN, _MARKET),
+    _row("cross_section", "return_1_demeaned", "log return less the row's mean", "", momentum.difference, _RETURN, _MARKET),
 )
 
 _CALENDAR = tuple(

@@ -87,17 +87,17 @@ def pointwise(name: str, kernel: object, *inputs: Source, parameters: tuple[int 
 
 def change(source: Source, bars: int = 1) -> Feature:
     """Return x minus its value `bars` bars ago (MOM)."""
-    return pointwise(f"{label(source)}_change_{bars}", momentum.change, source, lagged(source, bars))
+    return Feature(f"{label(source)}_change_{bars}", window.change, (source,), (bars,), window.HEAD + bars, bars)
 
 
 def rate(source: Source, bars: int, scale: float = 1.0) -> Feature:
     """Return scale * (x / its value `bars` bars ago - 1) (ROC with scale 100)."""
-    return pointwise(f"{label(source)}_rate_{bars}_{scale:g}", momentum.rate, source, lagged(source, bars), parameters=(scale,))
+    return Feature(f"{label(source)}_rate_{bars}_{scale:g}", window.rate, (source,), (bars, scale), window.HEAD + bars, bars)
 
 
 def difference(a: Source, b: Source) -> Feature:
     """Return a - b."""
-    return pointwise(f"{label(a)}_minus_{label(b)}", momentum.change, a, b)
+    return pointwise(f"{label(a)}_minus_{label(b)}", momentum.difference, a, b)
 
 
 def over(a: Source, b: Source, scale: float = 1.0) -> Feature:
@@ -141,9 +141,7 @@ def macd_histogram(source: Source, fast: int = 12, slow: int = 26, signal: int =
 
 def rsi(source: Source, bars: int) -> Feature:
     """Return Wilder's relative strength index, 0 to 100."""
-    moved = change(source)
-    name = f"{label(source)}_rsi_{bars}"
-    return Feature(name, momentum.relative_strength, (moved,), (bars,), momentum.RSI_SLOTS, bars - 1)
+    return Feature(f"{label(source)}_rsi_{bars}", momentum.relative_strength, (source,), (bars,), momentum.RSI_SLOTS, bars)
 
 
 def stochastic(bars: int) -> Feature:

@@ -11,7 +11,7 @@ from features.kernels import smoothing, window
 #: Rows of a weighted window's state before its ring: the window's own, reference, sum, weighted sum, what left.
 WEIGHTED_HEAD = window.HEAD + 4
 #: Running sums of a weighted window are computed anew from the ring every so many bars of a symbol.
-ANCHOR_BARS = 1024.0
+ANCHOR_BARS = 256
 
 
 @kernel
@@ -71,22 +71,30 @@ def line(
     x: FloatArray, bars: int, scale: float, tilt: float, level: bool, state: FloatArray, out: FloatArray, first: int, last: int
 ) -> None:
     """Write scale * (W + tilt * S), plus r where `level`: S sums x - r, W weights it from 0 (oldest) to bars - 1 (newest)."""
-    base = window.HEAD
-    count, lag = state[window.COUNT, first:last], state[window.LAG, first:last]
+    base, count, lag = window.HEAD, state[window.COUNT, first:last], state[window.LAG, first:last]
     reference, plain, rising = state[base, first:last], state[base + 1, first:last], state[base + 2, first:last]
     left = state[base + 3, first:last]
-    place = int(state[window.PLACE, first])
+    place, short, passed = int(state[window.PLACE, first]), window.headway(count, lag, bars, ANCHOR_BARS), 0
     for t in range(x.shape[0]):
-        row = x[t, first:last]
-        if window.tick(row, count, lag):
-            window.catch_up(row, lag, state[WEIGHTED_HEAD : WEIGHTED_HEAD + bars, first:last])
-            window.caught_up(row, lag)
-        window.exchange(row, state[WEIGHTED_HEAD + place, first:last], left)
-        _slide_line(row, left, reference, plain, rising, bars)
-        if window.due(row, count, bars, ANCHOR_BARS):
-            _anchor_line(row, count, state[base:, first:last], bars, place)
-        _write_line(row, count, reference, plain, rising, bars, scale, tilt, level, out[t, first:last])
+        row, ring = x[t, first:last], state[WEIGHTED_HEAD + place, first:last]
+        if short > 0 and window.whole(row):
+            short, passed = short - 1, passed + 1
+            window.exchange(row, ring, left)
+            _slide_line_whole(row, left, reference, plain, rising, bars)
+            _write_line_whole(reference, plain, rising, scale, tilt, level, out[t, first:last])
+        else:
+            window.add(count, passed)
+            if window.tick(row, count, lag):
+                window.catch_up(row, lag, state[WEIGHTED_HEAD : WEIGHTED_HEAD + bars, first:last])
+                window.caught_up(row, lag)
+            window.exchange(row, ring, left)
+            _slide_line(row, left, reference, plain, rising, bars)
+            if window.due(row, count, bars, ANCHOR_BARS):
+                _anchor_line(row, count, state[base:, first:last], bars, place)
+            _write_line(row, count, reference, plain, rising, bars, scale, tilt, level, out[t, first:last])
+            short, passed = window.headway(count, lag, bars, ANCHOR_BARS), 0
         place = place + 1 if place + 1 < bars else 0
+    window.add(count, passed)
     state[window.PLACE, first:last] = place
 
 
@@ -94,9 +102,19 @@ def line(
 def _slide_line(x: FloatArray, left: FloatArray, reference: FloatArray, plain: FloatArray, rising: FloatArray, bars: int) -> None:
     for s in range(x.size):
         u, w, total = x[s] - reference[s], left[s] - reference[s], plain[s]
-        present = not math.isnan(u)
-        rising[s] = rising[s] - (total - w) + (bars - 1.0) * u if present else rising[s]
-        plain[s] = total + (u - w) if present else total
+        missing = math.isnan(u)
+        rising[s] = rising[s] if missing else (rising[s] - (total - w)) + (bars - 1.0) * u
+        plain[s] = total if missing else total + (u - w)
+
+
+@kernel
+def _slide_line_whole(
+    x: FloatArray, left: FloatArray, reference: FloatArray, plain: FloatArray, rising: FloatArray, bars: int
+) -> None:
+    for s in range(x.size):
+        u, w, total = x[s] - reference[s], left[s] - reference[s], plain[s]
+        rising[s] = (rising[s] - (total - w)) + (bars - 1.0) * u
+        plain[s] = total + (u - w)
 
 
 @kernel
@@ -127,7 +145,15 @@ def _write_line(
 ) -> None:
     for s in range(x.size):
         value = scale * (rising[s] + tilt * plain[s]) + (reference[s] if level else 0.0)
-        out[s] = value if (not math.isnan(x[s])) & (count[s] >= bars) else np.nan
+        out[s] = np.nan if math.isnan(x[s]) | (count[s] < bars) else value
+
+
+@kernel
+def _write_line_whole(
+    reference: FloatArray, plain: FloatArray, rising: FloatArray, scale: float, tilt: float, level: bool, out: FloatArray
+) -> None:
+    for s in range(out.size):
+        out[s] = scale * (rising[s] + tilt * plain[s]) + (reference[s] if level else 0.0)
 
 
 @kernel

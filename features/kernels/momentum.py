@@ -6,10 +6,10 @@ import numpy as np
 
 from domain.compiled import kernel
 from domain.panel import FloatArray
-from features.kernels import window
+from features.kernels import smoothing, window
 
-#: Rows of an RSI's state: bars seen, smoothed gain, smoothed loss.
-RSI_SLOTS = 3
+#: Rows of an RSI's state: bars seen, the last bar, smoothed gain, smoothed loss.
+RSI_SLOTS = 4
 #: Rows of a CCI's state before its ring: the window's own, sum, its excess, mean, absolute deviations.
 CCI_HEAD = window.HEAD + 4
 
@@ -24,21 +24,12 @@ def logarithm(x: FloatArray, state: FloatArray, out: FloatArray, first: int, las
 
 
 @kernel
-def change(x: FloatArray, before: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
-    """Write x - before (TA-Lib MOM)."""
+def difference(x: FloatArray, before: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
+    """Write x - before."""
     for t in range(x.shape[0]):
         row, old, o = x[t, first:last], before[t, first:last], out[t, first:last]
         for s in range(o.size):
             o[s] = row[s] - old[s]
-
-
-@kernel
-def rate(x: FloatArray, before: FloatArray, scale: float, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
-    """Write scale * (x / before - 1) (TA-Lib ROC with scale 100); NaN where before is zero."""
-    for t in range(x.shape[0]):
-        row, old, o = x[t, first:last], before[t, first:last], out[t, first:last]
-        for s in range(o.size):
-            o[s] = scale * (row[s] / old[s] - 1.0) if old[s] != 0.0 else np.nan
 
 
 @kernel
@@ -51,35 +42,63 @@ def over(x: FloatArray, y: FloatArray, scale: float, state: FloatArray, out: Flo
 
 
 @kernel
-def relative_strength(moved: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
-    """Write Wilder's RSI, 0 to 100, from one-bar changes (Wilder 1978; TA-Lib RSI); NaN while nothing has moved."""
-    count, gain, loss = state[0, first:last], state[1, first:last], state[2, first:last]
-    for t in range(moved.shape[0]):
-        row = moved[t, first:last]
-        _gain_and_loss(row, count, gain, loss, bars)
-        _strength(row, count, gain, loss, bars, out[t, first:last])
+def relative_strength(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
+    """Write Wilder's RSI, 0 to 100 (Wilder 1978; TA-Lib RSI); NaN while nothing has moved. State: RSI_SLOTS rows."""
+    count, before = state[0, first:last], state[1, first:last]
+    gain, loss = state[2, first:last], state[3, first:last]
+    passed, ready = 0, smoothing.seeded(count, bars + 1)
+    for t in range(x.shape[0]):
+        row, o = x[t, first:last], out[t, first:last]
+        if ready and window.whole(row):
+            passed += 1
+            _gain_and_loss_whole(row, before, gain, loss, 1.0 / bars)
+            _strength(gain, loss, o)
+            before[:] = row
+        else:
+            _gain_and_loss(row, count, before, gain, loss, bars)
+            _strength(gain, loss, o)
+            _remember(row, count, before, bars + 1, o)
+            ready = ready or smoothing.seeded(count, bars + 1)
+    window.add(count, passed)
 
 
 @kernel
-def _gain_and_loss(moved: FloatArray, count: FloatArray, gain: FloatArray, loss: FloatArray, bars: int) -> None:
+def _gain_and_loss(x: FloatArray, count: FloatArray, before: FloatArray, gain: FloatArray, loss: FloatArray, bars: int) -> None:
     share = 1.0 / bars
-    for s in range(moved.size):
-        d = moved[s]
-        present = not math.isnan(d)
-        seen = count[s] + (1.0 if present else 0.0)
-        hold = 0.0 if seen <= bars else 1.0
+    for s in range(x.size):
+        d = x[s] - before[s]
+        idle = math.isnan(d) | (count[s] == 0.0)
+        hold = 0.0 if count[s] <= bars else 1.0
         up, down = (d if d > 0.0 else 0.0), (-d if d < 0.0 else 0.0)
-        gain[s] = gain[s] + share * (up - hold * gain[s]) if present else gain[s]
-        loss[s] = loss[s] + share * (down - hold * loss[s]) if present else loss[s]
-        count[s] = seen
+        gain[s] = gain[s] if idle else gain[s] + share * (up - hold * gain[s])
+        loss[s] = loss[s] if idle else loss[s] + share * (down - hold * loss[s])
 
 
 @kernel
-def _strength(moved: FloatArray, count: FloatArray, gain: FloatArray, loss: FloatArray, bars: int, out: FloatArray) -> None:
-    for s in range(moved.size):
+def _gain_and_loss_whole(x: FloatArray, before: FloatArray, gain: FloatArray, loss: FloatArray, share: float) -> None:
+    hold = 1.0
+    for s in range(x.size):
+        d = x[s] - before[s]
+        up, down = (d if d > 0.0 else 0.0), (-d if d < 0.0 else 0.0)
+        gain[s] = gain[s] + share * (up - hold * gain[s])
+        loss[s] = loss[s] + share * (down - hold * loss[s])
+
+
+@kernel
+def _strength(gain: FloatArray, loss: FloatArray, out: FloatArray) -> None:
+    for s in range(out.size):
         total = gain[s] + loss[s]
-        known = (not math.isnan(moved[s])) & (count[s] >= bars) & (total > 0.0)
-        out[s] = 100.0 * gain[s] / total if known else np.nan
+        out[s] = np.nan if total == 0.0 else 100.0 * gain[s] / total
+
+
+@kernel
+def _remember(x: FloatArray, count: FloatArray, before: FloatArray, need: int, out: FloatArray) -> None:
+    """Count and keep the bars that exist; NaN where there is none or too few came before."""
+    for s in range(x.size):
+        missing = math.isnan(x[s])
+        count[s] += 0.0 if missing else 1.0
+        before[s] = before[s] if missing else x[s]
+        out[s] = np.nan if missing | (count[s] < need) else out[s]
 
 
 @kernel
@@ -155,7 +174,7 @@ def channel_index(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, 
             window.catch_up(row, lag, state[CCI_HEAD : CCI_HEAD + bars, first:last])
             window.caught_up(row, lag)
         window.slide(row, state[CCI_HEAD + place, first:last], total, excess)
-        window.scaled_total(row, count, total, excess, bars, 1.0 / bars, mean)
+        window.write(row, count, total, excess, bars, 1.0 / bars, mean)
         place = place + 1 if place + 1 < bars else 0
         deviation[:] = 0.0
         _deviations(state, mean, deviation, bars, place, first, last)

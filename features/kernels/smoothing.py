@@ -6,9 +6,19 @@ import numpy as np
 
 from domain.compiled import kernel
 from domain.panel import FloatArray
+from features.kernels import window
 
 #: Rows of state: bars seen, the running value.
 SLOTS = 2
+
+
+@kernel
+def seeded(count: FloatArray, need: int) -> bool:
+    """Return whether every column has seen `need` bars."""
+    early = 0
+    for s in range(count.size):
+        early |= count[s] < need
+    return early == 0
 
 
 @kernel
@@ -25,13 +35,22 @@ def advance(
 ) -> None:
     """Advance one row; the first `seed` bars are summed with `weight`, and values are written from bar `need` on."""
     for s in range(x.size):
-        present = not math.isnan(x[s])
-        bars = count[s] + (1.0 if present else 0.0)
+        missing = math.isnan(x[s])
+        bars = count[s] + (0.0 if missing else 1.0)
         seeding = bars <= seed
         y = value[s] + (weight if seeding else gain) * (x[s] - (0.0 if seeding else hold) * value[s])
-        value[s] = y if present else value[s]
+        value[s] = value[s] if missing else y
         count[s] = bars
         out[s] = y if bars >= need else np.nan
+
+
+@kernel
+def advance_whole(x: FloatArray, value: FloatArray, gain: float, hold: float, out: FloatArray) -> None:
+    """Do what `advance` does after the seed, where no bar is missing."""
+    for s in range(x.size):
+        y = value[s] + gain * (x[s] - hold * value[s])
+        value[s] = y
+        out[s] = y
 
 
 @kernel
@@ -49,5 +68,13 @@ def smooth(
 ) -> None:
     """Advance all rows of one recurrence."""
     count, value = state[0, first:last], state[1, first:last]
+    passed, ready = 0, seeded(count, need)
     for t in range(x.shape[0]):
-        advance(x[t, first:last], count, value, seed, weight, gain, hold, need, out[t, first:last])
+        row = x[t, first:last]
+        if ready and window.whole(row):
+            passed += 1
+            advance_whole(row, value, gain, hold, out[t, first:last])
+        else:
+            advance(row, count, value, seed, weight, gain, hold, need, out[t, first:last])
+            ready = ready or seeded(count, need)
+    window.add(count, passed)

@@ -13,7 +13,7 @@ MOMENT_HEAD = window.HEAD + 4
 #: The same for a pair of series, before the two rings: both inputs masked alike, what left them, references, five sums.
 PAIR_HEAD = window.HEAD + 11
 #: Running sums are computed anew every so many bars of a symbol,
-ANCHOR_BARS = 1024.0
+ANCHOR_BARS = 256
 #: and at once when they exceed the squares about the mean so far that subtracting them would cost four digits or more.
 CANCELLATION_MAX = 4096.0
 #: A variance below this share of the mean square is rounding.
@@ -34,25 +34,32 @@ def score(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: i
 
 @kernel
 def _moments(x: FloatArray, bars: int, scored: bool, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
-    base = window.HEAD
-    count, lag = state[window.COUNT, first:last], state[window.LAG, first:last]
+    base, count, lag = window.HEAD, state[window.COUNT, first:last], state[window.LAG, first:last]
     reference, one, two = state[base, first:last], state[base + 1, first:last], state[base + 2, first:last]
     left = state[base + 3, first:last]
-    place = int(state[window.PLACE, first])
+    place, short, passed = int(state[window.PLACE, first]), window.headway(count, lag, bars + 1, ANCHOR_BARS), 0
     for t in range(x.shape[0]):
-        row = x[t, first:last]
-        if window.tick(row, count, lag):
-            window.catch_up(row, lag, state[MOMENT_HEAD : MOMENT_HEAD + bars, first:last])
-            window.caught_up(row, lag)
-        window.exchange(row, state[MOMENT_HEAD + place, first:last], left)
-        _slide_moments(row, left, reference, one, two)
-        if _moments_due(row, left, count, reference, one, two, bars):
-            _anchor_moments(row, left, count, state[base:, first:last], bars, place)
-        if scored:
-            _write_score(row, count, reference, one, two, bars, out[t, first:last])
+        row, ring = x[t, first:last], state[MOMENT_HEAD + place, first:last]
+        unhindered = short > 0 and window.whole(row)
+        if unhindered:
+            short, passed = short - 1, passed + 1
+            window.exchange(row, ring, left)
+            _slide_moments_whole(row, left, reference, one, two)
         else:
-            _write_deviation(row, count, one, two, bars, out[t, first:last])
+            window.add(count, passed)
+            if window.tick(row, count, lag):
+                window.catch_up(row, lag, state[MOMENT_HEAD : MOMENT_HEAD + bars, first:last])
+                window.caught_up(row, lag)
+            window.exchange(row, ring, left)
+            _slide_moments(row, left, reference, one, two)
+            short, passed = window.headway(count, lag, bars + 1, ANCHOR_BARS), 0
+        if any_cancelled(left, reference, one, two, bars) or (not unhindered and window.due(row, count, bars, ANCHOR_BARS)):
+            _anchor_moments(row, left, count, passed, state[base:, first:last], bars, place)
+        _write_moments(row, reference, one, two, bars, scored, out[t, first:last])
+        if not unhindered:
+            _conceal(row, count, bars, out[t, first:last])
         place = place + 1 if place + 1 < bars else 0
+    window.add(count, passed)
     state[window.PLACE, first:last] = place
 
 
@@ -61,36 +68,44 @@ def _slide_moments(x: FloatArray, left: FloatArray, reference: FloatArray, one: 
     for s in range(x.size):
         step = x[s] - left[s]
         both = (x[s] - reference[s]) + (left[s] - reference[s])
-        present = not math.isnan(x[s])
-        one[s] = one[s] + step if present else one[s]
-        two[s] = two[s] + step * both if present else two[s]
+        missing = math.isnan(x[s])
+        one[s] = one[s] if missing else one[s] + step
+        two[s] = two[s] if missing else two[s] + step * both
+
+
+@kernel
+def _slide_moments_whole(x: FloatArray, left: FloatArray, reference: FloatArray, one: FloatArray, two: FloatArray) -> None:
+    for s in range(x.size):
+        step = x[s] - left[s]
+        both = (x[s] - reference[s]) + (left[s] - reference[s])
+        one[s] = one[s] + step
+        two[s] = two[s] + step * both
 
 
 @kernel
 def _cancelled(one: float, two: float, gone: float, bars: int) -> bool:
     """Return whether the sum of squares, with what just left, dwarfs the squares about the mean."""
-    return two + gone * gone > CANCELLATION_MAX * (two - one * (one / bars))
+    return two + gone * gone > CANCELLATION_MAX * (two - one * (one * (1.0 / bars)))
 
 
 @kernel
-def _moments_due(
-    x: FloatArray, left: FloatArray, count: FloatArray, reference: FloatArray, one: FloatArray, two: FloatArray, bars: int
-) -> bool:
+def any_cancelled(left: FloatArray, reference: FloatArray, one: FloatArray, two: FloatArray, bars: int) -> bool:
+    """Return whether a column's sums have lost too many digits."""
     found = 0
-    for s in range(x.size):
-        stale = window.is_due(count[s], bars, ANCHOR_BARS)
-        bad = (count[s] > bars) & _cancelled(one[s], two[s], left[s] - reference[s], bars)
-        found |= (not math.isnan(x[s])) & (stale | bad)
+    for s in range(one.size):
+        found |= _cancelled(one[s], two[s], left[s] - reference[s], bars)
     return found != 0
 
 
 @kernel
-def _anchor_moments(x: FloatArray, left: FloatArray, count: FloatArray, rows: FloatArray, bars: int, place: int) -> None:
+def _anchor_moments(
+    x: FloatArray, left: FloatArray, count: FloatArray, passed: int, rows: FloatArray, bars: int, place: int
+) -> None:
     """Compute the sums anew around the newest value, oldest bar first, in the columns that are due."""
     for s in range(x.size):
-        stale = window.is_due(count[s], bars, ANCHOR_BARS)
-        bad = (count[s] > bars) & _cancelled(rows[1, s], rows[2, s], left[s] - rows[0, s], bars)
-        if not math.isnan(x[s]) and (stale or bad):
+        seen = count[s] + passed
+        bad = (seen > bars) & _cancelled(rows[1, s], rows[2, s], left[s] - rows[0, s], bars)
+        if not math.isnan(x[s]) and (bad or window.is_due(seen, bars, ANCHOR_BARS)):
             one, two = 0.0, 0.0
             for j in range(bars):
                 u = rows[4 + (place + 1 + j) % bars, s] - x[s]
@@ -100,26 +115,26 @@ def _anchor_moments(x: FloatArray, left: FloatArray, count: FloatArray, rows: Fl
 
 
 @kernel
-def _write_deviation(x: FloatArray, count: FloatArray, one: FloatArray, two: FloatArray, bars: int, out: FloatArray) -> None:
+def _write_moments(
+    x: FloatArray, reference: FloatArray, one: FloatArray, two: FloatArray, bars: int, scored: bool, out: FloatArray
+) -> None:
     share = 1.0 / bars
-    for s in range(x.size):
-        mean = one[s] * share
-        square = two[s] - one[s] * mean
-        spread = math.sqrt((square if square > 0.0 else 0.0) * share)
-        out[s] = spread if (not math.isnan(x[s])) & (count[s] >= bars) else np.nan
+    if scored:
+        for s in range(x.size):
+            mean = one[s] * share
+            square = two[s] - one[s] * mean
+            spread = math.sqrt((square if square > 0.0 else 0.0) * share)
+            out[s] = ((x[s] - reference[s]) - mean) / spread if spread > 0.0 else np.nan
+    else:
+        for s in range(x.size):
+            square = two[s] - one[s] * (one[s] * share)
+            out[s] = math.sqrt((square if square > 0.0 else 0.0) * share)
 
 
 @kernel
-def _write_score(
-    x: FloatArray, count: FloatArray, reference: FloatArray, one: FloatArray, two: FloatArray, bars: int, out: FloatArray
-) -> None:
-    share = 1.0 / bars
-    for s in range(x.size):
-        mean = one[s] * share
-        square = two[s] - one[s] * mean
-        spread = math.sqrt((square if square > 0.0 else 0.0) * share)
-        known = (count[s] >= bars) & (spread > 0.0)
-        out[s] = ((x[s] - reference[s]) - mean) / spread if known else np.nan
+def _conceal(x: FloatArray, count: FloatArray, bars: int, out: FloatArray) -> None:
+    for s in range(out.size):
+        out[s] = np.nan if math.isnan(x[s]) | (count[s] < bars) else out[s]
 
 
 @kernel
@@ -139,9 +154,50 @@ def beta(x: FloatArray, y: FloatArray, bars: int, state: FloatArray, out: FloatA
 
 @kernel
 def _pair(x: FloatArray, y: FloatArray, bars: int, normed: bool, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
-    base, count, lag = window.HEAD, state[window.COUNT, first:last], state[window.LAG, first:last]
-    u, v = state[base, first:last], state[base + 1, first:last]
-    gone_u, gone_v = state[base + 2, first:last], state[base + 3, first:last]
+    count, lag, rows = state[window.COUNT, first:last], state[window.LAG, first:last], state[window.HEAD :, first:last]
+    u, v = state[window.HEAD, first:last], state[window.HEAD + 1, first:last]
+    place, short, passed = int(state[window.PLACE, first]), window.headway(count, lag, bars + 1, ANCHOR_BARS), 0
+    for t in range(x.shape[0]):
+        _mask(x[t, first:last], y[t, first:last], u, v)
+        unhindered = short > 0 and window.whole(u)
+        if unhindered:
+            short, passed = short - 1, passed + 1
+        else:
+            window.add(count, passed)
+            if window.tick(u, count, lag):
+                window.catch_up(u, lag, state[PAIR_HEAD : PAIR_HEAD + bars, first:last])
+                window.catch_up(u, lag, state[PAIR_HEAD + bars : PAIR_HEAD + 2 * bars, first:last])
+                window.caught_up(u, lag)
+            short, passed = window.headway(count, lag, bars + 1, ANCHOR_BARS), 0
+        spoilt = _enter_pair(state, bars, place, unhindered, first, last)
+        if spoilt or (not unhindered and window.due(u, count, bars, ANCHOR_BARS)):
+            _anchor_pair(count, passed, rows, bars, place)
+        _write_pair(state, bars, normed, out[t, first:last], first, last)
+        if not unhindered:
+            _conceal(u, count, bars, out[t, first:last])
+        place = place + 1 if place + 1 < bars else 0
+    window.add(count, passed)
+    state[window.PLACE, first:last] = place
+
+
+@kernel
+def _mask(x: FloatArray, y: FloatArray, u: FloatArray, v: FloatArray) -> None:
+    for s in range(x.size):
+        missing = math.isnan(x[s]) | math.isnan(y[s])
+        u[s] = np.nan if missing else x[s]
+        v[s] = np.nan if missing else y[s]
+
+
+@kernel
+def _enter_pair(state: FloatArray, bars: int, place: int, unhindered: bool, first: int, last: int) -> bool:
+    """Move the five sums one bar on; return whether a column's sums have lost too many digits."""
+    base = window.HEAD
+    u, v, gone_u, gone_v = (
+        state[base, first:last],
+        state[base + 1, first:last],
+        state[base + 2, first:last],
+        state[base + 3, first:last],
+    )
     ru, rv, su, sv = (
         state[base + 4, first:last],
         state[base + 5, first:last],
@@ -149,31 +205,17 @@ def _pair(x: FloatArray, y: FloatArray, bars: int, normed: bool, state: FloatArr
         state[base + 7, first:last],
     )
     suu, svv, suv = state[base + 8, first:last], state[base + 9, first:last], state[base + 10, first:last]
-    place = int(state[window.PLACE, first])
-    for t in range(x.shape[0]):
-        _mask(x[t, first:last], y[t, first:last], u, v)
-        if window.tick(u, count, lag):
-            window.catch_up(u, lag, state[PAIR_HEAD : PAIR_HEAD + bars, first:last])
-            window.catch_up(u, lag, state[PAIR_HEAD + bars : PAIR_HEAD + 2 * bars, first:last])
-            window.caught_up(u, lag)
-        window.exchange(u, state[PAIR_HEAD + place, first:last], gone_u)
-        window.exchange(v, state[PAIR_HEAD + bars + place, first:last], gone_v)
+    window.exchange(u, state[PAIR_HEAD + place, first:last], gone_u)
+    window.exchange(v, state[PAIR_HEAD + bars + place, first:last], gone_v)
+    if unhindered:
+        _slide_product_whole(u, v, gone_u, gone_v, ru, rv, suv)
+        _slide_moments_whole(u, gone_u, ru, su, suu)
+        _slide_moments_whole(v, gone_v, rv, sv, svv)
+    else:
         _slide_product(u, v, gone_u, gone_v, ru, rv, suv)
         _slide_moments(u, gone_u, ru, su, suu)
         _slide_moments(v, gone_v, rv, sv, svv)
-        if _moments_due(u, gone_u, count, ru, su, suu, bars) | _moments_due(v, gone_v, count, rv, sv, svv, bars):
-            _anchor_pair(count, state[base:, first:last], bars, place)
-        _write_pair(u, count, su, sv, suu, svv, suv, bars, normed, out[t, first:last])
-        place = place + 1 if place + 1 < bars else 0
-    state[window.PLACE, first:last] = place
-
-
-@kernel
-def _mask(x: FloatArray, y: FloatArray, u: FloatArray, v: FloatArray) -> None:
-    for s in range(x.size):
-        both = (not math.isnan(x[s])) & (not math.isnan(y[s]))
-        u[s] = x[s] if both else np.nan
-        v[s] = y[s] if both else np.nan
+    return any_cancelled(gone_u, ru, su, suu, bars) | any_cancelled(gone_v, rv, sv, svv, bars)
 
 
 @kernel
@@ -181,19 +223,28 @@ def _slide_product(
     u: FloatArray, v: FloatArray, gone_u: FloatArray, gone_v: FloatArray, ru: FloatArray, rv: FloatArray, suv: FloatArray
 ) -> None:
     for s in range(u.size):
-        entered = (u[s] - ru[s]) * (v[s] - rv[s])
-        product = suv[s] - (gone_u[s] - ru[s]) * (gone_v[s] - rv[s])
-        suv[s] = product + entered if not math.isnan(u[s]) else suv[s]
+        shrunk = suv[s] - (gone_u[s] - ru[s]) * (gone_v[s] - rv[s])
+        grown = shrunk + (u[s] - ru[s]) * (v[s] - rv[s])
+        suv[s] = suv[s] if math.isnan(u[s]) else grown
 
 
 @kernel
-def _anchor_pair(count: FloatArray, rows: FloatArray, bars: int, place: int) -> None:
+def _slide_product_whole(
+    u: FloatArray, v: FloatArray, gone_u: FloatArray, gone_v: FloatArray, ru: FloatArray, rv: FloatArray, suv: FloatArray
+) -> None:
+    for s in range(u.size):
+        shrunk = suv[s] - (gone_u[s] - ru[s]) * (gone_v[s] - rv[s])
+        suv[s] = shrunk + (u[s] - ru[s]) * (v[s] - rv[s])
+
+
+@kernel
+def _anchor_pair(count: FloatArray, passed: int, rows: FloatArray, bars: int, place: int) -> None:
     """Compute all five sums anew around the newest values in the columns where either series is due."""
     for s in range(count.size):
-        stale = window.is_due(count[s], bars, ANCHOR_BARS)
+        seen = count[s] + passed
         bad = _cancelled(rows[6, s], rows[8, s], rows[2, s] - rows[4, s], bars)
         bad |= _cancelled(rows[7, s], rows[9, s], rows[3, s] - rows[5, s], bars)
-        if not math.isnan(rows[0, s]) and (stale or (bad and count[s] > bars)):
+        if not math.isnan(rows[0, s]) and (window.is_due(seen, bars, ANCHOR_BARS) or (bad and seen > bars)):
             rows[4, s], rows[5, s] = rows[0, s], rows[1, s]
             rows[6:11, s] = 0.0
             for j in range(bars):
@@ -207,27 +258,22 @@ def _anchor_pair(count: FloatArray, rows: FloatArray, bars: int, place: int) -> 
 
 
 @kernel
-def _write_pair(
-    u: FloatArray,
-    count: FloatArray,
-    su: FloatArray,
-    sv: FloatArray,
-    suu: FloatArray,
-    svv: FloatArray,
-    suv: FloatArray,
-    bars: int,
-    normed: bool,
-    out: FloatArray,
-) -> None:
-    share = 1.0 / bars
-    for s in range(u.size):
-        mean = su[s] * share
-        across = suv[s] - mean * sv[s]
-        spread = suu[s] - mean * su[s]
-        other = svv[s] - (sv[s] * share) * sv[s]
-        scale = math.sqrt(spread * other) if normed else spread
-        known = (not math.isnan(u[s])) & (count[s] >= bars) & (spread > 0.0) & ((other > 0.0) | (not normed))
-        out[s] = across / scale if known else np.nan
+def _write_pair(state: FloatArray, bars: int, normed: bool, out: FloatArray, first: int, last: int) -> None:
+    base, share = window.HEAD, 1.0 / bars
+    su, sv = state[base + 6, first:last], state[base + 7, first:last]
+    suu, svv, suv = state[base + 8, first:last], state[base + 9, first:last], state[base + 10, first:last]
+    if normed:
+        for s in range(out.size):
+            mean = su[s] * share
+            spread = suu[s] - mean * su[s]
+            other = svv[s] - (sv[s] * share) * sv[s]
+            known = (spread > 0.0) & (other > 0.0)
+            out[s] = (suv[s] - mean * sv[s]) / math.sqrt(spread * other) if known else np.nan
+    else:
+        for s in range(out.size):
+            mean = su[s] * share
+            spread = suu[s] - mean * su[s]
+            out[s] = (suv[s] - mean * sv[s]) / spread if spread > 0.0 else np.nan
 
 
 @kernel

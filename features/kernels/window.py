@@ -3,6 +3,9 @@
 The newest n values of every column lie in a ring of n rows. All columns share one place in it, one step a row, so that the inner
 loops are plain SIMD over symbols. A column that missed bars falls behind; when it resumes, its ring is rotated by the bars that
 it missed, and nothing else in the house needs to know about gaps.
+
+Most rows of most panels need no care: every column has a bar, none is behind, all windows are full. `headway` says for how many
+rows that can last, `whole` whether it does, and such rows take a short way: the same arithmetic without masks and counts.
 """
 
 import math
@@ -70,12 +73,52 @@ def _reverse(ring: FloatArray, s: int, low: int, high: int) -> None:
 
 
 @kernel
+def steady(count: FloatArray, lag: FloatArray, bars: int) -> bool:
+    """Return whether all windows are full and no column is behind."""
+    odd = 0
+    for s in range(count.size):
+        odd |= (count[s] < bars) | (lag[s] > 0.0)
+    return odd == 0
+
+
+@kernel
+def headway(count: FloatArray, lag: FloatArray, bars: int, every: int) -> int:
+    """Return for how many rows no column can need care: windows stay full, none is behind, no running sum comes due.
+
+    Sums come due when a column's count is a multiple of `every`.
+    """
+    if not steady(count, lag, bars):
+        return 0
+    rows = every
+    for s in range(count.size):
+        n = int(count[s])
+        rows = min(rows, every - 1 - n % every)
+    return rows
+
+
+@kernel
+def whole(x: FloatArray) -> bool:
+    """Return whether every column has a bar in this row."""
+    missing = 0
+    for s in range(x.size):
+        missing |= math.isnan(x[s])
+    return missing == 0
+
+
+@kernel
+def add(count: FloatArray, rows: float) -> None:
+    """Count rows that took the short way."""
+    for s in range(count.size):
+        count[s] += rows
+
+
+@kernel
 def exchange(x: FloatArray, ring: FloatArray, old: FloatArray) -> None:
     """Put a row's bars into the ring's row and hand out what they replace."""
     for s in range(x.size):
         before = ring[s]
         old[s] = before
-        ring[s] = x[s] if not math.isnan(x[s]) else before
+        ring[s] = before if math.isnan(x[s]) else x[s]
 
 
 @kernel
@@ -83,22 +126,41 @@ def slide(x: FloatArray, ring: FloatArray, total: FloatArray, excess: FloatArray
     """Let a row's bars enter a rolling sum and the oldest leave: Kahan's sum (1965, CACM 8(1)), so that nothing drifts."""
     for s in range(x.size):
         new, old, t = x[s], ring[s], total[s]
-        present = not math.isnan(new)
+        missing = math.isnan(new)
         step = (new - old) - excess[s]
         u = t + step
-        excess[s] = (u - t) - step if present else excess[s]
-        total[s] = u if present else t
-        ring[s] = new if present else old
+        excess[s] = excess[s] if missing else (u - t) - step
+        total[s] = t if missing else u
+        ring[s] = old if missing else new
 
 
 @kernel
-def scaled_total(
+def slide_whole(x: FloatArray, ring: FloatArray, total: FloatArray, excess: FloatArray) -> None:
+    """Do what `slide` does where no bar is missing."""
+    for s in range(x.size):
+        t = total[s]
+        step = (x[s] - ring[s]) - excess[s]
+        u = t + step
+        excess[s] = (u - t) - step
+        total[s] = u
+        ring[s] = x[s]
+
+
+@kernel
+def write(
     x: FloatArray, count: FloatArray, total: FloatArray, excess: FloatArray, bars: int, scale: float, out: FloatArray
 ) -> None:
     """Write `scale` times the rolling sum where the window is full and the bar exists."""
     for s in range(x.size):
-        full = (not math.isnan(x[s])) & (count[s] >= bars)
-        out[s] = (total[s] - excess[s]) * scale if full else np.nan
+        unknown = math.isnan(x[s]) | (count[s] < bars)
+        out[s] = np.nan if unknown else (total[s] - excess[s]) * scale
+
+
+@kernel
+def write_whole(total: FloatArray, excess: FloatArray, scale: float, out: FloatArray) -> None:
+    """Do what `write` does where all windows are full and no bar is missing."""
+    for s in range(out.size):
+        out[s] = (total[s] - excess[s]) * scale
 
 
 @kernel
@@ -106,16 +168,23 @@ def rolling_total(x: FloatArray, bars: int, scale: float, state: FloatArray, out
     """Write `scale` times the sum of the last `bars` bars. State: HEAD + 2 + bars rows."""
     count, lag = state[COUNT, first:last], state[LAG, first:last]
     total, excess = state[HEAD, first:last], state[HEAD + 1, first:last]
-    ring = state[HEAD + 2 : HEAD + 2 + bars, first:last]
-    place = int(state[PLACE, first])
+    place, short, passed = int(state[PLACE, first]), steady(count, lag, bars), 0
     for t in range(x.shape[0]):
-        row = x[t, first:last]
-        if tick(row, count, lag):
-            catch_up(row, lag, ring)
-            caught_up(row, lag)
-        slide(row, state[HEAD + 2 + place, first:last], total, excess)
-        scaled_total(row, count, total, excess, bars, scale, out[t, first:last])
+        row, ring = x[t, first:last], state[HEAD + 2 + place, first:last]
+        if short and whole(row):
+            passed += 1
+            slide_whole(row, ring, total, excess)
+            write_whole(total, excess, scale, out[t, first:last])
+        else:
+            add(count, passed)
+            if tick(row, count, lag):
+                catch_up(row, lag, state[HEAD + 2 : HEAD + 2 + bars, first:last])
+                caught_up(row, lag)
+            slide(row, ring, total, excess)
+            write(row, count, total, excess, bars, scale, out[t, first:last])
+            short, passed = steady(count, lag, bars), 0
         place = place + 1 if place + 1 < bars else 0
+    add(count, passed)
     state[PLACE, first:last] = place
 
 
@@ -127,43 +196,63 @@ def rolling_extreme(x: FloatArray, bars: int, sign: float, state: FloatArray, ou
     Pattern Recognition Letters 13). State: HEAD + 1 + 2 * bars rows.
     """
     count, lag, prefix = state[COUNT, first:last], state[LAG, first:last], state[HEAD, first:last]
-    ring, suffix = HEAD + 1, HEAD + 1 + bars
-    place = int(state[PLACE, first])
+    place, short, passed = int(state[PLACE, first]), steady(count, lag, bars), 0
     for t in range(x.shape[0]):
-        row = x[t, first:last]
-        if tick(row, count, lag):
-            _catch_up_extreme(row, lag, state[:, first:last], bars, place)
-        _enter(row, sign, state[ring + place, first:last], prefix, place == 0)
+        row, ring = x[t, first:last], state[HEAD + 1 + place, first:last]
+        unhindered = short and whole(row)
+        if unhindered:
+            passed += 1
+            _enter_whole(row, sign, ring, prefix, place == 0)
+        else:
+            add(count, passed)
+            if tick(row, count, lag):
+                _catch_up_extreme(row, lag, state[:, first:last], bars, place)
+            _enter(row, sign, ring, prefix, place == 0)
+            short, passed = steady(count, lag, bars), 0
         place = place + 1 if place + 1 < bars else 0
         if place == 0:
-            for j in range(bars - 1, -1, -1):
-                following = min(j + 1, bars - 1)
-                _higher(
-                    state[ring + j, first:last],
-                    state[suffix + following, first:last],
-                    state[suffix + j, first:last],
-                    j == following,
-                )
-        _extreme(row, count, prefix, state[suffix + place, first:last], bars, sign, out[t, first:last])
+            _suffixes(state, bars, first, last)
+        suffix = state[HEAD + 1 + bars + place, first:last]
+        if unhindered:
+            _extreme_whole(prefix, suffix, sign, out[t, first:last])
+        else:
+            _extreme(row, count, prefix, suffix, bars, sign, out[t, first:last])
+    add(count, passed)
     state[PLACE, first:last] = place
 
 
 @kernel
 def _enter(x: FloatArray, sign: float, ring: FloatArray, prefix: FloatArray, fresh: bool) -> None:
     for s in range(x.size):
-        present = not math.isnan(x[s])
+        missing = math.isnan(x[s])
         value = sign * x[s]
         highest = -np.inf if fresh else prefix[s]
-        prefix[s] = (value if value > highest else highest) if present else prefix[s]
-        ring[s] = value if present else ring[s]
+        prefix[s] = prefix[s] if missing else (value if value > highest else highest)
+        ring[s] = ring[s] if missing else value
 
 
 @kernel
-def _higher(ring: FloatArray, following: FloatArray, suffix: FloatArray, alone: bool) -> None:
-    for s in range(ring.size):
-        value = ring[s]
-        other = value if alone else following[s]
-        suffix[s] = value if value > other else other
+def _enter_whole(x: FloatArray, sign: float, ring: FloatArray, prefix: FloatArray, fresh: bool) -> None:
+    for s in range(x.size):
+        value = sign * x[s]
+        highest = -np.inf if fresh else prefix[s]
+        prefix[s] = value if value > highest else highest
+        ring[s] = value
+
+
+@kernel
+def _suffixes(state: FloatArray, bars: int, first: int, last: int) -> None:
+    """Compute the suffix maxima of the block that just filled."""
+    state[HEAD + 2 * bars, first:last] = state[HEAD + bars, first:last]
+    for j in range(bars - 2, -1, -1):
+        ring, suffix = state[HEAD + 1 + j, first:last], state[HEAD + 1 + bars + j, first:last]
+        _higher(ring, state[HEAD + 2 + bars + j, first:last], suffix)
+
+
+@kernel
+def _higher(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
+    for s in range(out.size):
+        out[s] = a[s] if a[s] > b[s] else b[s]
 
 
 @kernel
@@ -172,7 +261,14 @@ def _extreme(
 ) -> None:
     for s in range(x.size):
         highest = prefix[s] if prefix[s] > suffix[s] else suffix[s]
-        out[s] = sign * highest if (not math.isnan(x[s])) & (count[s] >= bars) else np.nan
+        out[s] = np.nan if math.isnan(x[s]) | (count[s] < bars) else sign * highest
+
+
+@kernel
+def _extreme_whole(prefix: FloatArray, suffix: FloatArray, sign: float, out: FloatArray) -> None:
+    for s in range(out.size):
+        highest = prefix[s] if prefix[s] > suffix[s] else suffix[s]
+        out[s] = sign * highest
 
 
 @kernel
@@ -193,36 +289,75 @@ def _catch_up_extreme(x: FloatArray, lag: FloatArray, state: FloatArray, bars: i
 @kernel
 def lagged(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write the value of `bars` bars ago. State: HEAD + bars rows."""
+    _against_past(x, bars, 0, 0.0, state, out, first, last)
+
+
+@kernel
+def change(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
+    """Write x minus its value `bars` bars ago (TA-Lib MOM). State: HEAD + bars rows."""
+    _against_past(x, bars, 1, 0.0, state, out, first, last)
+
+
+@kernel
+def rate(x: FloatArray, bars: int, scale: float, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
+    """Write scale * (x / its value `bars` bars ago - 1) (TA-Lib ROC with scale 100); NaN where that was zero. As `change`."""
+    _against_past(x, bars, 2, scale, state, out, first, last)
+
+
+@kernel
+def _against_past(
+    x: FloatArray, bars: int, how: int, scale: float, state: FloatArray, out: FloatArray, first: int, last: int
+) -> None:
     count, lag = state[COUNT, first:last], state[LAG, first:last]
-    place = int(state[PLACE, first])
+    place, short, passed = int(state[PLACE, first]), steady(count, lag, bars), 0
     for t in range(x.shape[0]):
-        row = x[t, first:last]
-        if tick(row, count, lag):
-            catch_up(row, lag, state[HEAD : HEAD + bars, first:last])
-            caught_up(row, lag)
-        _hand_over(row, count, state[HEAD + place, first:last], bars, out[t, first:last])
+        row, ring = x[t, first:last], state[HEAD + place, first:last]
+        if short and whole(row):
+            passed += 1
+            _compare(row, ring, how, scale, out[t, first:last])
+            ring[:] = row
+        else:
+            add(count, passed)
+            if tick(row, count, lag):
+                catch_up(row, lag, state[HEAD : HEAD + bars, first:last])
+                caught_up(row, lag)
+            _compare(row, ring, how, scale, out[t, first:last])
+            _keep(row, count, ring, bars, out[t, first:last])
+            short, passed = steady(count, lag, bars), 0
         place = place + 1 if place + 1 < bars else 0
+    add(count, passed)
     state[PLACE, first:last] = place
 
 
 @kernel
-def _hand_over(x: FloatArray, count: FloatArray, ring: FloatArray, bars: int, out: FloatArray) -> None:
-    for s in range(x.size):
-        before = ring[s]
-        present = not math.isnan(x[s])
-        out[s] = before if present & (count[s] > bars) else np.nan
-        ring[s] = x[s] if present else before
+def _compare(x: FloatArray, past: FloatArray, how: int, scale: float, out: FloatArray) -> None:
+    if how == 0:
+        out[:] = past
+    elif how == 1:
+        for s in range(x.size):
+            out[s] = x[s] - past[s]
+    else:
+        for s in range(x.size):
+            out[s] = scale * (x[s] / past[s] - 1.0) if past[s] != 0.0 else np.nan
 
 
 @kernel
-def is_due(count: float, bars: int, every: float) -> bool:
+def _keep(x: FloatArray, count: FloatArray, ring: FloatArray, bars: int, out: FloatArray) -> None:
+    for s in range(x.size):
+        missing = math.isnan(x[s])
+        out[s] = np.nan if missing | (count[s] <= bars) else out[s]
+        ring[s] = ring[s] if missing else x[s]
+
+
+@kernel
+def is_due(count: float, bars: int, every: int) -> bool:
     """Return whether a column's sums are computed anew: when its window first fills, then every so many bars of its own."""
     again = math.floor(count / every) * every == count
     return (count == bars) | ((count > bars) & again)
 
 
 @kernel
-def due(x: FloatArray, count: FloatArray, bars: int, every: float) -> bool:
+def due(x: FloatArray, count: FloatArray, bars: int, every: int) -> bool:
     """Return whether any column of the row is due."""
     found = 0
     for s in range(x.size):
