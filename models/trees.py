@@ -7,6 +7,7 @@ see LOG.md.
 """
 
 import json
+import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -170,8 +171,7 @@ class Trees:
         return drift, float(np.sum(outcome * target[known]) / np.sum(target[known] ** 2))
 
     def _best_rounds(self, dataset: Dataset, train: IntArray, valid: IntArray) -> int:
-        import xgboost
-
+        xgboost = _xgboost()
         known, features, target = self._samples(dataset, train)
         matrix = self._matrix(features, target[known])
         watched = contract.believable(dataset.features[valid], dataset.scale[valid]) & np.isfinite(dataset.label[valid])
@@ -188,15 +188,13 @@ class Trees:
         return int(grown.best_iteration) + 1
 
     def _matrix(self, features: Float32Array, label: FloatArray) -> "QuantileDMatrix":
-        from xgboost import QuantileDMatrix
-
-        return QuantileDMatrix(features, label=label, nthread=self.threads)
+        matrix: QuantileDMatrix = _xgboost().QuantileDMatrix(features, label=label, nthread=self.threads)
+        return matrix
 
     def _grow(self, matrix: "QuantileDMatrix", rounds: int, *, grown: bytearray | None = None, **special: Any) -> "Booster":
-        import xgboost
-
         settings = self.settings.booster(nthread=self.threads, **special)
-        return xgboost.train(settings, matrix, num_boost_round=rounds, xgb_model=grown)
+        booster: Booster = _xgboost().train(settings, matrix, num_boost_round=rounds, xgb_model=grown)
+        return booster
 
     def _fitted(self) -> tuple["Booster", "Booster"]:
         if self._location is None or self._spread is None:
@@ -233,6 +231,13 @@ def _predict(booster: "Booster", rows: Float32Array) -> FloatArray:
 
 
 def _read(path: Path) -> "Booster":
-    from xgboost import Booster
+    booster: Booster = _xgboost().Booster({"nthread": 1}, model_file=str(path))
+    return booster
 
-    return Booster({"nthread": 1}, model_file=str(path))
+
+def _xgboost() -> Any:
+    """Return the library, told to let waiting threads sleep: spinning ones took 31 s instead of 1 s on a busy machine."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import xgboost
+
+    return xgboost
