@@ -9,6 +9,8 @@ from domain import params as parameters
 from domain.market import Market
 from domain.panel import Panel
 from domain.params import Params
+from features import catalog
+from pipelines.execution.serving import Served
 
 ROOT = Path(__file__).parents[3]
 NORMAL = np.array([-1.6448536269514722, -0.6744897501960817, 0.0, 0.6744897501960817, 1.6448536269514722])
@@ -64,3 +66,8 @@ class Views:
     def predict(self, features: np.ndarray, scale: np.ndarray) -> np.ndarray:
         view = self.strength * np.sin(scale * 1e5)
         return (view[..., None] + NORMAL) * (scale * np.sqrt(self.horizon))[..., None]
+
+
+def served(version: str = "1", **views: float) -> Served:
+    """Return the fake model beside the real feature engine."""
+    return Served(Views(**views), catalog.select(()), 5, version)
