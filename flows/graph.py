@@ -43,9 +43,10 @@ def _stage(stage: Stage, overlaid: Collection[str]) -> dict[str, Any]:
         f"markets.{MARKET}.override",
     ]
     described["outs"] = [_place(path, family) for path in stage.outputs]
-    for kind, paths in {"metrics": stage.metrics, "plots": stage.plots}.items():
-        if paths:
-            described[kind] = [{_place(path, family): {"cache": False}} for path in paths]
+    if stage.metrics:
+        described["metrics"] = [{_place(path, family): {"cache": False}} for path in stage.metrics]
+    if stage.plots:
+        described["plots"] = [{_place(path, family): {"cache": False, "x": x, "y": y}} for path, x, y in stage.plots]
     return described
 
 

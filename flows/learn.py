@@ -22,7 +22,7 @@ from pipelines.model import drift, learning
 from pipelines.model.drift import Drift
 from pipelines.model.learning import Action, Night, Plan
 from pipelines.model.training import Trained
-from pipelines.registry import Registry
+from pipelines.registry import CHAMPION, Registry
 
 LOOKING = ("snapshot", "features", "datasets")
 MAKING = ("training", "evaluation", "replay")
@@ -31,8 +31,9 @@ MAKING = ("training", "evaluation", "replay")
 def night(market: str, until: date | None, home: Home, params: Params, do: Do = stages.direct) -> dict[str, Any]:
     """Run the night shift on what was known by `until` and return what happened, as plain JSON values.
 
-    `version`, `promoted` and `gates` (each with `found`, `comparison`, `limit`, `passed`) tell of the challenger; a night without
-    one has None, False and no gates. `champion` is the version that trades from now on, `markdown` the morning report.
+    `version`, `promoted` (is it the champion?) and `gates` (each with `found`, `comparison`, `limit`, `passed`) tell of the
+    challenger, or of the champion on a night that made none. `champion` is the version that trades from now on, `markdown` the
+    morning report.
     """
     seconds: dict[str, float] = {}
     do, registry = _timed(do, seconds), Registry(home.mlflow)
@@ -45,7 +46,7 @@ def night(market: str, until: date | None, home: Home, params: Params, do: Do = 
         plan = choose(moved, champion, registry, dataset, job)
         concluded = None if plan.action is Action.NOTHING else act(job, registry, plan, champion, do)
     told = Night(market, job.until.isoformat() if job.until else "now", ingested, moved, plan, seconds=seconds)
-    return _told(_with_outcome(told, concluded, champion), concluded)
+    return _told(_with_outcome(told, concluded, champion), concluded, home)
 
 
 def measure(dataset: Dataset, champion: Champion, params: Params) -> Drift:
@@ -58,11 +59,17 @@ def measure(dataset: Dataset, champion: Champion, params: Params) -> Drift:
 
 def choose(moved: Drift | None, champion: Champion | None, registry: Registry, dataset: Dataset, job: Job) -> Plan:
     """Choose what to do, by what moved and by how many bars no version, and the champion, has seen."""
-    seen = [np.datetime64(version.lineage.last.removesuffix("Z"), "us") for version in registry.versions(job.market.name)]
+    versions = registry.versions(job.market.name)
+    seen = [np.datetime64(version.lineage.last.removesuffix("Z"), "us") for version in versions]
     seen = [last for last in seen if last <= dataset.event_at[-1]]
     new_bars = int((dataset.event_at > max(seen)).sum()) if seen else dataset.bars
     age_bars = int((dataset.event_at > champion.last).sum()) if champion is not None else 0
-    return learning.plan(moved, new_bars, age_bars, job.params.learning)
+    chosen = learning.plan(moved, new_bars, age_bars, job.params.learning)
+    if champion is None and any(CHAMPION in version.aliases for version in versions):
+        return replace(
+            chosen, reason="the champion cannot be compared with: it has seen later bars, or other features, than this night"
+        )
+    return chosen
 
 
 def act(job: Job, registry: Registry, plan: Plan, champion: Champion | None, do: Do) -> Concluded:
@@ -125,7 +132,7 @@ def _with_outcome(told: Night, concluded: Concluded | None, champion: Champion |
     return replace(told, version=number, gates=report, champion=number if report.promoted else trading)
 
 
-def _told(told: Night, concluded: Concluded | None) -> dict[str, Any]:
+def _told(told: Night, concluded: Concluded | None, home: Home) -> dict[str, Any]:
     """Return a night as JSON values; a number that is missing is None."""
     result: dict[str, Any] = {
         "market": told.market,
@@ -133,7 +140,7 @@ def _told(told: Night, concluded: Concluded | None) -> dict[str, Any]:
         "action": told.plan.action.value,
         "reason": told.plan.reason,
     }
-    result |= concluded.to_dict() if concluded is not None else {"version": None, "promoted": False, "gates": [], "folder": None}
+    result |= concluded.to_dict() if concluded is not None else retrain.kept(home, told.market, told.champion)
     result |= {
         "champion": told.champion,
         "ingested": dict(told.ingested),

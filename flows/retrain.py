@@ -22,7 +22,7 @@ from pipelines.model import promotion
 from pipelines.model.promotion import Report
 from pipelines.registry import Lineage, Registry, Version
 
-#: Run folders kept a market, the champion's not counted; their large arrays go as soon as the run is recorded.
+#: Run folders kept a market, those with an alias not counted; their large arrays go as soon as the run is recorded.
 RUNS_KEPT = 5
 ARRAYS = ("features/features.npy", "datasets/target.npy", "datasets/label.npy", "datasets/scale.npy")
 
@@ -82,7 +82,7 @@ def conclude(job: Job, registry: Registry, champion: Champion | None) -> Conclud
     if report.promoted:
         version = registry.promote(job.market.name, version.number, report.to_json())
         events.promoted(job.market.name, version.number, job.home)
-    return Concluded(version, report, _keep(job, version, champion))
+    return Concluded(version, report, _keep(job, version, registry))
 
 
 def promote(market: str, which: str | int, home: Home, params: Params) -> Version:
@@ -97,6 +97,19 @@ def promote(market: str, which: str | int, home: Home, params: Params) -> Versio
     promoted = registry.promote(market, version.number, report.read_text(encoding="utf-8"))
     events.promoted(market, promoted.number, home)
     return promoted
+
+
+def kept(home: Home, market: str, number: int | None) -> dict[str, Any]:
+    """Return what `Concluded.to_dict` said of a champion, from its kept run."""
+    folder = None if number is None else evidence.run_folder(home, market, number)
+    report = folder / "gates.json" if folder is not None else None
+    gates = json.loads(report.read_text(encoding="utf-8"))["criteria"] if report is not None and report.exists() else []
+    return {
+        "version": number,
+        "promoted": number is not None,
+        "gates": gates,
+        "folder": str(folder) if folder is not None else None,
+    }
 
 
 def record(job: Job, registry: Registry, origin: Lineage) -> Version:
@@ -117,14 +130,14 @@ def record(job: Job, registry: Registry, origin: Lineage) -> Version:
     return version
 
 
-def _keep(job: Job, version: Version, champion: Champion | None) -> Path:
+def _keep(job: Job, version: Version, registry: Registry) -> Path:
     """Rename the run's folder to its version, drop what can be made again from the snapshot, and let the oldest runs go."""
     for array in ARRAYS:
         (job.folder / array).unlink(missing_ok=True)
     kept = evidence.run_folder(job.home, job.market.name, version.number)
     shutil.rmtree(kept, ignore_errors=True)
     job.folder.rename(kept)
-    standing = {str(version.number), *({str(champion.version.number)} if champion is not None else set())}
+    standing = {str(each.number) for each in registry.versions(job.market.name) if each.aliases}
     numbered = sorted((folder for folder in kept.parent.iterdir() if folder.name.isdecimal()), key=lambda folder: int(folder.name))
     for folder in numbered[:-RUNS_KEPT]:
         if folder.name not in standing:

@@ -85,7 +85,8 @@ class Stage:
     code: tuple[str, ...]
     """Files and folders whose change makes its output stale."""
     metrics: tuple[str, ...] = ()
-    plots: tuple[str, ...] = ()
+    plots: tuple[tuple[str, str, str], ...] = ()
+    """Tables to look at: path, column along x, column along y."""
 
 
 def snapshot(job: Job) -> None:
@@ -243,7 +244,11 @@ STAGES: tuple[Stage, ...] = (
         market=("horizon", "cost", "calendar", "timeframe"),
         code=("models", "pipelines/model/evaluation.py", "domain/cost.py"),
         metrics=("evaluation/metrics.json",),
-        plots=("evaluation/plots",),
+        plots=(
+            ("evaluation/plots/calibration.csv", "level", "observed"),
+            ("evaluation/plots/ic.csv", "event_at", "cumulative"),
+            ("evaluation/plots/importance.csv", "feature", "share"),
+        ),
     ),
     Stage(
         name="replay",
@@ -254,7 +259,7 @@ STAGES: tuple[Stage, ...] = (
         market=("horizon", "cost", "instrument", "calendar", "timeframe"),
         code=("pipelines/execution", "domain/cost.py", "domain/account.py", "domain/decision.py", "domain/order.py"),
         metrics=("replay/replay.json",),
-        plots=("replay/equity.csv",),
+        plots=(("replay/equity.csv", "event_at", "equity"),),
     ),
 )
 
