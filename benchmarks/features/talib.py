@@ -21,7 +21,7 @@ from features import indicators as plain
 from features.engine import FeatureEngine
 from features.feature import Feature
 
-SYMBOLS, BARS, ROUNDS = 500, 2520, 15
+SYMBOLS, BARS, ROUNDS = 500, 2520, 5
 RATE = plain.rate("close", 1)
 OTHER = plain.rate("high", 1)
 Columns = dict[str, FloatArray]
@@ -34,7 +34,11 @@ COMMON: tuple[tuple[str, tuple[Feature, ...], Callable[[Columns], Any]], ...] = 
     ("DEMA 20", (plain.dema("close", 20),), lambda c: talib.DEMA(c["close"], 20)),
     ("TEMA 20", (plain.tema("close", 20),), lambda c: talib.TEMA(c["close"], 20)),
     ("TRIX 15", (plain.trix("close", 15),), lambda c: talib.TRIX(c["close"], 15)),
-    ("MACD 12 26 9", (plain.macd("close"), plain.macd_signal("close"), plain.macd_histogram("close")), lambda c: talib.MACD(c["close"])),
+    (
+        "MACD 12 26 9",
+        (plain.macd("close"), plain.macd_signal("close"), plain.macd_histogram("close")),
+        lambda c: talib.MACD(c["close"]),
+    ),
     ("MOM 10", (plain.change("close", 10),), lambda c: talib.MOM(c["close"], 10)),
     ("ROC 10", (plain.rate("close", 10, 100.0),), lambda c: talib.ROC(c["close"], 10)),
     ("RSI 14", (plain.rsi("close", 14),), lambda c: talib.RSI(c["close"], 14)),
@@ -140,7 +144,7 @@ def main() -> None:
     lines = [
         "# Feature engine against TA-Lib",
         "",
-        f"{SYMBOLS} symbols x {BARS} bars, float64, one core, median of {ROUNDS} interleaved rounds. `python -m benchmarks.features.talib`.",
+        f"{SYMBOLS} symbols x {BARS} bars, float64, one core, median of {ROUNDS} interleaved rounds.",
         f"{SystemClock().now():%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}, "
         f"NumPy {np.__version__}, TA-Lib {talib.__ta_version__.decode().split()[0]}.",
         "",

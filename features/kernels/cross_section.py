@@ -7,6 +7,9 @@ import numpy as np
 from domain.compiled import kernel
 from domain.panel import FloatArray
 
+#: Rows of a rank's scratch space.
+RANK_SLOTS = 0
+
 
 @kernel
 def rank(x: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:

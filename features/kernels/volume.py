@@ -7,6 +7,9 @@ import numpy as np
 from domain.compiled import kernel
 from domain.panel import FloatArray
 
+#: Typical prices that agree to this share differ by rounding alone.
+ROUNDING = 1e-12
+
 
 @kernel
 def on_balance(moved: FloatArray, volume: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
@@ -45,11 +48,11 @@ def cumulative(x: FloatArray, state: FloatArray, out: FloatArray, first: int, la
 def flow(
     price: FloatArray, moved: FloatArray, volume: FloatArray, side: float, state: FloatArray, out: FloatArray, first: int, last: int
 ) -> None:
-    """Write price * volume where the price's one-bar change has the sign of `side`, else 0."""
+    """Write price * volume where the price's one-bar change has the sign of `side`, else 0; rounding is no change."""
     for t in range(price.shape[0]):
         p, m, v, o = price[t, first:last], moved[t, first:last], volume[t, first:last], out[t, first:last]
         for s in range(o.size):
-            traded = p[s] * v[s] if side * m[s] > 0.0 else 0.0
+            traded = p[s] * v[s] if side * m[s] > ROUNDING * p[s] else 0.0
             o[s] = traded if not math.isnan(m[s]) else np.nan
 
 

@@ -1,6 +1,7 @@
 """Tests of the feature engine: any number of rows a call, gaps, state, threads."""
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +39,7 @@ def compute(panel: Panel, features: tuple[Feature, ...] = EVERYTHING, cuts: list
     """Return the features over the panel, computed in the pieces that `cuts` makes."""
     machine = FeatureEngine(features, len(panel.symbols), precision=np.float64)
     edges = [0, *sorted(cuts or []), panel.bars]
-    return np.concatenate([machine.advance(panel.rows(a, b)) for a, b in zip(edges, edges[1:], strict=False)])
+    return np.concatenate([machine.advance(panel.rows(a, b)) for a, b in pairwise(edges)])
 
 
 def equal(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> bool:

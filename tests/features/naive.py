@@ -1,0 +1,177 @@
+"""Naive twins of the kernels: each as its textbook says it, in plain Python, over one symbol's own bars."""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+import numpy as np
+import scipy.stats
+
+Values = Sequence[float]
+NAN = math.nan
+
+
+def rolling(bars: int, measure: Callable[[list[float]], float], x: Values) -> list[float]:
+    """Return the measure of each full window."""
+    return [measure(list(x[i - bars + 1 : i + 1])) if i >= bars - 1 else NAN for i in range(len(x))]
+
+
+def exact(x: Values) -> list[Fraction]:
+    """Return the values as exact fractions."""
+    return [Fraction(v) for v in x]
+
+
+def total(x: Values, bars: int, scale: float) -> list[float]:
+    """Return the scaled rolling sum."""
+    return rolling(bars, lambda w: scale * math.fsum(w), x)
+
+
+def simple(x: Values, bars: int) -> list[float]:
+    """Return the rolling mean."""
+    return rolling(bars, statistics.fmean, x)
+
+
+def extreme(x: Values, bars: int, sign: float) -> list[float]:
+    """Return the rolling maximum or minimum."""
+    return rolling(bars, max if sign > 0 else min, x)
+
+
+def lagged(x: Values, bars: int) -> list[float]:
+    """Return what was `bars` bars ago."""
+    return [x[i - bars] if i >= bars else NAN for i in range(len(x))]
+
+
+def change(x: Values, bars: int) -> list[float]:
+    """Return the difference to `bars` bars ago."""
+    return [a - b for a, b in zip(x, lagged(x, bars), strict=True)]
+
+
+def rate(x: Values, bars: int, scale: float) -> list[float]:
+    """Return the scaled relative change."""
+    return [scale * (a / b - 1.0) for a, b in zip(x, lagged(x, bars), strict=True)]
+
+
+def exponential(x: Values, bars: int) -> list[float]:
+    """Return the exponential average of span `bars`."""
+    return _seeded(x, bars, 2.0 / (bars + 1.0))
+
+
+def wilder(x: Values, bars: int) -> list[float]:
+    """Return Wilder's average."""
+    return _seeded(x, bars, 1.0 / bars)
+
+
+def _seeded(x: Values, bars: int, gain: float) -> list[float]:
+    out = [NAN] * len(x)
+    for i in range(bars - 1, len(x)):
+        out[i] = statistics.fmean(x[:bars]) if i == bars - 1 else (1.0 - gain) * out[i - 1] + gain * x[i]
+    return out
+
+
+def wilder_sum(x: Values, bars: int) -> list[float]:
+    """Return Wilder's sum."""
+    out, running = [NAN] * len(x), math.fsum(x[: bars - 1])
+    for i in range(bars - 1, len(x)):
+        running = running - running / bars + x[i]
+        out[i] = running
+    return out
+
+
+def after(x: Values, bars: int) -> list[float]:
+    """Return x without its beginning."""
+    return [NAN] * bars + list(x[bars:])
+
+
+def weighted(x: Values, bars: int) -> list[float]:
+    """Return the linearly weighted average."""
+    weights = np.arange(1, bars + 1)
+    return rolling(bars, lambda w: float(np.average(w, weights=weights)), x)
+
+
+def slope(x: Values, bars: int) -> list[float]:
+    """Return the least-squares slope, in exact arithmetic."""
+
+    def fit(w: list[float]) -> float:
+        middle = Fraction(bars - 1, 2)
+        return float(sum((j - middle) * v for j, v in enumerate(exact(w))) / sum((j - middle) ** 2 for j in range(bars)))
+
+    return rolling(bars, fit, x)
+
+
+def deviation(x: Values, bars: int) -> list[float]:
+    """Return the population standard deviation, in exact arithmetic up to the root."""
+    return rolling(bars, lambda w: math.sqrt(statistics.pvariance(exact(w))), x)
+
+
+def score(x: Values, bars: int) -> list[float]:
+    """Return the distance from the mean in deviations."""
+    return rolling(
+        bars, lambda w: float(Fraction(w[-1]) - statistics.mean(exact(w))) / math.sqrt(statistics.pvariance(exact(w))), x
+    )
+
+
+def _pairs(x: Values, y: Values, bars: int, measure: Callable[[Values, Values], float]) -> list[float]:
+    return [measure(x[i - bars + 1 : i + 1], y[i - bars + 1 : i + 1]) if i >= bars - 1 else NAN for i in range(len(x))]
+
+
+def correlation(x: Values, y: Values, bars: int) -> list[float]:
+    """Return Pearson's correlation."""
+    return _pairs(x, y, bars, lambda a, b: float(scipy.stats.pearsonr(a, b).statistic))
+
+
+def beta(x: Values, y: Values, bars: int) -> list[float]:
+    """Return the least-squares slope of y on x."""
+    return _pairs(x, y, bars, lambda a, b: float(scipy.stats.linregress(a, b).slope))
+
+
+def relative_strength(x: Values, bars: int) -> list[float]:
+    """Return Wilder's RSI."""
+    moves = change(x, 1)[1:]
+    gains = wilder([max(m, 0.0) for m in moves], bars)
+    losses = wilder([max(-m, 0.0) for m in moves], bars)
+    return (
+        [NAN] + [100.0 if d == 0.0 else 100.0 - 100.0 / (1.0 + g / d) for g, d in zip(gains, losses, strict=True)]
+        if moves
+        else [NAN]
+    )
+
+
+def channel_index(x: Values, bars: int) -> list[float]:
+    """Return Lambert's commodity channel index."""
+
+    def index(w: list[float]) -> float:
+        mean = statistics.fmean(w)
+        return (w[-1] - mean) / (0.015 * statistics.fmean(abs(v - mean) for v in w))
+
+    return rolling(bars, index, x)
+
+
+def directional_move(rise: float, fall: float) -> float:
+    """Return Wilder's directional movement."""
+    return rise if rise > fall and rise > 0.0 else 0.0
+
+
+def true_range(high: float, low: float, before: float) -> float:
+    """Return the largest of the three distances."""
+    return max(high - low, abs(high - before), abs(low - before))
+
+
+def on_balance(moved: Values, volume: Values) -> list[float]:
+    """Return the running sum of signed volume."""
+    return list(np.cumsum([float(np.sign(m)) * v for m, v in zip(moved, volume, strict=True)]))
+
+
+def pressure(high: float, low: float, close: float, volume: float) -> float:
+    """Return Chaikin's close location value times volume."""
+    return volume * ((close - low) - (high - close)) / (high - low) if high > low else 0.0
+
+
+def skewness(values: Values) -> float:
+    """Return the population skewness."""
+    return float(scipy.stats.skew(values))
+
+
+def kurtosis(values: Values) -> float:
+    """Return the population excess kurtosis."""
+    return float(scipy.stats.kurtosis(values))
