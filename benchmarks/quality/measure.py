@@ -1,7 +1,8 @@
 """Count which recorded and planted defects quality catches on real data, and what else it flags.
 
-Run from the project's root: `python -m benchmarks.quality.measure [--data FOLDER] [--only NAME ...]`. Writes results.md and
-flagged.csv (every outlier that is not on record, for the eye) beside this file.
+Run from the project's root: `python -m benchmarks.quality.measure [--data FOLDER] [--only NAME ...] [--alarms FILE]`. Writes
+results.md beside this file; with `--alarms` also every outlier that is not on record, for the eye: real rows, so keep that file
+out of the repository.
 """
 
 import argparse
@@ -62,13 +63,14 @@ def unrecorded(table: pl.DataFrame, name: str) -> pl.DataFrame:
     for known in recorded.RECORDED[name]:
         explained |= table.select(known.rows(table).fill_null(False)).to_series()
     alarms = table.filter(holds(table, ALARMS) & ~explained)
-    flags = pl.concat_list(pl.when(inspection.column(f)).then(pl.lit(inspection.column(f))) for f in ALARMS).list.drop_nulls()
+    names = [inspection.column(flag) for flag in ALARMS & ~Defect.VOLUME_BREAK]
+    flags = pl.concat_list(pl.when(flag).then(pl.lit(flag)) for flag in names).list.drop_nulls()
     alarms = alarms.with_columns(dataset=pl.lit(name), flagged=flags.list.join("+"))
-    bars = alarms.filter(~pl.col("volume_break"))
+    bars = alarms.filter(holds(alarms, ALARMS & ~Defect.VOLUME_BREAK))
     days = alarms.filter("volume_break").unique(["symbol", "session"], keep="first", maintain_order=True)
-    return pl.concat([bars, days]).select(
-        "dataset", "flagged", "symbol", "opened_at", *planting.PRICES, "volume", "near", "volume_ratio"
-    )
+    days = days.with_columns(flagged=pl.lit("volume_break"))
+    shown = ["dataset", "flagged", "symbol", "opened_at", *planting.PRICES, "volume", "near", "volume_ratio"]
+    return pl.concat([bars, days]).select(shown)
 
 
 def measure(name: str, folder: Path) -> tuple[list[str], pl.DataFrame]:
@@ -116,6 +118,7 @@ def main() -> None:
     asked = argparse.ArgumentParser()
     asked.add_argument("--data", type=Path, default=Path(os.environ.get("NIGHTSHIFT_DATA", "../shared/data")))
     asked.add_argument("--only", nargs="*", default=list(recorded.RECORDED))
+    asked.add_argument("--alarms", type=Path)
     options = asked.parse_args()
     names = [name for name in options.only if (options.data / f"{name}.parquet").exists()]
     results = [measure(name, options.data) for name in names]
@@ -134,7 +137,8 @@ def main() -> None:
     )  # fmt: skip
     print(report)
     (HERE / "results.md").write_text(report, encoding="utf-8")
-    pl.concat([alarms for _, alarms in results]).write_csv(HERE / "flagged.csv")
+    if options.alarms is not None:
+        pl.concat([alarms for _, alarms in results]).write_csv(options.alarms)
 
 
 if __name__ == "__main__":

@@ -100,13 +100,15 @@ def spikes(series: pl.DataFrame, bar: timedelta, limits: Quality) -> pl.DataFram
 
     A spike is a close `spike_sigma` deviations from the medians on both sides, which agree; or an open, high or low that
     far beyond everything its own bar and the closes beside it reached. A jump is a log move of `jump_log` from the close
-    before that the bars after it kept. The first bar of a session is measured against ordinary nights.
+    before that the bars after it kept. Close and open of a session's first bar are measured against ordinary nights.
     """
     series = _sides(series.with_columns(x=pl.col("close").log()), "x")
     series = series.with_columns(previous=pl.col("x").shift(1).over("symbol"), following=pl.col("x").shift(-1).over("symbol"))
-    series = series.with_columns(motion=pl.max_horizontal(_motion().over("symbol"), _night(bar)))
+    series = series.with_columns(motion=_motion().over("symbol"))
     far = limits.spike_sigma * pl.col("motion")
-    series = series.with_columns(price_spike=((_lone() > far) | (_wick() > far)).fill_null(False))
+    far_over_night = limits.spike_sigma * pl.max_horizontal("motion", _night(bar))
+    lone = (pl.max_horizontal(_lone(), _gap()) > far_over_night) | (_wick() > far)
+    series = series.with_columns(price_spike=lone.fill_null(False))
     series = series.with_columns(price_jump=_jumped(limits.jump_log) & ~pl.col("price_spike"))
     return series.with_columns(near=((pl.col("before") + pl.col("after")) / 2).exp()).drop(
         "x", "before", "after", "previous", "following"
@@ -140,14 +142,18 @@ def _lone() -> pl.Expr:
     return pl.when((up * down > 0) & (apart <= REVERSED * distance)).then(distance).otherwise(0.0)
 
 
+def _gap() -> pl.Expr:
+    """Return how far the open lies beyond the closes before, of and after its bar, null without one before."""
+    opened, beside = pl.col("open").log(), ["previous", "x", "following"]
+    beyond = pl.max_horizontal(opened - pl.max_horizontal(beside), pl.min_horizontal(beside) - opened)
+    return pl.when(pl.col("previous").is_not_null()).then(beyond)
+
+
 def _wick() -> pl.Expr:
-    """Return how far high, low or open went beyond what the bar's own body and the closes beside it reached."""
-    beside = ["previous", "x", "following"]
-    above = pl.max_horizontal(*beside, pl.col("open").log())
-    below = pl.min_horizontal(*beside, pl.col("open").log())
-    opened = pl.max_horizontal(pl.col("open").log() - pl.max_horizontal(beside), pl.min_horizontal(beside) - pl.col("open").log())
-    reached = pl.max_horizontal(pl.col("high").log() - above, below - pl.col("low").log(), opened)
-    return pl.when(pl.col("previous").is_not_null()).then(reached)
+    """Return how far high or low went beyond open and close and the closes beside them, null without one before."""
+    beside = ["previous", "x", "following", pl.col("open").log()]
+    beyond = pl.max_horizontal(pl.col("high").log() - pl.max_horizontal(beside), pl.min_horizontal(beside) - pl.col("low").log())
+    return pl.when(pl.col("previous").is_not_null()).then(beyond)
 
 
 def _jumped(jump_log: float) -> pl.Expr:
