@@ -1,0 +1,53 @@
+"""A tiny simulated market whose first night has passed, shared by the tests of this room."""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain import params as parameters
+from domain.params import Params
+from flows import learn
+from flows.home import Home
+
+ROOT = Path(__file__).parents[2]
+MARKET = "sim_equity"
+FIRST_NIGHT = date(2016, 12, 1)
+
+#: Gates that anything passes: what these tests are about is what happens after one opened or stayed shut.
+OPEN = {
+    "rank_ic_t_min": -99.0,
+    "sharpe_probability_min": 0.0,
+    "coverage_error_max": 1.0,
+    "pinball_skill_min": -9.0,
+    "drawdown_max": 1.0,
+    "trades_min": 0,
+    "challenger_p_max": 1.0,
+    "latency_ms_max": 60_000.0,
+}
+
+
+def tiny(**sections: dict[str, Any]) -> Params:
+    """Return the tiny profile of the simulated market, a handful of trees, and `sections` laid over it."""
+    params = parameters.load(ROOT / "params.yaml", MARKET, "tiny")
+    few = {"training": {"trees": {"rounds": 8}}}
+    merged = parameters.overlay(parameters.overlay(params.model_dump(mode="json"), few), sections)
+    return parameters.check(merged)
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A home after its first night, which promoted version 1."""
+
+    home: Home
+    params: Params
+    night: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def passed(tmp_path_factory: pytest.TempPathFactory) -> Passed:
+    """Return a home whose first night promoted a version; tests that change it copy it first."""
+    home, params = Home(tmp_path_factory.mktemp("night") / "home"), tiny(registry=OPEN)
+    return Passed(home, params, learn.night(MARKET, FIRST_NIGHT, home, params))

@@ -1,0 +1,148 @@
+"""Learn: what a night does, and what it may know."""
+
+import json
+import shutil
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from domain.error import ModelError, NoData
+from flows import evidence, learn, prepare, retrain, stages
+from flows.home import Home
+from flows.stages import Job
+from pipelines.data import materialize
+from pipelines.registry import Registry
+from pipelines.store import Store
+from tests.flows.conftest import FIRST_NIGHT, MARKET, OPEN, Passed, tiny
+
+
+@pytest.fixture
+def copied(passed: Passed, tmp_path: Path) -> Passed:
+    """Return a home of its own after the same first night, free to be changed."""
+    shutil.copytree(passed.home.store, tmp_path / "home" / "store")
+    home = Home(tmp_path / "home")
+    return Passed(home, passed.params, learn.night(MARKET, FIRST_NIGHT, home, passed.params))
+
+
+def test_a_first_night_trains_and_promotes_what_passes_its_gates(passed: Passed) -> None:
+    """The answer is plain JSON with the version, the verdict, and two numbers a gate."""
+    night = json.loads(json.dumps(passed.night))
+
+    assert (night["action"], night["version"], night["promoted"], night["champion"]) == ("retrain", 1, True, 1)
+    assert {gate["name"] for gate in night["gates"]} >= {
+        "rank_ic_t",
+        "sharpe_probability",
+        "coverage_error",
+        "pinball_skill",
+        "trades",
+    }
+    assert all({"found", "comparison", "limit", "passed"} <= set(gate) for gate in night["gates"])
+    assert night["markdown"].startswith(f"# {MARKET}")
+
+
+def test_a_night_uses_nothing_known_later_than_its_day(passed: Passed) -> None:
+    """The snapshot ends on the day, and so does what the version says of itself."""
+    version = Registry(passed.home.mlflow).version(MARKET, 1)
+    taken = materialize.load_snapshot(Path(passed.night["folder"]) / "snapshot")
+
+    assert np.datetime64(taken.last) <= np.datetime64("2016-12-01T23:59:59")
+    assert version.lineage.last == "2016-12-01T21:00:00Z"
+    assert version.lineage.snapshot == taken.digest
+    assert len(version.lineage.commit) >= 40
+
+
+def test_deleting_the_future_changes_no_bit_of_the_model(passed: Passed, tmp_path: Path) -> None:
+    """A store that holds later bars gives the same model for the same day as one that does not."""
+    home, params = Home(tmp_path / "home"), passed.params
+    prepare.prepare(MARKET, None, home, params)
+
+    again = learn.night(MARKET, FIRST_NIGHT, home, params)
+
+    store = Store(home.store)
+    assert materialize.read(store, params.market(MARKET)).bars == 700
+    assert digest(again) == digest(passed.night)
+
+
+def digest(night: dict[str, str]) -> str:
+    """Return the digest of the model that a night made."""
+    told = json.loads((Path(night["folder"]) / "training" / "trees" / "training.json").read_text())
+    return str(told["model_digest"])
+
+
+def test_refused_versions_are_recorded_with_the_reason(tmp_path: Path) -> None:
+    """An honest gate refuses: the version can still be named, no champion appears, and it cannot be promoted by hand."""
+    home, params = Home(tmp_path), tiny(registry=OPEN | {"rank_ic_t_min": 99.0})
+
+    night = learn.night(MARKET, FIRST_NIGHT, home, params)
+
+    refused = [gate["name"] for gate in night["gates"] if not gate["passed"]]
+    assert (night["version"], night["promoted"], night["champion"], refused) == (1, False, None, ["rank_ic_t"])
+    assert Registry(home.mlflow).version(MARKET, 1).aliases == ("challenger",)
+    with pytest.raises(ModelError, match="refuses"):
+        retrain.promote(MARKET, 1, home, params)
+
+
+def test_nights_after_the_first_do_what_the_bars_ask_for(copied: Passed) -> None:
+    """Nothing new changes nothing; an old champion is fine-tuned and compared on bars that neither had seen; rollback restores."""
+    home, params = copied.home, tiny(registry=OPEN, learning={"drifted_share_max": 1.0})
+
+    same = learn.night(MARKET, FIRST_NIGHT, home, params)
+    later = learn.night(MARKET, date(2017, 8, 1), home, params)
+
+    assert (same["action"], same["version"], same["promoted"], len(same["gates"])) == (
+        "nothing",
+        1,
+        True,
+        len(copied.night["gates"]),
+    )
+    assert (later["action"], later["version"], later["champion"]) == ("fine_tune", 2, 2)
+    assert 0.0 <= next(gate["found"] for gate in later["gates"] if gate["name"] == "challenger_p") <= 1.0
+    assert later["drift"]["share"] <= 1.0
+    assert Registry(home.mlflow).rollback(MARKET).number == 1
+
+
+def test_a_night_before_the_champion_leaves_it_out(copied: Passed) -> None:
+    """A champion that has seen later bars would carry them into the comparison."""
+    earlier = learn.night(MARKET, date(2016, 6, 1), copied.home, copied.params)
+
+    p = next(gate for gate in earlier["gates"] if gate["name"] == "challenger_p")
+    assert (earlier["action"], p["found"], earlier["drift"]) == ("retrain", None, None)
+    assert "later bars" in earlier["reason"]
+
+
+def test_what_judges_a_fine_tuned_model_is_out_of_sample(copied: Passed) -> None:
+    """Tuning on other labels than the judged rows' cannot change their forecasts: the judged half was forecast without itself."""
+    home, params = copied.home, copied.params
+    prepare.prepare(MARKET, retrain.known_by(date(2017, 8, 1)), home, params)
+    forecasts = []
+    for twisted in (False, True):
+        with retrain.opened(MARKET, date(2017, 8, 1), home, params) as job:
+            stages.run(job, skip=learn.MAKING)
+            champion = evidence.champion(job, Registry(home.mlflow), stages.load_dataset(job))
+            assert champion is not None
+            if twisted:
+                twist_newest_labels(job, rows=60)
+            learn.fine_tune(job, champion)
+            forecasts.append(stages.load_forecasts(job))
+
+    np.testing.assert_array_equal(forecasts[0], forecasts[1])
+
+
+def twist_newest_labels(job: Job, rows: int) -> None:
+    """Turn the newest labels around."""
+    path = job.folder / "datasets" / "label.npy"
+    label = np.load(path)
+    label[-rows:] *= -1.0
+    np.save(path, label)
+
+
+def test_a_failed_night_leaves_no_folder_behind(tmp_path: Path) -> None:
+    """Without bars there is nothing to learn from, and nothing to clean up either."""
+    params = tiny(markets={MARKET: {"source": "files"}})
+
+    with pytest.raises(NoData):
+        learn.night(MARKET, FIRST_NIGHT, Home(tmp_path), params)
+
+    assert not list((tmp_path / "runs").glob("*/*"))
