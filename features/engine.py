@@ -1,6 +1,6 @@
 """FeatureEngine: runs the catalogue's kernels over a panel, a whole history or one bar at a time, with the same machine code."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby, pairwise
 from typing import Any
@@ -10,15 +10,17 @@ import numpy.typing as npt
 
 from domain.error import ConfigurationError, DataError
 from domain.panel import FloatArray, Panel
-from features.feature import Feature
+from features.feature import Feature, label
 
-#: Values of one step that are computed at a time: what all steps take together stays near the processor.
-TILE = 16_384
+#: Values of one step that are computed at a time: what is read again soon stays near the processor.
+TILE = 8_192
 #: A panel below this many values is not worth a second thread.
 PARALLEL_MIN = 2_000_000
 
 Series = npt.NDArray[Any]
-Stage = tuple[bool, list[Feature]]
+#: A kernel, its arguments up to `out`, its own buffer, its feature's place if it is one, whether others read it, first, last.
+Call = tuple[Callable[..., Any], tuple[Any, ...], Series, int | None, bool, int, int]
+Task = tuple[list[Call], Series]
 
 
 class FeatureEngine:
@@ -34,11 +36,10 @@ class FeatureEngine:
         self.warm_up = max((feature.warm_up for feature in features), default=0)
         self._symbols, self._threads, self._precision = symbols, threads, np.dtype(precision)
         steps = _ordered(features)
-        self._stages: list[Stage] = [(whole, list(group)) for whole, group in groupby(steps, key=lambda step: step.whole_row)]
-        self._columns = sorted({source for step in steps for source in step.inputs if isinstance(source, str)})
+        self._stages = [(whole, list(group)) for whole, group in groupby(steps, key=lambda step: step.whole_row)]
+        self._inputs = sorted({source for step in steps for source in step.inputs if isinstance(source, str)})
         self._state = {step.name: np.zeros((step.slots, symbols)) for step in steps}
-        self._series: dict[str, Series] = {}
-        self._features = np.empty((len(self.names), 0, symbols))
+        self._plans: dict[tuple[int, int], tuple[dict[str, Series], list[list[list[Call]]]]] = {}
 
     def advance(self, panel: Panel, out: Series | None = None) -> Series:
         """Return the features of the panel's rows, [T, S, F], known at each row's `event_at`; NaN where a bar is missing.
@@ -50,12 +51,12 @@ class FeatureEngine:
             raise DataError(f"features of {len(panel.symbols)} symbols were asked of an engine that was made for {self._symbols}")
         if out is None:
             out = np.empty((len(self.names), panel.bars, self._symbols), dtype=self._precision)
-        columns = {name: _column(panel, name) for name in self._columns}
+        columns = {name: _column(panel, name) for name in self._inputs}
         if self._threads > 1 and panel.bars * self._symbols >= PARALLEL_MIN:
             with ThreadPoolExecutor(self._threads) as pool:
-                self._sweep(columns, out, pool)
+                self._sweep(columns, out, self._threads, lambda tasks: list(pool.map(_run, tasks)))
         else:
-            self._sweep(columns, out, None)
+            self._sweep(columns, out, 1, lambda tasks: list(map(_run, tasks)))
         return out.transpose(1, 2, 0)
 
     def state(self) -> dict[str, FloatArray]:
@@ -74,39 +75,68 @@ class FeatureEngine:
         for name, rows in state.items():
             self._state[name][:] = rows
 
-    def _sweep(self, columns: dict[str, Series], out: Series, pool: ThreadPoolExecutor | None) -> None:
-        """Run all steps tile by tile; a tile is a few rows of every symbol."""
-        bars = out.shape[1]
-        rows = max(1, TILE * self._threads**2 // max(1, self._symbols)) if pool else max(1, TILE // max(1, self._symbols))
+    def _sweep(self, columns: dict[str, Series], out: Series, threads: int, work: Callable[[list[Task]], object]) -> None:
+        """Run all steps tile by tile; a tile is a few rows of every symbol, threads share its columns."""
+        bars, rows = out.shape[1], max(1, TILE * threads**3 // max(1, self._symbols))
         for first in range(0, bars, rows):
             last = min(first + rows, bars)
-            self._reserve(last - first)
-            self._series.update({name: column[first:last] for name, column in columns.items()})
-            for whole_row, steps in self._stages:
-                if pool is None or whole_row:
-                    self._run(steps, 0, self._symbols)
-                else:
-                    self._split(steps, pool)
-            out[:, first:last] = self._features
+            inputs, stages = self._plan(last - first, threads)
+            for name, column in columns.items():
+                inputs[name][...] = column[first:last]
+            for blocks in stages:
+                work([(calls, out[:, first:last]) for calls in blocks])
 
-    def _reserve(self, rows: int) -> None:
-        """Make room for one tile; the features lie together, in order, so that one copy writes them out."""
-        if self._features.shape[1] == rows and self._series:
-            return
-        self._features = np.empty((len(self.names), rows, self._symbols))
-        self._series = {step.name: np.empty((rows, self._symbols)) for _, steps in self._stages for step in steps}
-        self._series.update(zip(self.names, self._features, strict=True))
+    def _plan(self, rows: int, threads: int) -> tuple[dict[str, Series], list[list[list[Call]]]]:
+        """Return the buffers that a tile's columns are copied to, and for each stage and block of columns the calls to make."""
+        key = (rows, threads)
+        if key not in self._plans:
+            self._plans = {key: plan for key, plan in self._plans.items() if key == (1, 1)}
+            series = self._buffers(rows)
+            edges = np.linspace(0, self._symbols, threads + 1).astype(int).tolist()
+            stages = [
+                [self._calls(steps, series, *block) for block in ([(0, self._symbols)] if whole_row else pairwise(edges))]
+                for whole_row, steps in self._stages
+            ]
+            self._plans[key] = (series, stages)
+        return self._plans[key]
 
-    def _run(self, steps: list[Feature], first: int, last: int) -> None:
-        series, state = self._series, self._state
+    def _calls(self, steps: list[Feature], series: dict[str, Series], first: int, last: int) -> list[Call]:
+        place = {name: i for i, name in enumerate(self.names)}
+        read = {label(source) for _, group in self._stages for step in group for source in step.inputs}
+        direct = self._precision == np.float64
+        calls = []
         for step in steps:
-            inputs = [series[source if isinstance(source, str) else source.name] for source in step.inputs]
-            step.kernel(*inputs, *step.parameters, state[step.name], series[step.name], first, last)
+            arguments = (*(series[label(source)] for source in step.inputs), *step.parameters, self._state[step.name])
+            buffered = not direct or step.name in read
+            calls.append((step.kernel, arguments, series[step.name], place.get(step.name), buffered, first, last))
+        return calls
 
-    def _split(self, steps: list[Feature], pool: ThreadPoolExecutor) -> None:
-        edges = np.linspace(0, self._symbols, self._threads + 1).astype(int).tolist()
-        for done in [pool.submit(self._run, steps, first, last) for first, last in pairwise(edges) if first < last]:
-            done.result()
+    def _buffers(self, rows: int) -> dict[str, Series]:
+        """Return an array for each input and each step; one that nobody will read again is handed to the next step."""
+        steps = [step for _, group in self._stages for step in group]
+        needed = {label(source): i for i, step in enumerate(steps) for source in step.inputs}
+        series: dict[str, Series] = {
+            name: np.empty(rows, np.int64) if name.endswith("_at") else np.empty((rows, self._symbols)) for name in self._inputs
+        }
+        free: list[Series] = []
+        for i, step in enumerate(steps):
+            series[step.name] = free.pop() if free else np.empty((rows, self._symbols))
+            done = {label(source) for source in step.inputs if isinstance(source, Feature)} | {step.name}
+            free += [series[name] for name in sorted(done) if needed.get(name, i) == i]
+        return series
+
+
+def _run(task: Task) -> None:
+    """Make one block's calls in order and write its features out, directly where nobody else reads them."""
+    calls, out = task
+    for kernel, arguments, values, place, buffered, first, last in calls:
+        if place is None:
+            kernel(*arguments, values, first, last)
+        elif buffered:
+            kernel(*arguments, values, first, last)
+            out[place, :, first:last] = values[:, first:last]
+        else:
+            kernel(*arguments, out[place], first, last)
 
 
 def _column(panel: Panel, name: str) -> Series:
@@ -128,6 +158,10 @@ def _ordered(features: Sequence[Feature]) -> list[Feature]:
     steps: dict[str, Feature] = {}
     for feature in features:
         _collect(feature, steps)
+    names = [feature.name for feature in features]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConfigurationError(f"the feature '{twice}' was asked for twice, but names must be unique")
     depth = {name: _comparisons(step) for name, step in steps.items()}
     return sorted(steps.values(), key=lambda step: (depth[step.name], step.whole_row))
 

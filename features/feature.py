@@ -34,3 +34,11 @@ class Feature:
         """All that decides the values, as plain data: the kernel by name, its parameters, its inputs' recipes."""
         inputs = [i.recipe if isinstance(i, Feature) else i for i in self.inputs]
         return [self.name, f"{self.kernel.__module__}.{self.kernel.__name__}", list(self.parameters), inputs]
+
+
+Source = str | Feature
+
+
+def label(source: Source) -> str:
+    """Return the name of a panel column or a feature."""
+    return source if isinstance(source, str) else source.name

@@ -1,14 +1,7 @@
 """The plain indicators, as charts and TA-Lib know them, and the steps that they share. Two equal steps are computed once."""
 
-from features.feature import Feature
+from features.feature import Feature, Source, label
 from features.kernels import average, momentum, smoothing, statistics, volatility, volume, window
-
-Source = str | Feature
-
-
-def label(source: Source) -> str:
-    """Return the name of a panel column or a feature."""
-    return source if isinstance(source, str) else source.name
 
 
 def _windowed(kind: str, kernel: object, source: Source, bars: int, slots: int, *more: float) -> Feature:
@@ -147,13 +140,12 @@ def rsi(source: Source, bars: int) -> Feature:
 def stochastic(bars: int) -> Feature:
     """Return %K, 0 to 100 (STOCHF)."""
     inputs = ("close", highest("high", bars), lowest("low", bars))
-    return pointwise(f"fast_k_{bars}", momentum.stochastic, *inputs, parameters=(0.0,))
+    return pointwise(f"fast_k_{bars}", momentum.stochastic, *inputs)
 
 
 def williams(bars: int) -> Feature:
     """Return %R, -100 to 0 (WILLR)."""
-    inputs = ("close", highest("high", bars), lowest("low", bars))
-    return pointwise(f"percent_r_{bars}", momentum.stochastic, *inputs, parameters=(100.0,))
+    return pointwise(f"percent_r_{bars}", volatility.affine, stochastic(bars), parameters=(1.0, -100.0))
 
 
 def typical() -> Feature:

@@ -106,21 +106,17 @@ def stochastic(
     close: FloatArray,
     highest: FloatArray,
     lowest: FloatArray,
-    offset: float,
     state: FloatArray,
     out: FloatArray,
     first: int,
     last: int,
 ) -> None:
-    """Write 100 * (close - lowest) / (highest - lowest) - offset: %K of Lane (offset 0) or Williams %R (offset 100).
-
-    NaN where the range is empty.
-    """
+    """Write 100 * (close - lowest) / (highest - lowest), %K of Lane; NaN where the range is empty."""
     for t in range(close.shape[0]):
         c, h, low, o = close[t, first:last], highest[t, first:last], lowest[t, first:last], out[t, first:last]
         for s in range(o.size):
             width = h[s] - low[s]
-            o[s] = 100.0 * (c[s] - low[s]) / width - offset if width > 0.0 else np.nan
+            o[s] = 100.0 * (c[s] - low[s]) / width if width > 0.0 else np.nan
 
 
 @kernel

@@ -158,23 +158,24 @@ def _pair(x: FloatArray, y: FloatArray, bars: int, normed: bool, state: FloatArr
     u, v = state[window.HEAD, first:last], state[window.HEAD + 1, first:last]
     place, short, passed = int(state[window.PLACE, first]), window.headway(count, lag, bars + 1, ANCHOR_BARS), 0
     for t in range(x.shape[0]):
-        _mask(x[t, first:last], y[t, first:last], u, v)
-        unhindered = short > 0 and window.whole(u)
-        if unhindered:
+        a, b, o = x[t, first:last], y[t, first:last], out[t, first:last]
+        if short > 0 and window.whole(a) and window.whole(b):
             short, passed = short - 1, passed + 1
+            if _enter_pair(a, b, state, bars, place, True, first, last):
+                _anchor_pair(a, count, passed, rows, bars, place)
+            _write_pair(state, bars, normed, o, first, last)
         else:
             window.add(count, passed)
+            _mask(a, b, u, v)
             if window.tick(u, count, lag):
                 window.catch_up(u, lag, state[PAIR_HEAD : PAIR_HEAD + bars, first:last])
                 window.catch_up(u, lag, state[PAIR_HEAD + bars : PAIR_HEAD + 2 * bars, first:last])
                 window.caught_up(u, lag)
+            if _enter_pair(u, v, state, bars, place, False, first, last) or window.due(u, count, bars, ANCHOR_BARS):
+                _anchor_pair(u, count, 0, rows, bars, place)
+            _write_pair(state, bars, normed, o, first, last)
+            _conceal(u, count, bars, o)
             short, passed = window.headway(count, lag, bars + 1, ANCHOR_BARS), 0
-        spoilt = _enter_pair(state, bars, place, unhindered, first, last)
-        if spoilt or (not unhindered and window.due(u, count, bars, ANCHOR_BARS)):
-            _anchor_pair(count, passed, rows, bars, place)
-        _write_pair(state, bars, normed, out[t, first:last], first, last)
-        if not unhindered:
-            _conceal(u, count, bars, out[t, first:last])
         place = place + 1 if place + 1 < bars else 0
     window.add(count, passed)
     state[window.PLACE, first:last] = place
@@ -189,15 +190,12 @@ def _mask(x: FloatArray, y: FloatArray, u: FloatArray, v: FloatArray) -> None:
 
 
 @kernel
-def _enter_pair(state: FloatArray, bars: int, place: int, unhindered: bool, first: int, last: int) -> bool:
+def _enter_pair(
+    u: FloatArray, v: FloatArray, state: FloatArray, bars: int, place: int, unhindered: bool, first: int, last: int
+) -> bool:
     """Move the five sums one bar on; return whether a column's sums have lost too many digits."""
     base = window.HEAD
-    u, v, gone_u, gone_v = (
-        state[base, first:last],
-        state[base + 1, first:last],
-        state[base + 2, first:last],
-        state[base + 3, first:last],
-    )
+    gone_u, gone_v = state[base + 2, first:last], state[base + 3, first:last]
     ru, rv, su, sv = (
         state[base + 4, first:last],
         state[base + 5, first:last],
@@ -238,18 +236,18 @@ def _slide_product_whole(
 
 
 @kernel
-def _anchor_pair(count: FloatArray, passed: int, rows: FloatArray, bars: int, place: int) -> None:
+def _anchor_pair(u: FloatArray, count: FloatArray, passed: int, rows: FloatArray, bars: int, place: int) -> None:
     """Compute all five sums anew around the newest values in the columns where either series is due."""
     for s in range(count.size):
         seen = count[s] + passed
         bad = _cancelled(rows[6, s], rows[8, s], rows[2, s] - rows[4, s], bars)
         bad |= _cancelled(rows[7, s], rows[9, s], rows[3, s] - rows[5, s], bars)
-        if not math.isnan(rows[0, s]) and (window.is_due(seen, bars, ANCHOR_BARS) or (bad and seen > bars)):
-            rows[4, s], rows[5, s] = rows[0, s], rows[1, s]
+        if not math.isnan(u[s]) and (window.is_due(seen, bars, ANCHOR_BARS) or (bad and seen > bars)):
+            rows[4, s], rows[5, s] = rows[11 + place, s], rows[11 + bars + place, s]
             rows[6:11, s] = 0.0
             for j in range(bars):
                 slot = 11 + (place + 1 + j) % bars
-                a, b = rows[slot, s] - rows[0, s], rows[slot + bars, s] - rows[1, s]
+                a, b = rows[slot, s] - rows[4, s], rows[slot + bars, s] - rows[5, s]
                 rows[6, s] += a
                 rows[7, s] += b
                 rows[8, s] += a * a

@@ -314,15 +314,13 @@ def _against_past(
         row, ring = x[t, first:last], state[HEAD + place, first:last]
         if short and whole(row):
             passed += 1
-            _compare(row, ring, how, scale, out[t, first:last])
-            ring[:] = row
+            _compare_whole(row, ring, how, scale, out[t, first:last])
         else:
             add(count, passed)
             if tick(row, count, lag):
                 catch_up(row, lag, state[HEAD : HEAD + bars, first:last])
                 caught_up(row, lag)
-            _compare(row, ring, how, scale, out[t, first:last])
-            _keep(row, count, ring, bars, out[t, first:last])
+            _compare(row, ring, count, bars, how, scale, out[t, first:last])
             short, passed = steady(count, lag, bars), 0
         place = place + 1 if place + 1 < bars else 0
     add(count, passed)
@@ -330,23 +328,34 @@ def _against_past(
 
 
 @kernel
-def _compare(x: FloatArray, past: FloatArray, how: int, scale: float, out: FloatArray) -> None:
-    if how == 0:
-        out[:] = past
-    elif how == 1:
-        for s in range(x.size):
-            out[s] = x[s] - past[s]
-    else:
-        for s in range(x.size):
-            out[s] = scale * (x[s] / past[s] - 1.0) if past[s] != 0.0 else np.nan
+def _compare(x: FloatArray, ring: FloatArray, count: FloatArray, bars: int, how: int, scale: float, out: FloatArray) -> None:
+    for s in range(x.size):
+        past = ring[s]
+        value = past if how == 0 else (x[s] - past if how == 1 else _rate(x[s], past, scale))
+        missing = math.isnan(x[s])
+        out[s] = np.nan if missing | (count[s] <= bars) else value
+        ring[s] = past if missing else x[s]
 
 
 @kernel
-def _keep(x: FloatArray, count: FloatArray, ring: FloatArray, bars: int, out: FloatArray) -> None:
-    for s in range(x.size):
-        missing = math.isnan(x[s])
-        out[s] = np.nan if missing | (count[s] <= bars) else out[s]
-        ring[s] = ring[s] if missing else x[s]
+def _compare_whole(x: FloatArray, ring: FloatArray, how: int, scale: float, out: FloatArray) -> None:
+    if how == 0:
+        for s in range(x.size):
+            out[s] = ring[s]
+            ring[s] = x[s]
+    elif how == 1:
+        for s in range(x.size):
+            out[s] = x[s] - ring[s]
+            ring[s] = x[s]
+    else:
+        for s in range(x.size):
+            out[s] = _rate(x[s], ring[s], scale)
+            ring[s] = x[s]
+
+
+@kernel
+def _rate(x: float, past: float, scale: float) -> float:
+    return scale * (x / past - 1.0) if past != 0.0 else np.nan
 
 
 @kernel
