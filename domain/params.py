@@ -124,12 +124,14 @@ class Registry(Section):
 
     rank_ic_t_min: float
     """HAC t statistic of the out-of-sample rank IC."""
+    rank_ic_gain_min: float
+    """Rank IC above the best baseline's, out of sample."""
     sharpe_probability_min: float = Field(ge=0, le=1)
     """Probabilistic Sharpe ratio against zero, net of costs (Bailey and Lopez de Prado 2012)."""
     coverage_error_max: float = Field(gt=0)
     """Largest distance between a quantile's level and the share of outcomes below it."""
     pinball_skill_min: float
-    """Share by which the pinball loss beats the best baseline's."""
+    """Share of pinball loss saved against the better of the baselines that look at nothing."""
     drawdown_max: float = Field(gt=0, le=1)
     trades_min: int = Field(ge=0)
     challenger_p_max: float = Field(gt=0, le=1)

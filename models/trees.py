@@ -1,9 +1,9 @@
 """XGBoost trees that forecast quantiles: where a symbol will rank, what that is worth, and how widely it can miss.
 
 A quantile is `location + spread * q`. The location comes from trees that learn each row's ranking, since most of a return is the
-market's own move, which hides what tells symbols apart; the spread from trees on the logarithm of the miss; `q` is the empirical
-quantile of the standardised miss. Five sets of `reg:quantileerror` trees were tried first: slower tenfold and worse at both ends,
-see LOG.md.
+market's own move, which hides what tells symbols apart; that move itself is the business of `models.tide`. The spread comes from
+trees on the logarithm of the miss; `q` is the empirical quantile of the standardised miss. Five sets of `reg:quantileerror` trees
+were tried first: slower tenfold and worse at both ends, see LOG.md.
 """
 
 import json
@@ -18,7 +18,7 @@ from domain.error import ModelError
 from domain.forecast import LEVELS
 from domain.panel import FloatArray
 from domain.params import Training
-from models import contract, metrics
+from models import contract, metrics, tide
 from models.contract import BoolArray, Dataset, Float32Array, IntArray
 
 if TYPE_CHECKING:
@@ -66,8 +66,14 @@ class Shape:
     """Mean label, in the symbol's own volatilities of the horizon."""
     worth: float
     """Return of one unit of ranking score, in volatilities of the horizon of the row's median symbol."""
+    tide: float
+    """Return of the whole row for one unit of its past move, in the same volatilities."""
     quantiles: tuple[float, ...]
     """Of the standardised miss, one a level."""
+
+    def centre(self, score: FloatArray, past: FloatArray, scale: FloatArray) -> FloatArray:
+        """Return [T, S] the location in each symbol's own volatilities of the horizon, from scores [T, S] and past moves [T]."""
+        return self.drift + (self.worth * score + self.tide * past[:, None]) * _ratio(scale)
 
 
 class Trees:
@@ -84,7 +90,7 @@ class Trees:
         self.names: tuple[str, ...] = ()
         self._location: Booster | None = None
         self._spread: Booster | None = None
-        self._shape = Shape(0.0, 0.0, (0.0,) * len(LEVELS))
+        self._shape = Shape(0.0, 0.0, 0.0, (0.0,) * len(LEVELS))
 
     @classmethod
     def create(cls, training: Training, horizon: int, rounds: int | None = None) -> Self:
@@ -100,13 +106,17 @@ class Trees:
         known, features, target = self._samples(dataset, rows)
         matrix = self._matrix(features, target[known])
         self._location = self._grow(matrix, self.rounds, base_score=0.0)
-        drift, worth = self._worth(dataset, rows, known, target)
-        miss = dataset.label[rows][known] - drift - worth * _predict(self._location, features) * _ratio(dataset.scale[rows])[known]
+        shape = self._shaped(dataset, rows, known, target)
+        score = np.zeros(known.shape)
+        score[known] = _predict(self._location, features)
+        miss = (
+            dataset.label[rows] - shape.centre(score, self._past(dataset.features[rows], dataset.scale[rows]), dataset.scale[rows])
+        )[known]
         spread = np.log(np.abs(miss) + MISS_SIGMA_MIN)
         matrix.set_label(spread)
         self._spread = self._grow(matrix, SPREAD_ROUNDS, base_score=float(spread.mean()), eta=SPREAD_ETA)
         quantiles = np.quantile(miss / np.exp(_predict(self._spread, features)), LEVELS)
-        self._shape = Shape(drift, worth, tuple(quantiles.tolist()))
+        self._shape = replace(shape, quantiles=tuple(quantiles.tolist()))
 
     def fine_tune(self, dataset: Dataset, rows: IntArray, rounds: int) -> None:
         """Add `rounds` trees to the location, fitted to `rows`; spread and quantiles stay."""
@@ -122,7 +132,7 @@ class Trees:
         location, spread = self._fitted()
         rows = np.ascontiguousarray(features.reshape(-1, features.shape[-1]), dtype=np.float32)
         score, width = (_predict(booster, rows).reshape(scale.shape) for booster in (location, spread))
-        centre = self._shape.drift + self._shape.worth * score * _ratio(scale)
+        centre = self._shape.centre(score, self._past(features, scale), scale)
         quantiles = centre[..., None] + np.exp(width)[..., None] * np.array(self._shape.quantiles)
         return contract.unscale(quantiles, features, scale, self.horizon)
 
@@ -149,7 +159,7 @@ class Trees:
         model = cls(Settings(**kept["settings"]), int(kept["horizon"]))
         model.rounds, model.names = int(kept["rounds"]), tuple(kept["names"])
         told = kept["shape"]
-        model._shape = Shape(float(told["drift"]), float(told["worth"]), tuple(map(float, told["quantiles"])))
+        model._shape = Shape(float(told["drift"]), float(told["worth"]), float(told["tide"]), tuple(map(float, told["quantiles"])))
         model._location, model._spread = (_read(folder / f"{name}.ubj") for name in ("location", "spread"))
         return model
 
@@ -162,13 +172,18 @@ class Trees:
             raise ModelError(f"{asked}, but only {known.sum()} labels are known there and at least {SAMPLES_MIN} are needed")
         return known, np.ascontiguousarray(features[known]), _target(label, scale, known)
 
-    def _worth(self, dataset: Dataset, rows: IntArray, known: BoolArray, target: FloatArray) -> tuple[float, float]:
-        """Return (drift, worth): the mean label, and the regression of what is left on the target that was learned."""
-        label, ratio = dataset.label[rows], _ratio(dataset.scale[rows])
+    def _shaped(self, dataset: Dataset, rows: IntArray, known: BoolArray, target: FloatArray) -> Shape:
+        """Return the shape without its quantiles: the mean label, the tide, and what is left regressed on the target learned."""
+        features, label, scale = dataset.features[rows], dataset.label[rows], dataset.scale[rows]
         drift = float(np.clip(label[known], -CLIP_SIGMA, CLIP_SIGMA).mean())
-        beyond = metrics.row_demean(np.where(known, label, np.nan) / ratio) if _ranked(known) else (label - drift) / ratio
+        moved, before = (label - drift) / _ratio(scale), self._past(features, scale)
+        slope = tide.slope(before, np.clip(moved, -CLIP_SIGMA, CLIP_SIGMA), known, self.horizon)
+        beyond = metrics.row_demean(np.where(known, moved, np.nan)) if _ranked(known) else moved - slope * before[:, None]
         outcome = np.clip(beyond, -CLIP_SIGMA, CLIP_SIGMA)[known]
-        return drift, float(np.sum(outcome * target[known]) / np.sum(target[known] ** 2))
+        return Shape(drift, float(np.sum(outcome * target[known]) / np.sum(target[known] ** 2)), slope, ())
+
+    def _past(self, features: Float32Array, scale: FloatArray) -> FloatArray:
+        return tide.past(features, self.names, scale)
 
     def _best_rounds(self, dataset: Dataset, train: IntArray, valid: IntArray) -> int:
         xgboost = _xgboost()

@@ -20,7 +20,7 @@ from flows.home import Home
 HERE = Path(__file__).parent
 EDGES = {"no edge": 0.0, "planted edge": 1.0}
 FIRST_SEED = 1000
-SHOWN = ("rank_ic_t", "sharpe_probability", "coverage_error", "pinball_skill", "trades")
+SHOWN = ("rank_ic_t", "rank_ic_gain", "sharpe_probability", "coverage_error", "pinball_skill", "trades")
 
 
 def with_edge(params: Params, edge: float, seed: int) -> Params:
@@ -39,9 +39,7 @@ def measure(market: str, seeds: int) -> Iterator[dict[str, Any]]:
             found = {gate["name"]: gate["found"] for gate in told["gates"]}
             refused = [gate["name"] for gate in told["gates"] if not gate["passed"]]
             row = {"market": market, "edge": name, "seed": seed, "promoted": told["promoted"], "refused by": ", ".join(refused)}
-            yield row | {
-                key: found[key] for key in ("rank_ic_t", "sharpe_probability", "coverage_error", "pinball_skill", "trades")
-            }
+            yield row | {key: found[key] for key in SHOWN}
 
 
 def write(rows: list[dict[str, Any]], minutes: float) -> None:

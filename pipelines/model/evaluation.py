@@ -20,6 +20,9 @@ from models.contract import Dataset
 from models.splits import Fold
 from pipelines.model import training
 
+#: The baselines that forecast the same whatever they see.
+CLIMATOLOGY = ("zero", "drift")
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -97,11 +100,17 @@ def _distribution(forecasts: FloatArray, dataset: Dataset) -> dict[str, float]:
 
 
 def _against(table: pl.DataFrame) -> dict[str, float]:
-    """Return the share of pinball loss saved against the best baseline, and by whom that was."""
-    by_name = {row["name"]: row["pinball"] for row in table.to_dicts()}
+    """Return how the model stands against the baselines: as a distribution and as a ranking.
+
+    `pinball_skill` is the share of pinball loss saved against climatology, the better of the two baselines that look at nothing
+    (Murphy 1988, Mon. Weather Rev. 116); `rank_ic_gain` is what the rank IC has over the best baseline's, no ranking counting as 0.
+    """
+    by_name = {row["name"]: row for row in table.to_dicts()}
     model = by_name.pop("model")
-    named = {f"pinball_{name}": loss for name, loss in by_name.items()}
-    return named | {"pinball_skill": metrics.skill(model, min(by_name.values()))}
+    named = {f"pinball_{name}": row["pinball"] for name, row in by_name.items()}
+    climatology = min(by_name[name]["pinball"] for name in CLIMATOLOGY)
+    ranked = max(row["rank_ic"] if math.isfinite(row["rank_ic"]) else 0.0 for row in by_name.values())
+    return named | {"pinball_skill": metrics.skill(model["pinball"], climatology), "rank_ic_gain": model["rank_ic"] - ranked}
 
 
 def _baselines(dataset: Dataset, forecasts: FloatArray, params: Params, market: Market, folds: list[Fold]) -> pl.DataFrame:

@@ -31,7 +31,7 @@ class Evidence:
     """What is known of a version, all of it out of sample and net of cost."""
 
     metrics: Mapping[str, float]
-    """From evaluation: rank_ic_t, coverage_error, pinball_skill."""
+    """From evaluation: rank_ic_t, rank_ic_gain, coverage_error, pinball_skill."""
     trades: float
     """Fills of the simulated account."""
     returns: FloatArray
@@ -145,11 +145,12 @@ def _challenger_p(evidence: Evidence, champion: Evidence | None) -> float:
 #: The gates, in the order of the report.
 GATES: tuple[Gate, ...] = (
     Gate("rank_ic_t", "HAC t of the rank IC", _measured("rank_ic_t"), ">=", "rank_ic_t_min"),
+    Gate("rank_ic_gain", "rank IC above the best baseline's", _measured("rank_ic_gain"), ">=", "rank_ic_gain_min"),
     Gate(
         "sharpe_probability", "chance that the true net Sharpe is above luck", _sharpe_probability, ">=", "sharpe_probability_min"
     ),
     Gate("coverage_error", "largest miss of a quantile's level", _measured("coverage_error"), "<=", "coverage_error_max"),
-    Gate("pinball_skill", "gain over the best baseline", _measured("pinball_skill"), ">=", "pinball_skill_min"),
+    Gate("pinball_skill", "pinball loss saved against climatology", _measured("pinball_skill"), ">=", "pinball_skill_min"),
     Gate("drawdown", "largest fall of the simulated account", _drawdown, "<=", "drawdown_max"),
     Gate("trades", "fills of the simulated account", lambda evidence, _: evidence.trades, ">=", "trades_min"),
     Gate("latency_ms", "time to forecast the universe once", lambda evidence, _: evidence.latency_ms, "<=", "latency_ms_max"),

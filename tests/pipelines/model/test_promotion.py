@@ -24,7 +24,7 @@ ORIGIN = Lineage(3, "5eed", "2015-01-02T21:00:00+00:00", "2024-02-29T21:00:00+00
 def good(**changes: object) -> Evidence:
     """Return evidence that opens every gate, but for the changes."""
     returns = np.random.default_rng(1).normal(0.001, 0.01, 1000)
-    measured = {"rank_ic_t": 5.0, "coverage_error": 0.01, "pinball_skill": 0.02}
+    measured = {"rank_ic_t": 5.0, "rank_ic_gain": 0.02, "coverage_error": 0.01, "pinball_skill": 0.02}
     evidence = Evidence(measured, 500, returns, np.full(1000, 1.0), 20.0, ORIGIN, horizon=5)
     return replace(evidence, **changes)  # type: ignore[arg-type]
 
@@ -41,6 +41,7 @@ REFUSED: dict[str, dict[str, object]] = {
     "sharpe_probability": {"returns": LOSING},
     "coverage_error": {"metrics": measured(coverage_error=0.051)},
     "pinball_skill": {"metrics": measured(pinball_skill=-0.001)},
+    "rank_ic_gain": {"metrics": measured(rank_ic_gain=-0.001)},
     "drawdown": {"returns": FALLING},
     "trades": {"trades": 99},
     "latency_ms": {"latency_ms": 251.0},
@@ -83,6 +84,7 @@ MISSING: dict[str, dict[str, object]] = {
     "rank_ic_t": {"metrics": {name: value for name, value in good().metrics.items() if name != "rank_ic_t"}},
     "coverage_error": {"metrics": measured(coverage_error=math.nan)},
     "pinball_skill": {"metrics": measured(pinball_skill=math.inf)},
+    "rank_ic_gain": {"metrics": measured(rank_ic_gain=math.nan)},
     "sharpe_probability": {"returns": np.full(1000, np.nan)},
     "drawdown": {"returns": np.array([])},
     "trades": {"trades": math.nan},
@@ -195,7 +197,7 @@ def traded(seed: int, edge: float, horizon: int = 5, rows: int = 1000, names: in
     weights = np.sign(signal) / names
     earned = (weights * returns[1 : rows + 1]).sum(axis=1) - 2e-4 * np.abs(np.diff(weights, axis=0, prepend=0)).sum(axis=1)
     rank_ic_t = metrics.hac_t(metrics.rank_ic(signal, forward), horizon)
-    measured = {"rank_ic_t": rank_ic_t, "coverage_error": 0.01, "pinball_skill": 0.001}
+    measured = {"rank_ic_t": rank_ic_t, "rank_ic_gain": 0.02, "coverage_error": 0.01, "pinball_skill": 0.001}
     return good(metrics=measured, returns=earned, losses=np.ones(rows), horizon=horizon)
 
 
