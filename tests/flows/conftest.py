@@ -1,5 +1,6 @@
 """A tiny simulated market whose first night has passed, shared by the tests of this room."""
 
+import shutil
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -19,6 +20,7 @@ FIRST_NIGHT = date(2016, 12, 1)
 #: Gates that anything passes: what these tests are about is what happens after one opened or stayed shut.
 OPEN = {
     "rank_ic_t_min": -99.0,
+    "rank_ic_gain_min": -9.0,
     "sharpe_probability_min": 0.0,
     "coverage_error_max": 1.0,
     "pinball_skill_min": -9.0,
@@ -51,3 +53,21 @@ def passed(tmp_path_factory: pytest.TempPathFactory) -> Passed:
     """Return a home whose first night promoted a version; tests that change it copy it first."""
     home, params = Home(tmp_path_factory.mktemp("night") / "home"), tiny(registry=OPEN)
     return Passed(home, params, learn.night(MARKET, FIRST_NIGHT, home, params))
+
+
+@pytest.fixture
+def copied(passed: Passed, tmp_path: Path) -> Passed:
+    """Return a home of its own after the same first night, free to be changed."""
+    shutil.copytree(passed.home.store, tmp_path / "home" / "store")
+    home = Home(tmp_path / "home")
+    return Passed(home, passed.params, learn.night(MARKET, FIRST_NIGHT, home, passed.params))
+
+
+@pytest.fixture
+def beside(passed: Passed, tmp_path: Path) -> Passed:
+    """Return a home with the store and registry of the first night, which only read them, and accounts of its own."""
+    home = Home(tmp_path / "beside")
+    home.root.mkdir()
+    for place in (passed.home.store, passed.home.mlflow):
+        (home.root / place.name).symlink_to(place, target_is_directory=True)
+    return Passed(home, passed.params, passed.night)

@@ -1,7 +1,6 @@
 """Learn: what a night does, and what it may know."""
 
 import json
-import shutil
 from datetime import date
 from pathlib import Path
 
@@ -16,14 +15,6 @@ from pipelines.data import materialize
 from pipelines.registry import Registry
 from pipelines.store import Store
 from tests.flows.conftest import FIRST_NIGHT, MARKET, OPEN, Passed, tiny
-
-
-@pytest.fixture
-def copied(passed: Passed, tmp_path: Path) -> Passed:
-    """Return a home of its own after the same first night, free to be changed."""
-    shutil.copytree(passed.home.store, tmp_path / "home" / "store")
-    home = Home(tmp_path / "home")
-    return Passed(home, passed.params, learn.night(MARKET, FIRST_NIGHT, home, passed.params))
 
 
 def test_a_first_night_trains_and_promotes_what_passes_its_gates(passed: Passed) -> None:
