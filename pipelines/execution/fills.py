@@ -136,55 +136,40 @@ def mark(book: Book, close: FloatArray) -> None:
 
 
 @money
-def accrued(venue: Venue, book: Book) -> float:
-    """Return what holding the short positions over this bar costs, at their marks."""
-    short = 0.0
-    for s in range(len(book.quantity)):
-        if book.quantity[s] < 0.0:
-            short -= book.quantity[s] * book.mark[s]
-    return short * venue.borrow_bar
-
-
-@money
-def equity(book: Book) -> float:
-    """Return cash plus every position at its mark."""
-    total = float(book.cash[0])
+def worth(book: Book) -> tuple[float, float, float]:
+    """Return (value, gross, short): the positions at their marks as they are, all as if long, and the shorts alone, positive."""
+    value, gross, short = 0.0, 0.0, 0.0
     for s in range(len(book.quantity)):
         if book.quantity[s] != 0.0:
-            total += book.quantity[s] * book.mark[s]
-    return total
+            size = book.quantity[s] * book.mark[s]
+            value += size
+            gross += abs(size)
+            short -= min(size, 0.0)
+    return value, gross, short
 
 
 @money
-def gross(book: Book) -> float:
-    """Return the sum of the positions' sizes at their marks."""
-    total = 0.0
-    for s in range(len(book.quantity)):
-        if book.quantity[s] != 0.0:
-            total += abs(book.quantity[s]) * book.mark[s]
-    return total
-
-
-@money
-def close_bar(book: Book, close: FloatArray, charge: float) -> float:
-    """Mark a book to the bar's close, pay `charge` and return its equity: what a trader does after booking its fills."""
+def close_bar(book: Book, close: FloatArray, charge: float) -> tuple[float, float]:
+    """Mark a book to the bar's close and pay `charge`; return (equity, gross): what a trader does after booking its fills."""
     mark(book, close)
     book.cash[0] -= charge
-    return equity(book)
+    value, gross, _ = worth(book)
+    return book.cash[0] + value, gross
 
 
 @money
 def step(
     venue: Venue, orders: FloatArray, opened: FloatArray, close: FloatArray, volume: FloatArray, sigma: FloatArray, book: Book,
     out: Executions,
-) -> float:  # fmt: skip
-    """Live through one bar as the paper exchange does: match at the open, book, mark to the close; return the borrow charge.
+) -> tuple[float, float, float]:  # fmt: skip
+    """Live through one bar as the paper exchange does: match at the open, book, mark to the close, charge borrow.
 
-    The charge is of the bar's end and already paid from the book's cash. Known at the bar's close.
+    Returns (charge, equity, gross) at the bar's close; the charge is of the bar's end and already paid.
     """
     match(venue, orders, opened, volume, sigma, out)
     settle(book, out)
     mark(book, close)
-    charge = accrued(venue, book)
+    value, gross, short = worth(book)
+    charge = short * venue.borrow_bar
     book.cash[0] -= charge
-    return charge
+    return charge, book.cash[0] + value, gross

@@ -70,9 +70,9 @@ def drive(
     ordered, filled = 0, 0
     for t in range(len(close)):
         known = scale[max(t - 1, 0)]
-        charge = fills.step(venue, who.verdicts.order, opened[t], close[t], volume[t], known, who.book, executions)
-        equity = fills.equity(who.book)
-        log.curve.equity[t], log.curve.gross[t], log.curve.charge[t] = equity, fills.gross(who.book), charge
+        orders = who.verdicts.order
+        charge, equity, gross = fills.step(venue, orders, opened[t], close[t], volume[t], known, who.book, executions)
+        log.curve.equity[t], log.curve.gross[t], log.curve.charge[t] = equity, gross, charge
         filled = note_fills(t, opened[t], executions, log.filled, filled)
         trader.think(who, forecasts[t], close[t], volume[t], scale[t], equity)
         ordered = note_orders(t, who, log.ordered, ordered)

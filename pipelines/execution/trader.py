@@ -84,8 +84,8 @@ def book_bar(trader: Trader, symbols: dict[str, int], bar: Panel, activities: Se
             booked.append(Booked(s, fill, fills.settle_one(trader.book, s, fill.quantity, fill.price, fill.fee)))
         else:
             charge += activity.event.amount
-    equity = fills.close_bar(trader.book, bar.close[0], charge)
-    return Worth(equity, fills.gross(trader.book), charge, booked)
+    equity, gross = fills.close_bar(trader.book, bar.close[0], charge)
+    return Worth(float(equity), float(gross), charge, booked)
 
 
 def packed(trader: Trader, progress: dict[str, int]) -> bytes:

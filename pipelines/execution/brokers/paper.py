@@ -69,7 +69,7 @@ class Paper:
         asked, book = np.zeros(len(self._symbols)), Book._make(values.copy() for values in self._book)
         for s, (_, quantity) in self._open.items():
             asked[s] = quantity
-        charge = fills.step(self._venue, asked, bar.open[0], bar.close[0], bar.volume[0], sigma, book, self._executions)
+        charge, _, _ = fills.step(self._venue, asked, bar.open[0], bar.close[0], bar.volume[0], sigma, book, self._executions)
         self._write_bar(opened_us, orders_room.microseconds(bar.event_at[0]), charge, book)
         self._book, self._cursor_us, self._open = book, opened_us, {}
 

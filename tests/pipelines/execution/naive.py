@@ -86,11 +86,7 @@ class Twin:
         return self.result
 
     def equity(self) -> float:
-        total = self.cash
-        for symbol in self.symbols:
-            if symbol.quantity != 0:
-                total += symbol.quantity * symbol.mark
-        return total
+        return self.cash + running_sum([symbol.quantity * symbol.mark for symbol in self.symbols if symbol.quantity != 0])
 
     # The exchange
 
@@ -170,7 +166,7 @@ class Twin:
         rho = self.correlation(closes, sigmas)
         convictions, spreads = [], []
         for forecast, close, sigma in zip(forecasts, closes, sigmas, strict=True):
-            spread = (forecast[4] - forecast[0]) / (2 * 1.6448536269514722)
+            spread = (forecast[4] - forecast[0]) * (1 / (2 * 1.6448536269514722))
             spreads.append(spread)
             if spread > 0 and close > 0 and sigma > 0:
                 convictions.append(min(max(forecast[2] / (chosen.edge_sigma_full * spread), -1.0), 1.0))
@@ -183,7 +179,7 @@ class Twin:
         touch = self.market.cost.fee_bps * 1e-4 + (0.5 * self.market.cost.spread_bps + self.market.cost.slippage_bps) * 1e-4
         for s, conviction in enumerate(convictions):
             if conviction is not None:
-                earned = abs(conviction) * chosen.edge_sigma_full * (forecasts[s][4] - forecasts[s][0]) / (2 * 1.6448536269514722)
+                earned = abs(conviction) * chosen.edge_sigma_full * spreads[s]
                 if earned <= chosen.band * touch or (conviction <= 0 and not shortable):
                     convictions[s] = 0.0
         tilt = running_sum([c for c in convictions if c is not None])
@@ -213,8 +209,8 @@ class Twin:
         gap = conviction * full - held * close / equity
         moved = chosen.rate * gap * equity / close
         share = abs(moved) / volume if volume > 0 else 0.0
-        trip = 2.0 * (touch + cost.impact * sigma * math.sqrt(share))
-        if worth * abs(gap) < chosen.band * trip * full or gap == 0:
+        one_way = touch + cost.impact * sigma * math.sqrt(share)
+        if worth * abs(gap) < 2.0 * chosen.band * full * one_way or gap == 0:
             return Wish(held, "hold", conviction)
         target = self.lots(held + moved)
         if conviction == 0 and abs(target) * close < self.params.orders.notional_min:

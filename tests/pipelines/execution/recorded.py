@@ -1,18 +1,34 @@
 """Small markets for the tests of execution: seeded bars with gaps, and a model whose forecasts depend on the bar alone."""
 
+import os
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
+from domain import panel as panels
 from domain import params as parameters
 from domain.market import Market
 from domain.panel import Panel
 from domain.params import Params
 from features import catalog
+from features.engine import FeatureEngine
+from models import bundle, family
+from models.bundle import Golden, Schema
 from pipelines.execution.serving import Served
+from pipelines.model import datasets
 
 ROOT = Path(__file__).parents[3]
+DATA = Path(os.environ.get("NIGHTSHIFT_DATA", ROOT / "../shared/data"))
+#: market: file, bar length, symbols, the newest bars used
+REAL = {
+    "us_equity": ("equities_daily_sp500", timedelta(hours=16), 12, 420),
+    "crypto": ("crypto_1h", timedelta(hours=1), 10, 420),
+    "fx": ("fx_1h", timedelta(hours=1), 6, 420),
+    "us_equity_5m": ("equities_5m", timedelta(minutes=5), 8, 420),
+}
 NORMAL = np.array([-1.6448536269514722, -0.6744897501960817, 0.0, 0.6744897501960817, 1.6448536269514722])
 
 
@@ -71,3 +87,34 @@ class Views:
 def served(version: str = "1", **views: float) -> Served:
     """Return the fake model beside the real feature engine."""
     return Served(Views(**views), catalog.select(()), 5, version)
+
+
+def exists(market: str) -> bool:
+    """Say whether the real bars of a market are on this machine."""
+    return (DATA / f"{REAL[market][0]}.parquet").exists()
+
+
+def real(market: str) -> Panel:
+    """Return the newest real bars of a few symbols, those with most gaps among them."""
+    name, length, symbols, bars = REAL[market]
+    table = (
+        pl.read_parquet(DATA / f"{name}.parquet").rename({"ts": "opened_at"}).drop_nulls(["open", "high", "low", "close", "volume"])
+    )
+    counts = table.group_by("symbol").len().sort("len", "symbol")["symbol"].to_list()
+    chosen = counts[: symbols // 2] + counts[len(counts) - (symbols - symbols // 2) :]
+    table = table.with_columns(event_at=pl.col("opened_at") + length)
+    whole = panels.from_bars(table, market, terms(market)[0].timeframe, tuple(sorted(chosen)))
+    return whole.rows(whole.bars - bars, whole.bars)
+
+
+def bundled(panel: Panel, folder: Path, families: tuple[str, ...] = ("average", "momentum", "volatility", "cross_section")) -> Path:
+    """Train a small tree model on the first half of a panel, write its bundle and return the folder."""
+    market, params = terms(panel.market, training={"trees": {"rounds": 12, "depth": 3, "min_child_weight": 5}})
+    features = catalog.select(families)
+    engine = FeatureEngine(features, len(panel.symbols))
+    dataset = datasets.build(panel, engine.advance(panel), engine.names, market, params)
+    model = family.create(params.training, market.horizon)
+    model.fit(dataset, np.arange(dataset.bars // 2), np.arange(0))
+    schema = Schema(engine.names, catalog.schema_hash(features))
+    bundle.write(folder, model, schema, Golden.of(dataset), params_hash=params.digest(), lineage={"seed": 7})
+    return folder

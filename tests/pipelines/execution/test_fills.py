@@ -19,8 +19,8 @@ def exchange(orders, opened, close, volume, sigma, *, cash=1_000_000.0, held=Non
     columns = [np.asarray(values, dtype=float) for values in (orders, opened, close, volume, sigma)]
     book, out = fills.Book.opened(len(orders), cash), fills.blank(len(orders))
     if held is not None:
-        book.quantity[:], book.average[:] = held, average
-    charge = fills.step(fills.venue(chosen, params), *columns, book, out)
+        book.quantity[:], book.average[:], book.mark[:] = held, average, average
+    charge, _, _ = fills.step(fills.venue(chosen, params), *columns, book, out)
     return book, out, charge
 
 
@@ -33,7 +33,7 @@ def test_a_buy_pays_half_the_spread_slippage_impact_and_fee():
     assert out.fee[0] == pytest.approx(100 * price * 0.00005, rel=1e-15)
     assert book.cash[0] == pytest.approx(1_000_000 - 100 * price - 100 * price * 0.00005, rel=1e-15)
     assert (book.quantity[0], book.mark[0], charge) == (100, 51, 0)
-    assert fills.equity(book) == pytest.approx(book.cash[0] + 5100, rel=1e-15)
+    assert fills.worth(book) == (5100, 5100, 0)
 
 
 def test_a_sale_gets_less_than_the_open():
@@ -55,7 +55,7 @@ def test_without_a_bar_nothing_fills_and_the_mark_stays():
     book, out, _ = exchange([100, 0], [NOTHING] * 2, [NOTHING] * 2, [NOTHING] * 2, [0.02] * 2, held=[0, 10], average=[0, 7])
 
     assert out.quantity.tolist() == [0, 0]
-    assert np.isnan(book.mark).all()
+    assert book.mark.tolist() == [0, 7]
     assert book.cash[0] == 1_000_000
 
 

@@ -1,73 +1,37 @@
 """Serving: a bundle is verified or refused, and history, bar by bar and the loop agree on real data with its gaps."""
 
 import itertools
-import os
 from dataclasses import replace
-from datetime import timedelta
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from domain import panel as panels
 from domain.error import CorruptBundle, ModelError
 from features import catalog
-from features.engine import FeatureEngine
-from models import bundle, family
-from models.bundle import Golden, Schema
+from models import bundle
 from pipelines.execution import loop, serving, simulate
-from pipelines.model import datasets
 from tests.pipelines.execution import recorded
-
-DATA = Path(os.environ.get("NIGHTSHIFT_DATA", recorded.ROOT / "../shared/data"))
-#: market: file, bar length, symbols, the newest bars used
-REAL = {
-    "us_equity": ("equities_daily_sp500", timedelta(hours=16), 12, 420),
-    "crypto": ("crypto_1h", timedelta(hours=1), 10, 420),
-    "fx": ("fx_1h", timedelta(hours=1), 6, 420),
-    "us_equity_5m": ("equities_5m", timedelta(minutes=5), 8, 420),
-}
 
 
 def real(market):
-    """Return the newest bars of a few symbols, those with most gaps among them."""
-    name, length, symbols, bars = REAL[market]
-    path = DATA / f"{name}.parquet"
-    if not path.exists():
-        pytest.skip(f"the real data ({name}) is not on this machine: set NIGHTSHIFT_DATA")
-    table = pl.read_parquet(path).rename({"ts": "opened_at"}).drop_nulls(["open", "high", "low", "close", "volume"])
-    counts = table.group_by("symbol").len().sort("len", "symbol")["symbol"].to_list()
-    chosen = counts[: symbols // 2] + counts[len(counts) - (symbols - symbols // 2) :]
-    table = table.with_columns(event_at=pl.col("opened_at") + length)
-    whole = panels.from_bars(table, market, recorded.terms(market)[1].markets[market].timeframe, tuple(sorted(chosen)))
-    return whole.rows(whole.bars - bars, whole.bars)
-
-
-def bundled(panel, folder, families=("average", "momentum", "volatility", "cross_section")):
-    """Train a small tree model on the first half of a panel, write its bundle and return the folder."""
-    market, params = recorded.terms(panel.market, training={"trees": {"rounds": 12, "depth": 3, "min_child_weight": 5}})
-    features = catalog.select(families)
-    engine = FeatureEngine(features, len(panel.symbols))
-    dataset = datasets.build(panel, engine.advance(panel), engine.names, market, params)
-    model = family.create(params.training, market.horizon)
-    model.fit(dataset, np.arange(dataset.bars // 2), np.arange(0))
-    schema = Schema(engine.names, catalog.schema_hash(features))
-    bundle.write(folder, model, schema, Golden.of(dataset), params_hash=params.digest(), lineage={"seed": 7})
-    return folder
+    """Return real bars of a market, or skip."""
+    if not recorded.exists(market):
+        pytest.skip(f"the real data of '{market}' is not on this machine: set NIGHTSHIFT_DATA")
+    return recorded.real(market)
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """Train on a made-up market once for all tests here."""
-    return bundled(recorded.panel(300, 6, seed=8), tmp_path_factory.mktemp("small") / "bundle")
+    return recorded.bundled(recorded.panel(300, 6, seed=8), tmp_path_factory.mktemp("small") / "bundle")
 
 
-@pytest.mark.parametrize("market", REAL)
+@pytest.mark.parametrize("market", recorded.REAL)
 def test_on_real_bars_the_loop_equals_the_simulation_and_any_cut_of_history(market, tmp_path):
     """Forecasts in one call, in random chunks and bar by bar; then simulation and replay: the same bits and the same digest."""
     panel = real(market)
-    served = serving.load(bundled(panel, tmp_path / "bundle"), version="3")
+    served = serving.load(recorded.bundled(panel, tmp_path / "bundle"), version="3")
     chosen, params = recorded.terms(market)
     since = panel.event_at[-90]
 
