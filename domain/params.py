@@ -124,8 +124,8 @@ class Registry(Section):
 
     rank_ic_t_min: float
     """HAC t statistic of the out-of-sample rank IC."""
-    rank_ic_gain_min: float
-    """Rank IC above the best baseline's, out of sample."""
+    baseline_t_min: float
+    """HAC t of the rank IC over the best baseline's: -2 refuses what a baseline beats beyond doubt."""
     sharpe_probability_min: float = Field(ge=0, le=1)
     """Probabilistic Sharpe ratio against zero, net of costs (Bailey and Lopez de Prado 2012)."""
     coverage_error_max: float = Field(gt=0)

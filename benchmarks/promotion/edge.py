@@ -20,7 +20,7 @@ from flows.home import Home
 HERE = Path(__file__).parent
 EDGES = {"no edge": 0.0, "planted edge": 1.0}
 FIRST_SEED = 1000
-SHOWN = ("rank_ic_t", "rank_ic_gain", "sharpe_probability", "coverage_error", "pinball_skill", "trades")
+SHOWN = ("rank_ic_t", "baseline_t", "sharpe_probability", "coverage_error", "pinball_skill", "trades")
 
 
 def with_edge(params: Params, edge: float, seed: int) -> Params:

@@ -37,7 +37,10 @@ class Evaluation:
     folds: pl.DataFrame
     """A row a fold: its rows, times and figures."""
     baselines: pl.DataFrame
-    """name, rows, pinball, rank_ic, rank_ic_t, coverage_error, of each baseline and of the model on the baselines' rows."""
+    """name, rows, pinball, rank_ic, rank_ic_t, coverage_error, lead_t, of the model and each baseline on the same rows.
+
+    `lead_t` is the HAC t of the model's rank IC over this one's, a baseline that ranks nothing counting as 0.
+    """
     importance: dict[str, float]
 
     def save(self, folder: Path) -> None:
@@ -103,14 +106,15 @@ def _against(table: pl.DataFrame) -> dict[str, float]:
     """Return how the model stands against the baselines: as a distribution and as a ranking.
 
     `pinball_skill` is the share of pinball loss saved against climatology, the better of the two baselines that look at nothing
-    (Murphy 1988, Mon. Weather Rev. 116); `rank_ic_gain` is what the rank IC has over the best baseline's, no ranking counting as 0.
+    (Murphy 1988, Mon. Weather Rev. 116); `baseline_t` the HAC t of the rank IC over that of the baseline that comes closest.
     """
     by_name = {row["name"]: row for row in table.to_dicts()}
     model = by_name.pop("model")
     named = {f"pinball_{name}": row["pinball"] for name, row in by_name.items()}
     climatology = min(by_name[name]["pinball"] for name in CLIMATOLOGY)
-    ranked = max(row["rank_ic"] if math.isfinite(row["rank_ic"]) else 0.0 for row in by_name.values())
-    return named | {"pinball_skill": metrics.skill(model["pinball"], climatology), "rank_ic_gain": model["rank_ic"] - ranked}
+    leads = [row["lead_t"] for row in by_name.values() if math.isfinite(row["lead_t"])]
+    skill = metrics.skill(model["pinball"], climatology)
+    return named | {"pinball_skill": skill, "baseline_t": min(leads, default=math.nan)}
 
 
 def _baselines(dataset: Dataset, forecasts: FloatArray, params: Params, market: Market, folds: list[Fold]) -> pl.DataFrame:
@@ -119,7 +123,9 @@ def _baselines(dataset: Dataset, forecasts: FloatArray, params: Params, market: 
     made = {"model": forecasts} | {name: training.walk(dataset, params, market, folds, name=name)[0] for name in names}
     common = np.all([np.isfinite(each[..., MEDIAN]) for each in made.values()], axis=0)
     held = {name: np.where(common[..., None], each, math.nan) for name, each in made.items()}
-    return pl.DataFrame([{"name": name, **_figures(each, dataset)} for name, each in held.items()])
+    ranked = {name: ranking(each, dataset) for name, each in held.items()}
+    leads = {name: metrics.hac_t(ranked["model"] - np.nan_to_num(each), dataset.horizon) for name, each in ranked.items()}
+    return pl.DataFrame([{"name": name, **_figures(each, dataset), "lead_t": leads[name]} for name, each in held.items()])
 
 
 def _by_fold(forecasts: FloatArray, dataset: Dataset, folds: list[Fold]) -> pl.DataFrame:

@@ -31,7 +31,7 @@ class Evidence:
     """What is known of a version, all of it out of sample and net of cost."""
 
     metrics: Mapping[str, float]
-    """From evaluation: rank_ic_t, rank_ic_gain, coverage_error, pinball_skill."""
+    """From evaluation: rank_ic_t, baseline_t, coverage_error, pinball_skill."""
     trades: float
     """Fills of the simulated account."""
     returns: FloatArray
@@ -145,7 +145,7 @@ def _challenger_p(evidence: Evidence, champion: Evidence | None) -> float:
 #: The gates, in the order of the report.
 GATES: tuple[Gate, ...] = (
     Gate("rank_ic_t", "HAC t of the rank IC", _measured("rank_ic_t"), ">=", "rank_ic_t_min"),
-    Gate("rank_ic_gain", "rank IC above the best baseline's", _measured("rank_ic_gain"), ">=", "rank_ic_gain_min"),
+    Gate("baseline_t", "HAC t of the rank IC over the best baseline's", _measured("baseline_t"), ">=", "baseline_t_min"),
     Gate(
         "sharpe_probability", "chance that the true net Sharpe is above luck", _sharpe_probability, ">=", "sharpe_probability_min"
     ),

@@ -20,10 +20,10 @@ FIRST_NIGHT = date(2016, 12, 1)
 #: Gates that anything passes: what these tests are about is what happens after one opened or stayed shut.
 OPEN = {
     "rank_ic_t_min": -99.0,
-    "rank_ic_gain_min": -9.0,
     "sharpe_probability_min": 0.0,
     "coverage_error_max": 1.0,
     "pinball_skill_min": -9.0,
+    "baseline_t_min": -99.0,
     "drawdown_max": 1.0,
     "trades_min": 0,
     "challenger_p_max": 1.0,

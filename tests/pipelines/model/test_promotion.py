@@ -24,7 +24,7 @@ ORIGIN = Lineage(3, "5eed", "2015-01-02T21:00:00+00:00", "2024-02-29T21:00:00+00
 def good(**changes: object) -> Evidence:
     """Return evidence that opens every gate, but for the changes."""
     returns = np.random.default_rng(1).normal(0.001, 0.01, 1000)
-    measured = {"rank_ic_t": 5.0, "rank_ic_gain": 0.02, "coverage_error": 0.01, "pinball_skill": 0.02}
+    measured = {"rank_ic_t": 5.0, "baseline_t": 1.0, "coverage_error": 0.01, "pinball_skill": 0.02}
     evidence = Evidence(measured, 500, returns, np.full(1000, 1.0), 20.0, ORIGIN, horizon=5)
     return replace(evidence, **changes)  # type: ignore[arg-type]
 
@@ -41,7 +41,7 @@ REFUSED: dict[str, dict[str, object]] = {
     "sharpe_probability": {"returns": LOSING},
     "coverage_error": {"metrics": measured(coverage_error=0.051)},
     "pinball_skill": {"metrics": measured(pinball_skill=-0.001)},
-    "rank_ic_gain": {"metrics": measured(rank_ic_gain=-0.001)},
+    "baseline_t": {"metrics": measured(baseline_t=-2.01)},
     "drawdown": {"returns": FALLING},
     "trades": {"trades": 99},
     "latency_ms": {"latency_ms": 251.0},
@@ -84,7 +84,7 @@ MISSING: dict[str, dict[str, object]] = {
     "rank_ic_t": {"metrics": {name: value for name, value in good().metrics.items() if name != "rank_ic_t"}},
     "coverage_error": {"metrics": measured(coverage_error=math.nan)},
     "pinball_skill": {"metrics": measured(pinball_skill=math.inf)},
-    "rank_ic_gain": {"metrics": measured(rank_ic_gain=math.nan)},
+    "baseline_t": {"metrics": measured(baseline_t=math.nan)},
     "sharpe_probability": {"returns": np.full(1000, np.nan)},
     "drawdown": {"returns": np.array([])},
     "trades": {"trades": math.nan},
@@ -150,7 +150,7 @@ def test_a_champion_that_cannot_be_compared_with_stays(losses: FloatArray) -> No
 
 def test_more_trials_need_a_better_sharpe() -> None:
     """The chance of skill falls with the number of configurations that were tried."""
-    chances = [promotion.judge(good(trials=trials), LIMITS).criteria[1].found or 0.0 for trials in (1, 10, 100, 1000)]
+    chances = [promotion.judge(good(trials=trials), LIMITS).criteria[2].found or 0.0 for trials in (1, 10, 100, 1000)]
 
     assert all(before > after for before, after in pairwise(chances))
 
@@ -197,7 +197,7 @@ def traded(seed: int, edge: float, horizon: int = 5, rows: int = 1000, names: in
     weights = np.sign(signal) / names
     earned = (weights * returns[1 : rows + 1]).sum(axis=1) - 2e-4 * np.abs(np.diff(weights, axis=0, prepend=0)).sum(axis=1)
     rank_ic_t = metrics.hac_t(metrics.rank_ic(signal, forward), horizon)
-    measured = {"rank_ic_t": rank_ic_t, "rank_ic_gain": 0.02, "coverage_error": 0.01, "pinball_skill": 0.001}
+    measured = {"rank_ic_t": rank_ic_t, "baseline_t": 1.0, "coverage_error": 0.01, "pinball_skill": 0.001}
     return good(metrics=measured, returns=earned, losses=np.ones(rows), horizon=horizon)
 
 
