@@ -14,10 +14,10 @@ without drift the log return is a martingale difference: nothing that is known p
 The signals are planted. They are decaying memories of what everybody could see by the close of bar t, z being the symbol's
 own shock in its own volatilities, clipped, u the surprise in its volume and c the market's shock; tau is the memory in horizons:
 
-    momentum   0.8 z          tau 4    what the symbol did by itself goes on, slowly
-    volume     0.8 z max(u,0) tau 3    and more so when volume confirms it
-    reversal  -0.5 z          tau 0.6  after the last bars' excess has come back
-    news       0.5 polarity   tau 2    headlines are believed late
+    momentum   1.0 z          tau 12   what the symbol did by itself goes on, slowly
+    volume     0.5 z max(u,0) tau 4    and more so when volume confirms it
+    reversal  -1.3 z          tau 1.5  after the last bars' excess has come back
+    news       0.4 polarity   tau 2    headlines are believed late
     common         c          tau 4    what the market did goes on, for all its symbols
 
 Drift enters between open and close only, so that an order at the next open catches all of it. With edge = 1 the rank correlation
@@ -56,17 +56,18 @@ class Character:
 
 CHARACTERS = {
     AssetClass.EQUITY: Character(0.15, 0.10, 0.20, 4.0, 60.0, 2e8),
-    AssetClass.CRYPTO: Character(0.45, 0.20, 0.50, 20.0, 20.0, 2e8),
+    AssetClass.CRYPTO: Character(0.35, 0.20, 0.60, 20.0, 20.0, 2e8),
     AssetClass.FX: Character(0.05, 0.03, 0.05, 2.0, 1.2, 2e10),
 }
 
 #: Correlation aimed at with edge = 1; jumps and unequal volatilities leave a tenth less of it as rank correlation.
 CORRELATION = 0.15
 CLIP = 3.0
-NEWS_WEIGHT, NEWS_HORIZONS = 0.5, 2.0
+NEWS_WEIGHT, NEWS_HORIZONS = 0.4, 2.0
 COMMON_HORIZONS = 4.0
 
-#: Regimes: volatility of the market factor, of everything else, and the mean stay in sessions.
+#: Regimes: volatility of the market factor, of everything else, and the mean stay in days of a daily market; bars of a part of a
+#: day have their regimes, like all their volatility, on a scale between days and bars: see `_pace`.
 REGIMES = np.array([[0.75, 0.9, 120.0], [1.2, 1.1, 60.0], [2.2, 1.5, 25.0]])
 
 #: Variance of the hours when the market is closed, over that of an open session.
@@ -84,7 +85,7 @@ class Memory:
     on_volume: bool
 
 
-MEMORIES = (Memory(0.8, 4.0, False), Memory(0.8, 3.0, True), Memory(-0.5, 0.6, False))
+MEMORIES = (Memory(1.0, 12.0, False), Memory(0.5, 4.0, True), Memory(-1.3, 1.5, False))
 
 
 @dataclass(frozen=True)
@@ -195,12 +196,17 @@ def _bars_a_session(market: Market) -> float:
     return market.bars_a_year / sessions_a_year
 
 
+def _pace(market: Market) -> float:
+    """Return how many bars volatility takes for what takes daily bars one."""
+    return float(np.sqrt(_bars_a_session(market)))
+
+
 def _shocks(market: Market, dice: _Dice, closed: FloatArray, shape: tuple[int, int]) -> Shocks:
     character = CHARACTERS[market.asset_class]
     bars, symbols = shape
     year = market.bars_a_year * _variance(market)
-    regime = REGIMES[_regimes(dice("regime").random(bars), _bars_a_session(market))]
-    stay = 50.0 * np.sqrt(_bars_a_session(market))
+    regime = REGIMES[_regimes(dice("regime").random(bars), _pace(market))]
+    stay = 50.0 * _pace(market)
     market_sigma = character.market / np.sqrt(year) * regime[:, :1] * _stochastic(dice("market volatility"), (bars, 1), stay, 0.3)
     others = regime[:, 1:2] * _stochastic(dice("own volatility"), shape, stay, 0.25) / np.sqrt(year)
     traits = dice("traits")
@@ -227,9 +233,9 @@ def _parts(dice: _Dice, when: str, shape: tuple[int, int], sector: IntArray) -> 
     return market, sectors[:, sector], dice(f"own {when}").standard_normal(shape)
 
 
-def _regimes(draws: FloatArray, bars_a_session: float) -> IntArray:
+def _regimes(draws: FloatArray, pace: float) -> IntArray:
     """Return the regime of each bar: one leaves with probability 1 / stay, for either of the others alike."""
-    leave = 1.0 / (REGIMES[:, 2] * bars_a_session)
+    leave = 1.0 / (REGIMES[:, 2] * pace)
     states = np.zeros(len(draws), dtype=np.int64)
     state = 0
     for row, draw in enumerate(draws.tolist()):
@@ -338,7 +344,7 @@ def _volume(market: Market, dice: _Dice, opened_at: TimeArray, surprise: FloatAr
     base = np.log(CHARACTERS[market.asset_class].notional_day / _bars_a_session(market)) + dice("liquidity").standard_normal(
         shape[1]
     )
-    slow = np.log(_stochastic(dice("volume"), shape, 20.0 * np.sqrt(_bars_a_session(market)), 0.3))
+    slow = np.log(_stochastic(dice("volume"), shape, 20.0 * _pace(market), 0.3))
     return np.asarray(np.exp(base + _u_shape(market, opened_at)[:, None] + slow + 0.35 * np.minimum(moved, 5.0) + 0.35 * surprise))
 
 

@@ -236,11 +236,11 @@ def test_with_edge_one_the_truth_has_the_promised_rank_correlation(market: Marke
 
 @pytest.mark.parametrize("market", MARKETS)
 def test_the_truth_grows_with_the_edge_and_can_be_seen_in_prices(market: Market) -> None:
-    """Zero without edge, twice with twice; the change of twenty bars has a good part of it."""
+    """Zero without edge, twice with twice; the change of sixty bars has a good part of it."""
     weak, strong = Simulated(parameters(edge=0.5)), Simulated(parameters(edge=1.0, symbols=24, bars=2500))
     made = panel(market, strong)
 
-    seen = rank_correlations(change(np.log(made.close), 20)[:: market.horizon], label(made, market.horizon)[:: market.horizon])
+    seen = rank_correlations(change(np.log(made.close), 60)[:: market.horizon], label(made, market.horizon)[:: market.horizon])
 
     assert not Simulated(parameters()).truth(market).any()
     assert np.allclose(2.0 * weak.truth(market), Simulated(parameters(edge=1.0)).truth(market))
