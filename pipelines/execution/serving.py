@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from domain.error import ModelError, nearest
+from domain.market import Market
 from domain.panel import FloatArray, Panel
 from features import catalog
 from features.engine import FeatureEngine
 from features.feature import Feature
 from models import bundle
 from models.contract import Float32Array, Model
+
+YEAR_US = 365.25 * 86_400e6
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Served:
     horizon: int
     version: str
     """The registry's number, or the model's digest where there is none."""
+    expires_at: np.datetime64 | None = None
+    """Bars that close later get no forecast: the model is too old to open anything new."""
 
     def feed(self, symbols: int) -> "Feed":
         """Return a stream of forecasts for a universe of that many symbols, before its first bar."""
@@ -38,7 +43,7 @@ class Feed:
     """Bars in, forecasts out, any number of bars at a time: the same bits however the bars are cut."""
 
     def __init__(self, served: Served, symbols: int) -> None:
-        self._model = served.model
+        self._model, self._expires_at = served.model, served.expires_at
         self._engine = FeatureEngine(served.features, symbols)
         self._scale = self._engine.names.index(catalog.SCALE)
         self._context = served.model.context_bars - 1
@@ -49,7 +54,10 @@ class Feed:
         """Take in [T, S] bars; return their forecasts [T, S, Q] and one-bar volatilities [T, S]."""
         features, scales = self._measure(bars)
         skip = len(scales) - bars.bars
-        return self._model.predict(features, scales)[skip:], scales[skip:]
+        forecasts = self._model.predict(features, scales)[skip:]
+        if self._expires_at is not None:
+            forecasts[bars.event_at > self._expires_at] = np.nan
+        return forecasts, scales[skip:]
 
     def warm(self, bars: Panel) -> FloatArray:
         """Take in [T, S] bars without forecasting; return their one-bar volatilities [T, S]."""
@@ -65,8 +73,17 @@ class Feed:
         return features, scales
 
 
-def load(folder: Path, *, version: str | None = None, tolerance: float = 0.0) -> Served:
+def load(
+    folder: Path,
+    *,
+    version: str | None = None,
+    tolerance: float = 0.0,
+    market: Market | None = None,
+    age_bars_max: int | None = None,
+) -> Served:
     """Verify a bundle and return its model ready to be served.
+
+    With a market and an age it stops forecasting that many of the market's bars after the newest one that it was trained on.
 
     Raises CorruptBundle when a byte or a golden vector differs, ModelError when its features are measured otherwise now.
     """
@@ -78,13 +95,21 @@ def load(folder: Path, *, version: str | None = None, tolerance: float = 0.0) ->
             f"the model in {folder} was fitted to features with schema {manifest.schema_hash[:12]}, "
             f"this version measures {found[:12]} under the same names: train it anew"
         )
-    return Served(model, features, manifest.horizon, version or manifest.model_digest[:12])
+    expires_at = None
+    if market is not None and age_bars_max is not None and "last" in manifest.lineage:
+        expires_at = _moment(manifest.lineage["last"]) + np.timedelta64(round(age_bars_max / market.bars_a_year * YEAR_US), "us")
+    return Served(model, features, manifest.horizon, version or manifest.model_digest[:12], expires_at)
 
 
 def scale(panel: Panel) -> FloatArray:
     """Return [T, S] the one-bar volatility that the house measures everything in, known at each close."""
     engine = FeatureEngine(catalog.select(()), len(panel.symbols))
     return np.ascontiguousarray(engine.advance(panel)[:, :, engine.names.index(catalog.SCALE)], dtype=np.float64)
+
+
+def _moment(text: str) -> np.datetime64:
+    """Return a time of a lineage, ISO 8601 in UTC."""
+    return np.datetime64(text.removesuffix("Z").removesuffix("+00:00"), "us")
 
 
 def _features(folder: Path, names: Sequence[str]) -> tuple[Feature, ...]:

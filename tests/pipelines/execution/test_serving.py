@@ -10,7 +10,7 @@ import pytest
 from domain.error import CorruptBundle, ModelError
 from features import catalog
 from models import bundle
-from pipelines.execution import loop, serving, simulate
+from pipelines.execution import loop, orders, serving, simulate
 from tests.pipelines.execution import recorded
 
 
@@ -73,6 +73,23 @@ def test_a_model_is_known_by_its_digest_until_it_has_a_number(small):
     assert served.version == bundle.verify(small).model_digest[:12]
     assert (numbered.version, numbered.horizon) == ("12", 5)
     assert served.feed(6).warm(recorded.panel(30, 6)).shape == (30, 6)
+
+
+def test_a_model_that_is_too_old_opens_nothing_new(small):
+    """A year of daily bars after the newest bar of its training it falls silent; what was held may still be closed."""
+    panel, (market, params) = recorded.panel(300, 6, seed=8), recorded.terms()
+    last = np.datetime64(bundle.verify(small).lineage["last"].removesuffix("Z"), "us")
+
+    young, old = (serving.load(small, market=market, age_bars_max=bars) for bars in (252, 21))
+    whole, cut = young.forecasts(panel), old.forecasts(panel)
+    outcome = simulate.run(panel, cut, market, params, model_version="1")
+
+    limit = last + np.timedelta64(round(365.25 / 12 * 86_400), "s")
+    silent = panel.event_at > limit
+    assert silent.any()
+    assert np.isnan(cut[silent]).all()
+    assert cut[~silent].tobytes() == whole[~silent].tobytes()
+    assert set(outcome.orders.filter(pl.col("decided_at") > orders.moment(limit))["outcome"]) <= {"forced"}
 
 
 def test_a_bundle_with_one_changed_byte_is_refused(small, tmp_path):
