@@ -197,10 +197,7 @@ class Fills(Section):
 
 
 class Journal(Section):
-    """How facts are kept."""
-
-    snapshot_bars: int = Field(ge=1)
-    """Bars between two snapshots of the trader's state."""
+    """How facts are kept: without a choice, each bar is durable before anything is sent."""
 
 
 class Learning(Section):

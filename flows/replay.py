@@ -11,11 +11,11 @@ import numpy as np
 from domain.error import NoData
 from domain.panel import Panel
 from domain.params import Params
-from flows import evidence
+from flows import evidence, trade
 from flows.home import Home
 from flows.retrain import known_by
 from pipelines.data import materialize
-from pipelines.execution import loop, serving, simulate
+from pipelines.execution import loop, simulate
 from pipelines.execution.outcome import Outcome
 from pipelines.execution.serving import Served
 from pipelines.registry import Registry, Version
@@ -63,9 +63,7 @@ def stretch(market: str, since: date, until: date | None, which: str | int, home
     """
     registry = Registry(home.mlflow)
     version = registry.version(market, which)
-    served = serving.load(
-        evidence.fetched(registry, version, home), version=str(version.number), tolerance=params.serving.golden_tolerance
-    )
+    served = trade.serve(evidence.fetched(registry, version, home), str(version.number), params.market(market), params)
     store = Store(home.store)
     table_version = store.version("bars")
     panel = materialize.read(store, params.market(market), until=known_by(until), version=table_version)

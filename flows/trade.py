@@ -99,7 +99,13 @@ def champion(market: Market, params: Params, home: Home, registry: Registry) -> 
             raise
         noted = json.loads(standing.read_text(encoding="utf-8"))
         folder, number = home.models / market.name / noted["run_id"], noted["version"]
-    return serving.load(folder, version=number, tolerance=params.serving.golden_tolerance)
+    return serve(folder, number, market, params)
+
+
+def serve(folder: Path, number: str, market: Market, params: Params) -> Served:
+    """Return a fetched bundle verified and ready to be served, as params.yaml wants it."""
+    limits = params.serving
+    return serving.load(folder, version=number, tolerance=limits.golden_tolerance, market=market, age_bars_max=limits.age_bars_max)
 
 
 def account(home: Home, market: str) -> Path:
