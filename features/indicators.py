@@ -10,12 +10,12 @@ def _windowed(kind: str, kernel: object, source: Source, bars: int, slots: int, 
 
 def sma(source: Source, bars: int) -> Feature:
     """Return the mean of the last `bars` bars."""
-    return _windowed("sma", average.simple, source, bars, window.HEAD + 2 + bars)
+    return _windowed("sma", average.simple, source, bars, window.HEAD + 1 + bars)
 
 
 def total(source: Source, bars: int) -> Feature:
     """Return the sum of the last `bars` bars."""
-    return _windowed("total", window.rolling_total, source, bars, window.HEAD + 2 + bars, 1.0)
+    return _windowed("total", window.rolling_total, source, bars, window.HEAD + 1 + bars, 1.0)
 
 
 def ema(source: Source, bars: int) -> Feature:
@@ -118,8 +118,9 @@ def trix(source: Source, bars: int) -> Feature:
 
 def macd(source: Source, fast: int = 12, slow: int = 26) -> Feature:
     """Return the fast less the slow average; both begin at the bar where the slow one does, as in TA-Lib."""
-    late = Feature(f"{label(source)}_after_{slow - fast}", average.after, (source,), (slow - fast,), 1, slow - fast)
-    return difference(ema(late, fast), ema(source, slow))
+    skipped = slow - fast
+    name = f"{label(source)}_late_ema_{fast}_{skipped}"
+    return difference(Feature(name, average.late, (source,), (fast, skipped), smoothing.SLOTS, slow - 1), ema(source, slow))
 
 
 def macd_signal(source: Source, fast: int = 12, slow: int = 26, signal: int = 9) -> Feature:

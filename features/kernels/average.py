@@ -8,49 +8,38 @@ from domain.compiled import kernel
 from domain.panel import FloatArray
 from features.kernels import smoothing, window
 
-#: Rows of a weighted window's state before its ring: the window's own, reference, sum, weighted sum, what left.
-WEIGHTED_HEAD = window.HEAD + 4
-#: Running sums of a weighted window are computed anew from the ring every so many bars of a symbol.
-ANCHOR_BARS = 256
+#: Rows of a weighted window's state before its ring: the window's own, reference, sum, weighted sum.
+WEIGHTED_HEAD = window.HEAD + 3
 
 
 @kernel
 def simple(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
-    """Write the mean of the last `bars` bars (TA-Lib SMA). State: window.HEAD + 2 + bars rows."""
+    """Write the mean of the last `bars` bars (TA-Lib SMA). State: window.HEAD + 1 + bars rows."""
     window.rolling_total(x, bars, 1.0 / bars, state, out, first, last)
 
 
 @kernel
 def exponential(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write the exponential average with gain 2 / (bars + 1), seeded by the mean of the first `bars` bars (TA-Lib EMA)."""
-    smoothing.smooth(x, bars, 1.0 / bars, 2.0 / (bars + 1.0), 1.0, bars, state, out, first, last)
+    smoothing.smooth(x, 0, bars, 1.0 / bars, 2.0 / (bars + 1.0), 1.0, bars, state, out, first, last)
 
 
 @kernel
 def wilder(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write Wilder's average, gain 1 / bars, seeded by the mean of the first `bars` bars (Wilder 1978; TA-Lib ATR, ADX)."""
-    smoothing.smooth(x, bars, 1.0 / bars, 1.0 / bars, 1.0, bars, state, out, first, last)
+    smoothing.smooth(x, 0, bars, 1.0 / bars, 1.0 / bars, 1.0, bars, state, out, first, last)
 
 
 @kernel
 def wilder_sum(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write Wilder's sum s += x - s / bars, seeded by the sum of the first `bars - 1` bars (TA-Lib PLUS_DM)."""
-    smoothing.smooth(x, bars - 1, 1.0, 1.0, 1.0 / bars, bars, state, out, first, last)
+    smoothing.smooth(x, 0, bars - 1, 1.0, 1.0, 1.0 / bars, bars, state, out, first, last)
 
 
 @kernel
-def after(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
-    """Write `x` itself, without its first `bars` bars. State: one row."""
-    for t in range(x.shape[0]):
-        _without(x[t, first:last], state[0, first:last], bars, out[t, first:last])
-
-
-@kernel
-def _without(x: FloatArray, count: FloatArray, bars: int, out: FloatArray) -> None:
-    for s in range(x.size):
-        seen = count[s] + (1.0 if not math.isnan(x[s]) else 0.0)
-        count[s] = seen
-        out[s] = x[s] if seen > bars else np.nan
+def late(x: FloatArray, bars: int, skipped: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
+    """Write the exponential average of all but the first `skipped` bars (the fast average of TA-Lib MACD)."""
+    smoothing.smooth(x, skipped, bars, 1.0 / bars, 2.0 / (bars + 1.0), 1.0, skipped + bars, state, out, first, last)
 
 
 @kernel
@@ -73,35 +62,33 @@ def line(
     """Write scale * (W + tilt * S), plus r where `level`: S sums x - r, W weights it from 0 (oldest) to bars - 1 (newest)."""
     base, count, lag = window.HEAD, state[window.COUNT, first:last], state[window.LAG, first:last]
     reference, plain, rising = state[base, first:last], state[base + 1, first:last], state[base + 2, first:last]
-    left = state[base + 3, first:last]
-    place, short, passed = int(state[window.PLACE, first]), window.headway(count, lag, bars, ANCHOR_BARS), 0
+    place, short, passed = int(state[window.PLACE, first]), window.headway(count, lag, bars, window.ANCHOR_BARS), 0
     for t in range(x.shape[0]):
         row, ring = x[t, first:last], state[WEIGHTED_HEAD + place, first:last]
         if short > 0 and window.whole(row):
             short, passed = short - 1, passed + 1
-            window.exchange(row, ring, left)
-            _slide_line_whole(row, left, reference, plain, rising, bars)
-            _write_line_whole(reference, plain, rising, scale, tilt, level, out[t, first:last])
+            _slide_line_whole(row, ring, reference, plain, rising, bars)
+            _write_line_whole(row, ring, reference, plain, rising, scale, tilt, level, out[t, first:last])
         else:
             window.add(count, passed)
             if window.tick(row, count, lag):
                 window.catch_up(row, lag, state[WEIGHTED_HEAD : WEIGHTED_HEAD + bars, first:last])
                 window.caught_up(row, lag)
-            window.exchange(row, ring, left)
-            _slide_line(row, left, reference, plain, rising, bars)
-            if window.due(row, count, bars, ANCHOR_BARS):
+            _slide_line(row, ring, reference, plain, rising, bars)
+            window.keep(row, ring)
+            if window.due(row, count, bars, window.ANCHOR_BARS):
                 _anchor_line(row, count, state[base:, first:last], bars, place)
             _write_line(row, count, reference, plain, rising, bars, scale, tilt, level, out[t, first:last])
-            short, passed = window.headway(count, lag, bars, ANCHOR_BARS), 0
+            short, passed = window.headway(count, lag, bars, window.ANCHOR_BARS), 0
         place = place + 1 if place + 1 < bars else 0
     window.add(count, passed)
     state[window.PLACE, first:last] = place
 
 
 @kernel
-def _slide_line(x: FloatArray, left: FloatArray, reference: FloatArray, plain: FloatArray, rising: FloatArray, bars: int) -> None:
+def _slide_line(x: FloatArray, ring: FloatArray, reference: FloatArray, plain: FloatArray, rising: FloatArray, bars: int) -> None:
     for s in range(x.size):
-        u, w, total = x[s] - reference[s], left[s] - reference[s], plain[s]
+        u, w, total = x[s] - reference[s], ring[s] - reference[s], plain[s]
         missing = math.isnan(u)
         rising[s] = rising[s] if missing else (rising[s] - (total - w)) + (bars - 1.0) * u
         plain[s] = total if missing else total + (u - w)
@@ -109,10 +96,10 @@ def _slide_line(x: FloatArray, left: FloatArray, reference: FloatArray, plain: F
 
 @kernel
 def _slide_line_whole(
-    x: FloatArray, left: FloatArray, reference: FloatArray, plain: FloatArray, rising: FloatArray, bars: int
+    x: FloatArray, ring: FloatArray, reference: FloatArray, plain: FloatArray, rising: FloatArray, bars: int
 ) -> None:
     for s in range(x.size):
-        u, w, total = x[s] - reference[s], left[s] - reference[s], plain[s]
+        u, w, total = x[s] - reference[s], ring[s] - reference[s], plain[s]
         rising[s] = (rising[s] - (total - w)) + (bars - 1.0) * u
         plain[s] = total + (u - w)
 
@@ -121,10 +108,10 @@ def _slide_line_whole(
 def _anchor_line(x: FloatArray, count: FloatArray, rows: FloatArray, bars: int, place: int) -> None:
     """Compute the sums anew, oldest bar first, around the newest value. `rows` begins at the reference."""
     for s in range(x.size):
-        if not math.isnan(x[s]) and window.is_due(count[s], bars, ANCHOR_BARS):
+        if not math.isnan(x[s]) and window.is_due(count[s], bars, window.ANCHOR_BARS):
             plain, rising = 0.0, 0.0
             for j in range(bars):
-                u = rows[4 + (place + 1 + j) % bars, s] - x[s]
+                u = rows[3 + (place + 1 + j) % bars, s] - x[s]
                 plain += u
                 rising += j * u
             rows[0, s], rows[1, s], rows[2, s] = x[s], plain, rising
@@ -150,10 +137,20 @@ def _write_line(
 
 @kernel
 def _write_line_whole(
-    reference: FloatArray, plain: FloatArray, rising: FloatArray, scale: float, tilt: float, level: bool, out: FloatArray
+    x: FloatArray,
+    ring: FloatArray,
+    reference: FloatArray,
+    plain: FloatArray,
+    rising: FloatArray,
+    scale: float,
+    tilt: float,
+    level: bool,
+    out: FloatArray,
 ) -> None:
     for s in range(out.size):
         out[s] = scale * (rising[s] + tilt * plain[s]) + (reference[s] if level else 0.0)
+    for s in range(out.size):
+        ring[s] = x[s]
 
 
 @kernel

@@ -10,8 +10,8 @@ from features.kernels import smoothing, window
 
 #: Rows of an RSI's state: bars seen, the last bar, smoothed gain, smoothed loss.
 RSI_SLOTS = 4
-#: Rows of a CCI's state before its ring: the window's own, sum, its excess, mean, absolute deviations.
-CCI_HEAD = window.HEAD + 4
+#: Rows of a CCI's state before its ring: the window's own, sum, mean, absolute deviations.
+CCI_HEAD = window.HEAD + 3
 
 
 @kernel
@@ -53,7 +53,6 @@ def relative_strength(x: FloatArray, bars: int, state: FloatArray, out: FloatArr
             passed += 1
             _gain_and_loss_whole(row, before, gain, loss, 1.0 / bars)
             _strength(gain, loss, o)
-            before[:] = row
         else:
             _gain_and_loss(row, count, before, gain, loss, bars)
             _strength(gain, loss, o)
@@ -82,6 +81,7 @@ def _gain_and_loss_whole(x: FloatArray, before: FloatArray, gain: FloatArray, lo
         up, down = (d if d > 0.0 else 0.0), (-d if d < 0.0 else 0.0)
         gain[s] = gain[s] + share * (up - hold * gain[s])
         loss[s] = loss[s] + share * (down - hold * loss[s])
+        before[s] = x[s]
 
 
 @kernel
@@ -159,28 +159,30 @@ def channel_index(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, 
 
     The deviations are summed over the whole window at every bar, oldest first. State: CCI_HEAD + bars rows.
     """
-    base = window.HEAD
-    count, lag = state[window.COUNT, first:last], state[window.LAG, first:last]
-    total, excess = state[base, first:last], state[base + 1, first:last]
-    mean, deviation = state[base + 2, first:last], state[base + 3, first:last]
-    place = int(state[window.PLACE, first])
+    count, lag, total = state[window.COUNT, first:last], state[window.LAG, first:last], state[window.HEAD, first:last]
+    mean, deviation = state[window.HEAD + 1, first:last], state[window.HEAD + 2, first:last]
+    place, short, passed = int(state[window.PLACE, first]), window.headway(count, lag, bars, window.ANCHOR_BARS), 0
     for t in range(x.shape[0]):
         row = x[t, first:last]
-        if window.tick(row, count, lag):
-            window.catch_up(row, lag, state[CCI_HEAD : CCI_HEAD + bars, first:last])
-            window.caught_up(row, lag)
-        window.slide(row, state[CCI_HEAD + place, first:last], total, excess)
-        window.write(row, count, total, excess, bars, 1.0 / bars, mean)
+        if short > 0 and window.whole(row):
+            short, passed = short - 1, passed + 1
+            window.slide_whole(row, state[CCI_HEAD + place, first:last], total, 1.0 / bars, mean)
+        else:
+            window.add(count, passed)
+            ring = state[CCI_HEAD : CCI_HEAD + bars, first:last]
+            window.slide_with_care(row, count, lag, total, ring, place, bars, 1.0 / bars, mean)
+            short, passed = window.headway(count, lag, bars, window.ANCHOR_BARS), 0
         place = place + 1 if place + 1 < bars else 0
-        deviation[:] = 0.0
         _deviations(state, mean, deviation, bars, place, first, last)
         _index(row, mean, deviation, bars, out[t, first:last])
+    window.add(count, passed)
     state[window.PLACE, first:last] = place
 
 
 @kernel
 def _deviations(state: FloatArray, mean: FloatArray, deviation: FloatArray, bars: int, place: int, first: int, last: int) -> None:
-    """Add |x - mean| over the ring in order of age, four bars a pass."""
+    """Sum |x - mean| over the ring in order of age, four bars a pass."""
+    deviation[:] = 0.0
     for j in range(0, bars - bars % 4, 4):
         a, b = CCI_HEAD + (place + j) % bars, CCI_HEAD + (place + j + 1) % bars
         c, d = CCI_HEAD + (place + j + 2) % bars, CCI_HEAD + (place + j + 3) % bars

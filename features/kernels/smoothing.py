@@ -26,6 +26,7 @@ def advance(
     x: FloatArray,
     count: FloatArray,
     value: FloatArray,
+    skipped: int,
     seed: int,
     weight: float,
     gain: float,
@@ -33,13 +34,13 @@ def advance(
     need: int,
     out: FloatArray,
 ) -> None:
-    """Advance one row; the first `seed` bars are summed with `weight`, and values are written from bar `need` on."""
+    """Advance one row; after `skipped` bars, `seed` bars are summed with `weight`; values are written from bar `need` on."""
     for s in range(x.size):
         missing = math.isnan(x[s])
         bars = count[s] + (0.0 if missing else 1.0)
-        seeding = bars <= seed
+        seeding = bars <= skipped + seed
         y = value[s] + (weight if seeding else gain) * (x[s] - (0.0 if seeding else hold) * value[s])
-        value[s] = value[s] if missing else y
+        value[s] = value[s] if missing | (bars <= skipped) else y
         count[s] = bars
         out[s] = y if bars >= need else np.nan
 
@@ -56,6 +57,7 @@ def advance_whole(x: FloatArray, value: FloatArray, gain: float, hold: float, ou
 @kernel
 def smooth(
     x: FloatArray,
+    skipped: int,
     seed: int,
     weight: float,
     gain: float,
@@ -75,6 +77,6 @@ def smooth(
             passed += 1
             advance_whole(row, value, gain, hold, out[t, first:last])
         else:
-            advance(row, count, value, seed, weight, gain, hold, need, out[t, first:last])
+            advance(row, count, value, skipped, seed, weight, gain, hold, need, out[t, first:last])
             ready = ready or seeded(count, need)
     window.add(count, passed)

@@ -8,13 +8,11 @@ from domain.compiled import kernel
 from domain.panel import FloatArray
 from features.kernels import window
 
-#: Rows of a moment window's state before its ring: the window's own, reference, first, second moment, what left.
-MOMENT_HEAD = window.HEAD + 4
-#: The same for a pair of series, before the two rings: both inputs masked alike, what left them, references, five sums.
-PAIR_HEAD = window.HEAD + 11
-#: Running sums are computed anew every so many bars of a symbol,
-ANCHOR_BARS = 256
-#: and at once when they exceed the squares about the mean so far that subtracting them would cost four digits or more.
+#: Rows of a moment window's state before its ring: the window's own, reference, first, second moment.
+MOMENT_HEAD = window.HEAD + 3
+#: The same for a pair of series, before the two rings: both inputs masked alike, references, five sums.
+PAIR_HEAD = window.HEAD + 9
+#: Sums of squares are computed anew at once when they exceed the squares about the mean so far that four digits are lost.
 CANCELLATION_MAX = 4096.0
 #: A variance below this share of the mean square is rounding.
 FLAT = 1e-10
@@ -36,79 +34,78 @@ def score(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: i
 def _moments(x: FloatArray, bars: int, scored: bool, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     base, count, lag = window.HEAD, state[window.COUNT, first:last], state[window.LAG, first:last]
     reference, one, two = state[base, first:last], state[base + 1, first:last], state[base + 2, first:last]
-    left = state[base + 3, first:last]
-    place, short, passed = int(state[window.PLACE, first]), window.headway(count, lag, bars + 1, ANCHOR_BARS), 0
+    place, short, passed = int(state[window.PLACE, first]), window.headway(count, lag, bars, window.ANCHOR_BARS), 0
     for t in range(x.shape[0]):
-        row, ring = x[t, first:last], state[MOMENT_HEAD + place, first:last]
-        unhindered = short > 0 and window.whole(row)
-        if unhindered:
+        row, ring, o = x[t, first:last], state[MOMENT_HEAD + place, first:last], out[t, first:last]
+        if short > 0 and window.whole(row):
             short, passed = short - 1, passed + 1
-            window.exchange(row, ring, left)
-            _slide_moments_whole(row, left, reference, one, two)
+            spoilt = _slide_moments_whole(row, ring, reference, one, two, bars)
+            window.keep(row, ring)
+            if spoilt:
+                _anchor_moments(row, count, passed, state[base:, first:last], bars, place)
+            _write_moments(row, reference, one, two, bars, scored, o)
         else:
             window.add(count, passed)
             if window.tick(row, count, lag):
                 window.catch_up(row, lag, state[MOMENT_HEAD : MOMENT_HEAD + bars, first:last])
                 window.caught_up(row, lag)
-            window.exchange(row, ring, left)
-            _slide_moments(row, left, reference, one, two)
-            short, passed = window.headway(count, lag, bars + 1, ANCHOR_BARS), 0
-        if any_cancelled(left, reference, one, two, bars) or (not unhindered and window.due(row, count, bars, ANCHOR_BARS)):
-            _anchor_moments(row, left, count, passed, state[base:, first:last], bars, place)
-        _write_moments(row, reference, one, two, bars, scored, out[t, first:last])
-        if not unhindered:
-            _conceal(row, count, bars, out[t, first:last])
+            spoilt = _slide_moments(row, ring, reference, one, two, bars)
+            window.keep(row, ring)
+            if spoilt or window.due(row, count, bars, window.ANCHOR_BARS):
+                _anchor_moments(row, count, 0, state[base:, first:last], bars, place)
+            _write_moments(row, reference, one, two, bars, scored, o)
+            _conceal(row, count, bars, o)
+            short, passed = window.headway(count, lag, bars, window.ANCHOR_BARS), 0
         place = place + 1 if place + 1 < bars else 0
     window.add(count, passed)
     state[window.PLACE, first:last] = place
 
 
 @kernel
-def _slide_moments(x: FloatArray, left: FloatArray, reference: FloatArray, one: FloatArray, two: FloatArray) -> None:
+def _slide_moments(x: FloatArray, ring: FloatArray, reference: FloatArray, one: FloatArray, two: FloatArray, bars: int) -> bool:
+    """Move the sums one bar on; return whether a column's have lost too many digits, which its second sum tells as NaN."""
+    spoilt, share = 0, 1.0 / bars
     for s in range(x.size):
-        step = x[s] - left[s]
-        both = (x[s] - reference[s]) + (left[s] - reference[s])
+        step = x[s] - ring[s]
+        both = (x[s] - reference[s]) + (ring[s] - reference[s])
         missing = math.isnan(x[s])
-        one[s] = one[s] if missing else one[s] + step
-        two[s] = two[s] if missing else two[s] + step * both
+        before = two[s]
+        a, b = one[s] + step, before + step * both
+        bad = (not missing) & (max(b, before) > CANCELLATION_MAX * (b - a * (a * share)))
+        one[s] = one[s] if missing else a
+        two[s] = before if missing else (np.nan if bad else b)
+        spoilt |= bad
+    return spoilt != 0
 
 
 @kernel
-def _slide_moments_whole(x: FloatArray, left: FloatArray, reference: FloatArray, one: FloatArray, two: FloatArray) -> None:
+def _slide_moments_whole(
+    x: FloatArray, ring: FloatArray, reference: FloatArray, one: FloatArray, two: FloatArray, bars: int
+) -> bool:
+    """Do what `_slide_moments` does where no bar is missing."""
+    spoilt, share = 0, 1.0 / bars
     for s in range(x.size):
-        step = x[s] - left[s]
-        both = (x[s] - reference[s]) + (left[s] - reference[s])
-        one[s] = one[s] + step
-        two[s] = two[s] + step * both
+        step = x[s] - ring[s]
+        both = (x[s] - reference[s]) + (ring[s] - reference[s])
+        before = two[s]
+        a, b = one[s] + step, before + step * both
+        bad = max(b, before) > CANCELLATION_MAX * (b - a * (a * share))
+        one[s] = a
+        two[s] = np.nan if bad else b
+        spoilt |= bad
+    return spoilt != 0
 
 
 @kernel
-def _cancelled(one: float, two: float, gone: float, bars: int) -> bool:
-    """Return whether the sum of squares, with what just left, dwarfs the squares about the mean."""
-    return two + gone * gone > CANCELLATION_MAX * (two - one * (one * (1.0 / bars)))
-
-
-@kernel
-def any_cancelled(left: FloatArray, reference: FloatArray, one: FloatArray, two: FloatArray, bars: int) -> bool:
-    """Return whether a column's sums have lost too many digits."""
-    found = 0
-    for s in range(one.size):
-        found |= _cancelled(one[s], two[s], left[s] - reference[s], bars)
-    return found != 0
-
-
-@kernel
-def _anchor_moments(
-    x: FloatArray, left: FloatArray, count: FloatArray, passed: int, rows: FloatArray, bars: int, place: int
-) -> None:
-    """Compute the sums anew around the newest value, oldest bar first, in the columns that are due."""
+def _anchor_moments(x: FloatArray, count: FloatArray, passed: int, rows: FloatArray, bars: int, place: int) -> None:
+    """Compute the sums anew around the newest value, oldest bar first, in the columns that are due or spoilt."""
     for s in range(x.size):
         seen = count[s] + passed
-        bad = (seen > bars) & _cancelled(rows[1, s], rows[2, s], left[s] - rows[0, s], bars)
-        if not math.isnan(x[s]) and (bad or window.is_due(seen, bars, ANCHOR_BARS)):
+        bad = (seen > bars) & math.isnan(rows[2, s])
+        if not math.isnan(x[s]) and (bad or window.is_due(seen, bars, window.ANCHOR_BARS)):
             one, two = 0.0, 0.0
             for j in range(bars):
-                u = rows[4 + (place + 1 + j) % bars, s] - x[s]
+                u = rows[3 + (place + 1 + j) % bars, s] - x[s]
                 one += u
                 two += u * u
             rows[0, s], rows[1, s], rows[2, s] = x[s], one, two
@@ -156,7 +153,7 @@ def beta(x: FloatArray, y: FloatArray, bars: int, state: FloatArray, out: FloatA
 def _pair(x: FloatArray, y: FloatArray, bars: int, normed: bool, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     count, lag, rows = state[window.COUNT, first:last], state[window.LAG, first:last], state[window.HEAD :, first:last]
     u, v = state[window.HEAD, first:last], state[window.HEAD + 1, first:last]
-    place, short, passed = int(state[window.PLACE, first]), window.headway(count, lag, bars + 1, ANCHOR_BARS), 0
+    place, short, passed = int(state[window.PLACE, first]), window.headway(count, lag, bars, window.ANCHOR_BARS), 0
     for t in range(x.shape[0]):
         a, b, o = x[t, first:last], y[t, first:last], out[t, first:last]
         if short > 0 and window.whole(a) and window.whole(b):
@@ -171,11 +168,11 @@ def _pair(x: FloatArray, y: FloatArray, bars: int, normed: bool, state: FloatArr
                 window.catch_up(u, lag, state[PAIR_HEAD : PAIR_HEAD + bars, first:last])
                 window.catch_up(u, lag, state[PAIR_HEAD + bars : PAIR_HEAD + 2 * bars, first:last])
                 window.caught_up(u, lag)
-            if _enter_pair(u, v, state, bars, place, False, first, last) or window.due(u, count, bars, ANCHOR_BARS):
+            if _enter_pair(u, v, state, bars, place, False, first, last) or window.due(u, count, bars, window.ANCHOR_BARS):
                 _anchor_pair(u, count, 0, rows, bars, place)
             _write_pair(state, bars, normed, o, first, last)
             _conceal(u, count, bars, o)
-            short, passed = window.headway(count, lag, bars + 1, ANCHOR_BARS), 0
+            short, passed = window.headway(count, lag, bars, window.ANCHOR_BARS), 0
         place = place + 1 if place + 1 < bars else 0
     window.add(count, passed)
     state[window.PLACE, first:last] = place
@@ -195,71 +192,68 @@ def _enter_pair(
 ) -> bool:
     """Move the five sums one bar on; return whether a column's sums have lost too many digits."""
     base = window.HEAD
-    gone_u, gone_v = state[base + 2, first:last], state[base + 3, first:last]
+    ring_u, ring_v = state[PAIR_HEAD + place, first:last], state[PAIR_HEAD + bars + place, first:last]
     ru, rv, su, sv = (
+        state[base + 2, first:last],
+        state[base + 3, first:last],
         state[base + 4, first:last],
         state[base + 5, first:last],
-        state[base + 6, first:last],
-        state[base + 7, first:last],
     )
-    suu, svv, suv = state[base + 8, first:last], state[base + 9, first:last], state[base + 10, first:last]
-    window.exchange(u, state[PAIR_HEAD + place, first:last], gone_u)
-    window.exchange(v, state[PAIR_HEAD + bars + place, first:last], gone_v)
+    suu, svv, suv = state[base + 6, first:last], state[base + 7, first:last], state[base + 8, first:last]
     if unhindered:
-        _slide_product_whole(u, v, gone_u, gone_v, ru, rv, suv)
-        _slide_moments_whole(u, gone_u, ru, su, suu)
-        _slide_moments_whole(v, gone_v, rv, sv, svv)
+        _slide_product_whole(u, v, ring_u, ring_v, ru, rv, suv)
+        spoilt = _slide_moments_whole(u, ring_u, ru, su, suu, bars) | _slide_moments_whole(v, ring_v, rv, sv, svv, bars)
     else:
-        _slide_product(u, v, gone_u, gone_v, ru, rv, suv)
-        _slide_moments(u, gone_u, ru, su, suu)
-        _slide_moments(v, gone_v, rv, sv, svv)
-    return any_cancelled(gone_u, ru, su, suu, bars) | any_cancelled(gone_v, rv, sv, svv, bars)
+        _slide_product(u, v, ring_u, ring_v, ru, rv, suv)
+        spoilt = _slide_moments(u, ring_u, ru, su, suu, bars) | _slide_moments(v, ring_v, rv, sv, svv, bars)
+    window.keep(u, ring_u)
+    window.keep(v, ring_v)
+    return spoilt
 
 
 @kernel
 def _slide_product(
-    u: FloatArray, v: FloatArray, gone_u: FloatArray, gone_v: FloatArray, ru: FloatArray, rv: FloatArray, suv: FloatArray
+    u: FloatArray, v: FloatArray, ring_u: FloatArray, ring_v: FloatArray, ru: FloatArray, rv: FloatArray, suv: FloatArray
 ) -> None:
     for s in range(u.size):
-        shrunk = suv[s] - (gone_u[s] - ru[s]) * (gone_v[s] - rv[s])
+        shrunk = suv[s] - (ring_u[s] - ru[s]) * (ring_v[s] - rv[s])
         grown = shrunk + (u[s] - ru[s]) * (v[s] - rv[s])
         suv[s] = suv[s] if math.isnan(u[s]) else grown
 
 
 @kernel
 def _slide_product_whole(
-    u: FloatArray, v: FloatArray, gone_u: FloatArray, gone_v: FloatArray, ru: FloatArray, rv: FloatArray, suv: FloatArray
+    u: FloatArray, v: FloatArray, ring_u: FloatArray, ring_v: FloatArray, ru: FloatArray, rv: FloatArray, suv: FloatArray
 ) -> None:
     for s in range(u.size):
-        shrunk = suv[s] - (gone_u[s] - ru[s]) * (gone_v[s] - rv[s])
+        shrunk = suv[s] - (ring_u[s] - ru[s]) * (ring_v[s] - rv[s])
         suv[s] = shrunk + (u[s] - ru[s]) * (v[s] - rv[s])
 
 
 @kernel
 def _anchor_pair(u: FloatArray, count: FloatArray, passed: int, rows: FloatArray, bars: int, place: int) -> None:
-    """Compute all five sums anew around the newest values in the columns where either series is due."""
+    """Compute all five sums anew around the newest values in the columns where either series is due or spoilt."""
     for s in range(count.size):
         seen = count[s] + passed
-        bad = _cancelled(rows[6, s], rows[8, s], rows[2, s] - rows[4, s], bars)
-        bad |= _cancelled(rows[7, s], rows[9, s], rows[3, s] - rows[5, s], bars)
-        if not math.isnan(u[s]) and (window.is_due(seen, bars, ANCHOR_BARS) or (bad and seen > bars)):
-            rows[4, s], rows[5, s] = rows[11 + place, s], rows[11 + bars + place, s]
-            rows[6:11, s] = 0.0
+        bad = (seen > bars) & (math.isnan(rows[6, s]) | math.isnan(rows[7, s]))
+        if not math.isnan(u[s]) and (bad or window.is_due(seen, bars, window.ANCHOR_BARS)):
+            rows[2, s], rows[3, s] = rows[9 + place, s], rows[9 + bars + place, s]
+            rows[4:9, s] = 0.0
             for j in range(bars):
-                slot = 11 + (place + 1 + j) % bars
-                a, b = rows[slot, s] - rows[4, s], rows[slot + bars, s] - rows[5, s]
-                rows[6, s] += a
-                rows[7, s] += b
-                rows[8, s] += a * a
-                rows[9, s] += b * b
-                rows[10, s] += a * b
+                slot = 9 + (place + 1 + j) % bars
+                a, b = rows[slot, s] - rows[2, s], rows[slot + bars, s] - rows[3, s]
+                rows[4, s] += a
+                rows[5, s] += b
+                rows[6, s] += a * a
+                rows[7, s] += b * b
+                rows[8, s] += a * b
 
 
 @kernel
 def _write_pair(state: FloatArray, bars: int, normed: bool, out: FloatArray, first: int, last: int) -> None:
     base, share = window.HEAD, 1.0 / bars
-    su, sv = state[base + 6, first:last], state[base + 7, first:last]
-    suu, svv, suv = state[base + 8, first:last], state[base + 9, first:last], state[base + 10, first:last]
+    su, sv = state[base + 4, first:last], state[base + 5, first:last]
+    suu, svv, suv = state[base + 6, first:last], state[base + 7, first:last], state[base + 8, first:last]
     if normed:
         for s in range(out.size):
             mean = su[s] * share

@@ -17,6 +17,8 @@ from domain.panel import FloatArray
 
 #: First rows of every window's state: place in the ring (equal in all columns), bars seen, bars missed since.
 PLACE, COUNT, LAG, HEAD = 0, 1, 2, 3
+#: Running sums are computed anew from the ring every so many bars of a column, so that rounding cannot pile up.
+ANCHOR_BARS = 256
 
 
 @kernel
@@ -113,76 +115,89 @@ def add(count: FloatArray, rows: float) -> None:
 
 
 @kernel
-def exchange(x: FloatArray, ring: FloatArray, old: FloatArray) -> None:
-    """Put a row's bars into the ring's row and hand out what they replace."""
+def keep(x: FloatArray, ring: FloatArray) -> None:
+    """Put a row's bars into the ring's row."""
     for s in range(x.size):
-        before = ring[s]
-        old[s] = before
-        ring[s] = before if math.isnan(x[s]) else x[s]
+        ring[s] = ring[s] if math.isnan(x[s]) else x[s]
 
 
 @kernel
-def slide(x: FloatArray, ring: FloatArray, total: FloatArray, excess: FloatArray) -> None:
-    """Let a row's bars enter a rolling sum and the oldest leave: Kahan's sum (1965, CACM 8(1)), so that nothing drifts."""
+def slide(x: FloatArray, ring: FloatArray, total: FloatArray) -> None:
+    """Let a row's bars enter a rolling sum and the oldest leave."""
     for s in range(x.size):
-        new, old, t = x[s], ring[s], total[s]
-        missing = math.isnan(new)
-        step = (new - old) - excess[s]
-        u = t + step
-        excess[s] = excess[s] if missing else (u - t) - step
-        total[s] = t if missing else u
-        ring[s] = old if missing else new
+        missing = math.isnan(x[s])
+        t = total[s] + (x[s] - ring[s])
+        total[s] = total[s] if missing else t
+        ring[s] = ring[s] if missing else x[s]
 
 
 @kernel
-def slide_whole(x: FloatArray, ring: FloatArray, total: FloatArray, excess: FloatArray) -> None:
-    """Do what `slide` does where no bar is missing."""
+def slide_whole(x: FloatArray, ring: FloatArray, total: FloatArray, scale: float, out: FloatArray) -> None:
+    """Do what `slide` does, and write `scale` times the sum, where no bar is missing and all windows are full."""
     for s in range(x.size):
-        t = total[s]
-        step = (x[s] - ring[s]) - excess[s]
-        u = t + step
-        excess[s] = (u - t) - step
-        total[s] = u
+        t = total[s] + (x[s] - ring[s])
+        total[s] = t
+        out[s] = t * scale
         ring[s] = x[s]
 
 
 @kernel
-def write(
-    x: FloatArray, count: FloatArray, total: FloatArray, excess: FloatArray, bars: int, scale: float, out: FloatArray
-) -> None:
-    """Write `scale` times the rolling sum where the window is full and the bar exists."""
+def anchor(x: FloatArray, count: FloatArray, total: FloatArray, ring: FloatArray, place: int) -> None:
+    """Compute the sum anew, oldest bar first, in the columns that are due."""
+    bars = ring.shape[0]
     for s in range(x.size):
-        unknown = math.isnan(x[s]) | (count[s] < bars)
-        out[s] = np.nan if unknown else (total[s] - excess[s]) * scale
+        if not math.isnan(x[s]) and is_due(count[s], bars, ANCHOR_BARS):
+            t = 0.0
+            for j in range(bars):
+                t += ring[(place + 1 + j) % bars, s]
+            total[s] = t
 
 
 @kernel
-def write_whole(total: FloatArray, excess: FloatArray, scale: float, out: FloatArray) -> None:
-    """Do what `write` does where all windows are full and no bar is missing."""
-    for s in range(out.size):
-        out[s] = (total[s] - excess[s]) * scale
+def write(x: FloatArray, count: FloatArray, total: FloatArray, bars: int, scale: float, out: FloatArray) -> None:
+    """Write `scale` times the rolling sum where the window is full and the bar exists."""
+    for s in range(x.size):
+        unknown = math.isnan(x[s]) | (count[s] < bars)
+        out[s] = np.nan if unknown else total[s] * scale
+
+
+@kernel
+def slide_with_care(
+    x: FloatArray,
+    count: FloatArray,
+    lag: FloatArray,
+    total: FloatArray,
+    ring: FloatArray,
+    place: int,
+    bars: int,
+    scale: float,
+    out: FloatArray,
+) -> None:
+    """Move a rolling sum one row on, whatever is missing, behind or due; `ring` holds all its rows."""
+    if tick(x, count, lag):
+        catch_up(x, lag, ring)
+        caught_up(x, lag)
+    slide(x, ring[place], total)
+    if due(x, count, bars, ANCHOR_BARS):
+        anchor(x, count, total, ring, place)
+    write(x, count, total, bars, scale, out)
 
 
 @kernel
 def rolling_total(x: FloatArray, bars: int, scale: float, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
-    """Write `scale` times the sum of the last `bars` bars. State: HEAD + 2 + bars rows."""
-    count, lag = state[COUNT, first:last], state[LAG, first:last]
-    total, excess = state[HEAD, first:last], state[HEAD + 1, first:last]
-    place, short, passed = int(state[PLACE, first]), steady(count, lag, bars), 0
+    """Write `scale` times the sum of the last `bars` bars. State: HEAD + 1 + bars rows."""
+    count, lag, total = state[COUNT, first:last], state[LAG, first:last], state[HEAD, first:last]
+    place, short, passed = int(state[PLACE, first]), headway(count, lag, bars, ANCHOR_BARS), 0
     for t in range(x.shape[0]):
-        row, ring = x[t, first:last], state[HEAD + 2 + place, first:last]
-        if short and whole(row):
-            passed += 1
-            slide_whole(row, ring, total, excess)
-            write_whole(total, excess, scale, out[t, first:last])
+        row = x[t, first:last]
+        if short > 0 and whole(row):
+            short, passed = short - 1, passed + 1
+            slide_whole(row, state[HEAD + 1 + place, first:last], total, scale, out[t, first:last])
         else:
             add(count, passed)
-            if tick(row, count, lag):
-                catch_up(row, lag, state[HEAD + 2 : HEAD + 2 + bars, first:last])
-                caught_up(row, lag)
-            slide(row, ring, total, excess)
-            write(row, count, total, excess, bars, scale, out[t, first:last])
-            short, passed = steady(count, lag, bars), 0
+            ring = state[HEAD + 1 : HEAD + 1 + bars, first:last]
+            slide_with_care(row, count, lag, total, ring, place, bars, scale, out[t, first:last])
+            short, passed = headway(count, lag, bars, ANCHOR_BARS), 0
         place = place + 1 if place + 1 < bars else 0
     add(count, passed)
     state[PLACE, first:last] = place

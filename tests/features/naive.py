@@ -78,9 +78,9 @@ def wilder_sum(x: Values, bars: int) -> list[float]:
     return out
 
 
-def after(x: Values, bars: int) -> list[float]:
-    """Return x without its beginning."""
-    return [NAN] * bars + list(x[bars:])
+def late(x: Values, bars: int, skipped: int) -> list[float]:
+    """Return the exponential average of x without its beginning."""
+    return [NAN] * skipped + exponential(x[skipped:], bars)
 
 
 def weighted(x: Values, bars: int) -> list[float]:

@@ -35,17 +35,17 @@ def bound(of: Callable[..., float], *parameters: float) -> Twin:
 
 
 SERIES: list[tuple[Callable[..., object], int, tuple[float, ...], int, Twin]] = [
-    (window.rolling_total, 1, (7, 2.0), window.HEAD + 9, naive.total),
+    (window.rolling_total, 1, (7, 2.0), window.HEAD + 8, naive.total),
     (window.rolling_extreme, 1, (6, 1.0), window.HEAD + 13, naive.extreme),
     (window.rolling_extreme, 1, (5, -1.0), window.HEAD + 11, naive.extreme),
     (window.lagged, 1, (3,), window.HEAD + 3, naive.lagged),
     (window.change, 1, (3,), window.HEAD + 3, naive.change),
     (window.rate, 1, (3, 100.0), window.HEAD + 3, naive.rate),
-    (average.simple, 1, (7,), window.HEAD + 9, naive.simple),
+    (average.simple, 1, (7,), window.HEAD + 8, naive.simple),
     (average.exponential, 1, (7,), 2, naive.exponential),
     (average.wilder, 1, (7,), 2, naive.wilder),
     (average.wilder_sum, 1, (7,), 2, naive.wilder_sum),
-    (average.after, 1, (4,), 1, naive.after),
+    (average.late, 1, (7, 4), 2, naive.late),
     (average.weighted, 1, (7,), average.WEIGHTED_HEAD + 7, naive.weighted),
     (average.slope, 1, (7,), average.WEIGHTED_HEAD + 7, naive.slope),
     (average.twice, 2, (), 0, each(lambda a, b: 2 * a - b)),
