@@ -28,9 +28,11 @@ def wilder(source: Source, bars: int) -> Feature:
     return _windowed("wilder", average.wilder, source, bars, smoothing.SLOTS)
 
 
-def wilder_sum(source: Source, bars: int) -> Feature:
-    """Return Wilder's sum."""
-    return _windowed("wilder_sum", average.wilder_sum, source, bars, smoothing.SLOTS)
+def wilder_sum(source: Source, bars: int, need: int) -> Feature:
+    """Return Wilder's sum, from the series' bar `need` on."""
+    return Feature(
+        f"{label(source)}_wilder_sum_{bars}_{need}", average.wilder_sum, (source,), (bars, need), smoothing.SLOTS, need - 1
+    )
 
 
 def wma(source: Source, bars: int) -> Feature:
@@ -41,6 +43,11 @@ def wma(source: Source, bars: int) -> Feature:
 def slope(source: Source, bars: int) -> Feature:
     """Return the least-squares slope per bar."""
     return _windowed("slope", average.slope, source, bars, average.WEIGHTED_HEAD + bars)
+
+
+def regression(source: Source, bars: int) -> Feature:
+    """Return the value of the least-squares line at its newest bar (LINEARREG)."""
+    return _windowed("regression", average.regression, source, bars, average.WEIGHTED_HEAD + bars)
 
 
 def deviation(source: Source, bars: int) -> Feature:
@@ -61,6 +68,17 @@ def highest(source: Source, bars: int) -> Feature:
 def lowest(source: Source, bars: int) -> Feature:
     """Return the lowest of the last `bars` bars."""
     return _windowed("lowest", window.rolling_extreme, source, bars, window.HEAD + 1 + 2 * bars, -1.0)
+
+
+def variance(source: Source, bars: int) -> Feature:
+    """Return the population variance."""
+    return pointwise(f"{label(source)}_variance_{bars}", volatility.square, deviation(source, bars))
+
+
+def midpoint(source: Source, other: Source, bars: int) -> Feature:
+    """Return the middle between the highest of one series and the lowest of another (MIDPOINT, MIDPRICE)."""
+    name = f"{label(source)}_{label(other)}_midpoint_{bars}"
+    return pointwise(name, average.middle, highest(source, bars), lowest(other, bars))
 
 
 def cci(source: Source, bars: int) -> Feature:
@@ -138,6 +156,11 @@ def rsi(source: Source, bars: int) -> Feature:
     return Feature(f"{label(source)}_rsi_{bars}", momentum.relative_strength, (source,), (bars,), momentum.RSI_SLOTS, bars)
 
 
+def cmo(source: Source, bars: int) -> Feature:
+    """Return Chande's momentum oscillator in Wilder's averages, -100 to 100."""
+    return pointwise(f"{label(source)}_cmo_{bars}", volatility.affine, rsi(source, bars), parameters=(2.0, -100.0))
+
+
 def stochastic(bars: int) -> Feature:
     """Return %K, 0 to 100 (STOCHF)."""
     inputs = ("close", highest("high", bars), lowest("low", bars))
@@ -169,21 +192,22 @@ def natr(bars: int) -> Feature:
     return over(atr(bars), "close", 100.0)
 
 
-def _directional(bars: int, plus: bool) -> Feature:
+def directional_move(bars: int, *, plus: bool) -> Feature:
+    """Return Wilder's sum of the directional movement (PLUS_DM, MINUS_DM)."""
     rise = change("high")
     fall = difference(lagged("low"), "low")
     name, pair = ("plus_move", (rise, fall)) if plus else ("minus_move", (fall, rise))
-    return wilder_sum(pointwise(name, momentum.directional_move, *pair), bars)
+    return wilder_sum(pointwise(name, momentum.directional_move, *pair), bars, bars - 1)
 
 
 def plus_di(bars: int) -> Feature:
     """Return the plus directional indicator, 0 to 100."""
-    return over(_directional(bars, plus=True), wilder_sum(true_range(), bars), 100.0)
+    return over(directional_move(bars, plus=True), wilder_sum(true_range(), bars, bars), 100.0)
 
 
 def minus_di(bars: int) -> Feature:
     """Return the minus directional indicator, 0 to 100."""
-    return over(_directional(bars, plus=False), wilder_sum(true_range(), bars), 100.0)
+    return over(directional_move(bars, plus=False), wilder_sum(true_range(), bars, bars), 100.0)
 
 
 def dx(bars: int) -> Feature:
@@ -194,6 +218,11 @@ def dx(bars: int) -> Feature:
 def adx(bars: int) -> Feature:
     """Return Wilder's average directional movement index, 0 to 100."""
     return wilder(dx(bars), bars)
+
+
+def adxr(bars: int) -> Feature:
+    """Return the mean of the ADX and its value `bars - 1` bars ago, 0 to 100."""
+    return pointwise(f"adxr_{bars}", average.middle, adx(bars), lagged(adx(bars), bars - 1))
 
 
 def band(source: Source, bars: int, width: float) -> Feature:

@@ -31,9 +31,9 @@ def wilder(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: 
 
 
 @kernel
-def wilder_sum(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
-    """Write Wilder's sum s += x - s / bars, seeded by the sum of the first `bars - 1` bars (TA-Lib PLUS_DM)."""
-    smoothing.smooth(x, 0, bars - 1, 1.0, 1.0, 1.0 / bars, bars, state, out, first, last)
+def wilder_sum(x: FloatArray, bars: int, need: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
+    """Write Wilder's sum s += x - s / bars, seeded by the sum of the first `bars - 1` bars, from bar `need` on (TA-Lib PLUS_DM)."""
+    smoothing.smooth(x, 0, bars - 1, 1.0, 1.0, 1.0 / bars, need, state, out, first, last)
 
 
 @kernel
@@ -53,6 +53,21 @@ def slope(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: i
     """Write the least-squares slope per bar over the last `bars` bars (TA-Lib LINEARREG_SLOPE). State: as `weighted`."""
     scale = 12.0 / (bars * (bars * bars - 1.0))
     line(x, bars, scale, -0.5 * (bars - 1.0), False, state, out, first, last)
+
+
+@kernel
+def regression(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
+    """Write the least-squares line's value at the newest of the last `bars` bars (TA-Lib LINEARREG). State: as `weighted`."""
+    line(x, bars, 6.0 / (bars * (bars + 1.0)), (2.0 - bars) / 3.0, True, state, out, first, last)
+
+
+@kernel
+def middle(a: FloatArray, b: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
+    """Write (a + b) / 2."""
+    for t in range(a.shape[0]):
+        x, y, o = a[t, first:last], b[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            o[s] = 0.5 * (x[s] + y[s])
 
 
 @kernel

@@ -69,13 +69,12 @@ def _seeded(x: Values, bars: int, gain: float) -> list[float]:
     return out
 
 
-def wilder_sum(x: Values, bars: int) -> list[float]:
+def wilder_sum(x: Values, bars: int, need: int) -> list[float]:
     """Return Wilder's sum."""
-    out, running = [NAN] * len(x), math.fsum(x[: bars - 1])
-    for i in range(bars - 1, len(x)):
-        running = running - running / bars + x[i]
-        out[i] = running
-    return out
+    sums = [math.fsum(x[: i + 1]) for i in range(bars - 1)]
+    for value in x[bars - 1 :]:
+        sums.append(sums[-1] - sums[-1] / bars + value)
+    return [NAN] * (need - 1) + sums[need - 1 :]
 
 
 def late(x: Values, bars: int, skipped: int) -> list[float]:
@@ -95,6 +94,16 @@ def slope(x: Values, bars: int) -> list[float]:
     def fit(w: list[float]) -> float:
         middle = Fraction(bars - 1, 2)
         return float(sum((j - middle) * v for j, v in enumerate(exact(w))) / sum((j - middle) ** 2 for j in range(bars)))
+
+    return rolling(bars, fit, x)
+
+
+def regression(x: Values, bars: int) -> list[float]:
+    """Return the least-squares line's value at its newest bar."""
+
+    def fit(w: list[float]) -> float:
+        line = scipy.stats.linregress(np.arange(bars), w)
+        return float(line.intercept + line.slope * (bars - 1))
 
     return rolling(bars, fit, x)
 
