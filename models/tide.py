@@ -38,6 +38,6 @@ def slope(past_moves: FloatArray, outcome: FloatArray, known: BoolArray, horizon
         return 0.0
     moves = np.where(known, outcome, 0.0).sum(axis=1)[rows] / known.sum(axis=1)[rows]
     products = past_moves[rows] * moves
-    t = metrics.hac_t(products, horizon)
+    t = metrics.overlap_t(products, horizon)
     certainty = max(0.0, 1.0 - 1.0 / t**2) if t != 0.0 and np.isfinite(t) else 0.0
     return certainty * float(products.sum() / (past_moves[rows] ** 2).sum())

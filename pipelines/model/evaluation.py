@@ -124,7 +124,7 @@ def _baselines(dataset: Dataset, forecasts: FloatArray, params: Params, market: 
     common = np.all([np.isfinite(each[..., MEDIAN]) for each in made.values()], axis=0)
     held = {name: np.where(common[..., None], each, math.nan) for name, each in made.items()}
     ranked = {name: ranking(each, dataset) for name, each in held.items()}
-    leads = {name: metrics.hac_t(ranked["model"] - np.nan_to_num(each), dataset.horizon) for name, each in ranked.items()}
+    leads = {name: metrics.overlap_t(ranked["model"] - np.nan_to_num(each), dataset.horizon) for name, each in ranked.items()}
     return pl.DataFrame([{"name": name, **_figures(each, dataset), "lead_t": leads[name]} for name, each in held.items()])
 
 
@@ -145,7 +145,7 @@ def _figures(forecasts: FloatArray, dataset: Dataset) -> dict[str, float]:
         "rows": float(np.isfinite(loss).sum()),
         "pinball": metrics.mean(loss),
         "rank_ic": metrics.mean(series),
-        "rank_ic_t": metrics.hac_t(series, dataset.horizon),
+        "rank_ic_t": metrics.overlap_t(series, dataset.horizon),
         "coverage_error": _coverage_error(forecasts, dataset.forward),
     }
 

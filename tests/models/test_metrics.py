@@ -274,3 +274,13 @@ def test_every_row_of_the_table_gives_one_number(pair):
     assert len(found) == len(metrics.METRICS)
     assert all(math.isfinite(value) for value in found.values())
     assert found["rank_ic"] == pytest.approx(np.nanmean(_by_row(stats.spearmanr, *pair)))
+
+
+def test_overlapping_labels_do_not_pass_for_evidence() -> None:
+    """Means of five shocks of pure noise, one a bar: beyond 3 must stay rare, below 1 in 100; lags of one horizon give 1.1."""
+    shocks = np.random.default_rng(11).normal(size=(2000, 1205))
+    series = np.lib.stride_tricks.sliding_window_view(shocks, 5, axis=1).mean(axis=2)
+
+    found = [abs(metrics.overlap_t(each, 5)) for each in series]
+
+    assert np.mean(np.array(found) > 3.0) < 0.01
