@@ -4,8 +4,7 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-import numpy as np
-
+from flows import stages
 from flows.home import PROJECT
 from flows.stages import Job
 from models.bundle import Manifest
@@ -22,8 +21,8 @@ def of(job: Job, dataset: Dataset, manifest: Manifest) -> Lineage:
     return Lineage(
         table_version=taken.table_version,
         snapshot=taken.digest,
-        first=_iso(dataset.event_at[0]),
-        last=_iso(dataset.event_at[-1]),
+        first=stages.iso(dataset.event_at[0]),
+        last=stages.iso(dataset.event_at[-1]),
         commit=commit(PROJECT),
         parameters=job.params.digest(),
         seed=job.params.training.seed,
@@ -53,7 +52,3 @@ def _source_digest(project: Path) -> str:
         for path in sorted((project / room).rglob("*.py")):
             seen.update(path.relative_to(project).as_posix().encode() + b"\0" + path.read_bytes())
     return seen.hexdigest()[:40]
-
-
-def _iso(at: np.datetime64) -> str:
-    return f"{np.datetime_as_string(at, unit='s')}Z"

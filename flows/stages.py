@@ -146,12 +146,17 @@ def write_trained(job: Job, trained: Trained) -> Manifest:
         Schema(names, schema_hash),
         Golden(np.array(dataset.features[-GOLDEN_ROWS:]), dataset.scale[-GOLDEN_ROWS:]),
         params_hash=job.params.digest(*SHAPING),
-        lineage={"snapshot": taken.digest, "last": taken.last, "seed": job.params.training.seed},
+        lineage={"snapshot": taken.digest, "last": iso(dataset.event_at[-1]), "seed": job.params.training.seed},
     )
     np.save(place / "forecasts.npy", trained.forecasts, allow_pickle=False)
     folds = [{"train": len(fold.train), "test": len(fold.test)} for fold in trained.folds]
     _write_json(place / "training.json", {"model_digest": manifest.model_digest, "rounds": list(trained.rounds), "folds": folds})
     return manifest
+
+
+def iso(at: np.datetime64) -> str:
+    """Return a moment as ISO 8601 in UTC, to the second."""
+    return f"{np.datetime_as_string(at, unit='s')}Z"
 
 
 def load_forecasts(job: Job) -> FloatArray:

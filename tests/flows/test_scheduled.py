@@ -1,5 +1,6 @@
 """Scheduled: the flows run under Prefect, tell what they did in artifacts, and do nothing on a day without session."""
 
+import gc
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -20,7 +21,12 @@ from tests.flows.conftest import MARKET, OPEN
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.slow
+#: Prefect leaves sockets to the garbage collector; they are collected below, before another test could be blamed.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +34,7 @@ def prefect() -> Iterator[None]:
     """Run a temporary Prefect server; heartbeats would cost a second a flow."""
     with prefect_test_harness(server_startup_timeout=180), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
+    gc.collect()
 
 
 @pytest.fixture

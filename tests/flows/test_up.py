@@ -1,0 +1,125 @@
+"""Up: the servers and the deployments start together, work, and leave no process behind."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import yaml
+
+from domain import params as parameters
+from domain.clock import SystemClock
+from domain.error import ResourceError
+from flows import up
+from flows.home import Home
+from flows.up import Ports
+
+ROOT = Path(__file__).parents[2]
+MARKET = "sim_crypto"
+PATIENCE_S = 240.0
+FLOWS = {"prepare", "learn", "retrain", "trade"}
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
+    """Whose port, which one, and the option that changes it; nothing is started."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = int(other.getsockname()[1])
+
+        with pytest.raises(ResourceError, match=rf"prefect .*port {taken}.*--prefect-port"):
+            up.up(Home(tmp_path / "home"), Ports(taken, free_port()), print)
+
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Return the environment of a home of its own with one tiny market."""
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text()) | {"profile": "tiny", "experiment": {"market": MARKET}}
+    raw["markets"] = {MARKET: raw["markets"][MARKET]}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+    parameters.load(tmp_path / "params.yaml")
+    places = {"NIGHTSHIFT_HOME": str(tmp_path / "home"), "NIGHTSHIFT_PARAMETERS": str(tmp_path / "params.yaml")}
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}, **places}
+
+
+@pytest.mark.slow
+def test_the_servers_start_work_and_stop(environment: dict[str, str], tmp_path: Path) -> None:
+    """Prefect lists the deployments with their schedules and completes a run of one; after Ctrl-C no child survives."""
+    ports, home = Ports(free_port(), free_port()), Home(tmp_path / "home")
+    started = start(environment, ports)
+    try:
+        wait(started, lambda: home.addresses.exists() and len(deployments(ports)) == len(FLOWS))
+        listed = {each["name"]: each for each in deployments(ports)}
+        run = ask(ports, f"deployments/{flow_of(ports, 'prepare')}/create_flow_run", {})
+        wait(started, lambda: ask(ports, f"flow_runs/{run['id']}")["state"]["type"] in {"COMPLETED", "FAILED", "CRASHED"})
+        ended = ask(ports, f"flow_runs/{run['id']}")
+        mlflow = httpx.get(f"{ports.mlflow_address}/health").status_code
+        children = psutil.Process(started.pid).children(recursive=True)
+    finally:
+        started.send_signal(signal.SIGINT)
+        said, _ = started.communicate(timeout=PATIENCE_S)
+
+    assert set(listed) == {MARKET}
+    assert ended["state"]["type"] == "COMPLETED", ended["state"]
+    assert ended["name"] == f"prepare-{MARKET}-now"
+    assert (home.store / "bars").is_dir()
+    assert mlflow == 200
+    assert started.returncode == 0, said
+    assert str(ports.prefect) in said
+    assert len(children) >= 3
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    assert not home.addresses.exists()
+
+
+def start(environment: dict[str, str], ports: Ports) -> subprocess.Popen[str]:
+    """Start `nightshift up`."""
+    command = [sys.executable, "-m", "flows.cli", "up", "--prefect-port", str(ports.prefect), "--mlflow-port", str(ports.mlflow)]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait(process: subprocess.Popen[str], enough: Callable[[], bool]) -> None:
+    """Wait until `enough`, for as long as the process lives and patience lasts."""
+    clock = SystemClock()
+    deadline = clock.monotonic_ns() + int(PATIENCE_S * 1e9)
+    while not enough():
+        assert clock.monotonic_ns() < deadline, "patience is over"
+        try:
+            process.wait(0.5)
+        except subprocess.TimeoutExpired:
+            continue
+        raise AssertionError(process.communicate()[0])
+
+
+def ask(ports: Ports, path: str, body: dict[str, Any] | None = None) -> Any:
+    """Return what Prefect's API answers; with a body it is a POST."""
+    answer = httpx.request("GET" if body is None else "POST", f"{ports.prefect_api}/{path}", json=body, timeout=30)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def deployments(ports: Ports) -> list[dict[str, Any]]:
+    """Return what Prefect serves; each has a schedule."""
+    found: list[dict[str, Any]] = ask(ports, "deployments/filter", {"limit": 100})
+    assert all(each["schedules"] for each in found)
+    return found
+
+
+def flow_of(ports: Ports, name: str) -> str:
+    """Return the id of the market's deployment of a flow."""
+    return str(ask(ports, f"deployments/name/{name}/{MARKET}")["id"])
