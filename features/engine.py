@@ -1,9 +1,9 @@
 """FeatureEngine: runs the catalogue's kernels over a panel, a whole history or one bar at a time, with the same machine code."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,22 @@ TILE = 16_384
 PARALLEL_MIN = 2_000_000
 
 Series = npt.NDArray[Any]
-#: A kernel, its arguments up to `out`, its own buffer, its feature's place if it is one, whether others read it, first, last.
-Call = tuple[Callable[..., Any], tuple[Any, ...], Series, int | None, bool, int, int]
-Task = tuple[list[Call], Series]
+
+
+class _Call(NamedTuple):
+    """One kernel's call on one block of columns, ready to be made tile after tile."""
+
+    kernel: Callable[..., Any]
+    inputs: tuple[str | Series, ...]
+    """Panel columns and features by name, where each tile has its own; the buffers of other steps."""
+    rest: tuple[Any, ...]
+    """Parameters and state."""
+    target: str | Series
+    """Where the values go: a feature by name, or the step's buffer."""
+    place: int | None
+    """Which feature the buffer has to be narrowed to, if any."""
+    first: int
+    last: int
 
 
 class FeatureEngine:
@@ -39,7 +52,7 @@ class FeatureEngine:
         self._stages = [(whole, list(group)) for whole, group in groupby(steps, key=lambda step: step.whole_row)]
         self._inputs = sorted({source for step in steps for source in step.inputs if isinstance(source, str)})
         self._state = {step.name: np.zeros((step.slots, symbols)) for step in steps}
-        self._plans: dict[tuple[int, int], tuple[dict[str, Series], list[list[list[Call]]]]] = {}
+        self._plans: dict[tuple[int, int], list[list[list[_Call]]]] = {}
 
     def advance(self, panel: Panel, out: Series | None = None) -> Series:
         """Return the features of the panel's rows, [T, S, F], known at each row's `event_at`; NaN where a bar is missing.
@@ -54,9 +67,9 @@ class FeatureEngine:
         columns = {name: _column(panel, name) for name in self._inputs}
         if self._threads > 1 and panel.bars * self._symbols >= PARALLEL_MIN:
             with ThreadPoolExecutor(self._threads) as pool:
-                self._sweep(columns, out, self._threads, lambda tasks: list(pool.map(_run, tasks)))
+                self._sweep(columns, out, self._threads, pool.map)
         else:
-            self._sweep(columns, out, 1, lambda tasks: list(map(_run, tasks)))
+            self._sweep(columns, out, 1, map)
         return out.transpose(1, 2, 0)
 
     def state(self) -> dict[str, FloatArray]:
@@ -75,68 +88,67 @@ class FeatureEngine:
         for name, rows in state.items():
             self._state[name][:] = rows
 
-    def _sweep(self, columns: dict[str, Series], out: Series, threads: int, work: Callable[[list[Task]], object]) -> None:
+    def _sweep(self, columns: dict[str, Series], out: Series, threads: int, over: Callable[..., Iterable[None]]) -> None:
         """Run all steps tile by tile; a tile is a few rows of every symbol, threads share its columns."""
         bars, rows = out.shape[1], max(1, TILE * threads**3 // max(1, self._symbols))
         for first in range(0, bars, rows):
             last = min(first + rows, bars)
-            inputs, stages = self._plan(last - first, threads)
-            for name, column in columns.items():
-                inputs[name][...] = column[first:last]
-            for blocks in stages:
-                work([(calls, out[:, first:last]) for calls in blocks])
+            tile = {name: column[first:last] for name, column in columns.items()}
+            target = out[:, first:last]
+            if out.dtype == np.float64:
+                tile.update(zip(self.names, target, strict=True))
+            for blocks in self._plan(last - first, threads):
+                for _ in over(lambda calls, tile=tile, target=target: _run(calls, tile, target), blocks):
+                    pass
 
-    def _plan(self, rows: int, threads: int) -> tuple[dict[str, Series], list[list[list[Call]]]]:
-        """Return the buffers that a tile's columns are copied to, and for each stage and block of columns the calls to make."""
+    def _plan(self, rows: int, threads: int) -> list[list[list[_Call]]]:
+        """Return for each stage and each block of columns the calls to make on a tile; the live trader's plan is kept for good."""
         key = (rows, threads)
         if key not in self._plans:
-            self._plans = {key: plan for key, plan in self._plans.items() if key == (1, 1)}
-            series = self._buffers(rows)
+            self._plans = {old: plan for old, plan in self._plans.items() if old == (1, 1)}
+            buffers = self._buffers(rows)
             edges = np.linspace(0, self._symbols, threads + 1).astype(int).tolist()
-            stages = [
-                [self._calls(steps, series, *block) for block in ([(0, self._symbols)] if whole_row else pairwise(edges))]
+            self._plans[key] = [
+                [self._calls(steps, buffers, *block) for block in ([(0, self._symbols)] if whole_row else pairwise(edges))]
                 for whole_row, steps in self._stages
             ]
-            self._plans[key] = (series, stages)
         return self._plans[key]
 
-    def _calls(self, steps: list[Feature], series: dict[str, Series], first: int, last: int) -> list[Call]:
-        place = {name: i for i, name in enumerate(self.names)}
-        read = {label(source) for _, group in self._stages for step in group for source in step.inputs}
-        direct = self._precision == np.float64
+    def _calls(self, steps: list[Feature], buffers: dict[str, Series], first: int, last: int) -> list[_Call]:
+        place = {name: i for i, name in enumerate(self.names)} if self._precision != np.float64 else {}
         calls = []
         for step in steps:
-            arguments = (*(series[label(source)] for source in step.inputs), *step.parameters, self._state[step.name])
-            buffered = not direct or step.name in read
-            calls.append((step.kernel, arguments, series[step.name], place.get(step.name), buffered, first, last))
+            inputs = tuple(buffers.get(label(source), label(source)) for source in step.inputs)
+            rest = (*step.parameters, self._state[step.name])
+            calls.append(_Call(step.kernel, inputs, rest, buffers.get(step.name, step.name), place.get(step.name), first, last))
         return calls
 
     def _buffers(self, rows: int) -> dict[str, Series]:
-        """Return an array for each input and each step; one that nobody will read again is handed to the next step."""
+        """Return an array for each step whose values do not go straight out.
+
+        One that nobody will read again is handed to the next step.
+        """
         steps = [step for _, group in self._stages for step in group]
+        straight = set(self.names) if self._precision == np.float64 else set()
         needed = {label(source): i for i, step in enumerate(steps) for source in step.inputs}
-        series: dict[str, Series] = {
-            name: np.empty(rows, np.int64) if name.endswith("_at") else np.empty((rows, self._symbols)) for name in self._inputs
-        }
+        buffers: dict[str, Series] = {}
         free: list[Series] = []
         for i, step in enumerate(steps):
-            series[step.name] = free.pop() if free else np.empty((rows, self._symbols))
-            done = {label(source) for source in step.inputs if isinstance(source, Feature)} | {step.name}
-            free += [series[name] for name in sorted(done) if needed.get(name, i) == i]
-        return series
+            if step.name not in straight:
+                buffers[step.name] = free.pop() if free else np.empty((rows, self._symbols))
+            done = {source.name for source in step.inputs if isinstance(source, Feature)} | {step.name}
+            free += [buffers[name] for name in sorted(done - straight) if needed.get(name, i) == i]
+        return buffers
 
 
-def _run(task: Task) -> None:
-    """Make one block's calls in order and write its features out, directly where nobody else reads them."""
-    calls, out = task
-    for kernel, arguments, values, place, buffered, first, last in calls:
-        if place is None:
-            kernel(*arguments, values, first, last)
-        elif buffered:
-            kernel(*arguments, values, first, last)
+def _run(calls: list[_Call], tile: dict[str, Series], out: Series) -> None:
+    """Make one block's calls in order and narrow the features on their way out."""
+    for kernel, inputs, rest, target, place, first, last in calls:
+        arrays = [tile[source] if isinstance(source, str) else source for source in inputs]
+        values = tile[target] if isinstance(target, str) else target
+        kernel(*arrays, *rest, values, first, last)
+        if place is not None:
             out[place, :, first:last] = values[:, first:last]
-        else:
-            kernel(*arguments, out[place], first, last)
 
 
 def _column(panel: Panel, name: str) -> Series:

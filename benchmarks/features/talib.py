@@ -23,10 +23,11 @@ from features import indicators as plain
 from features.engine import FeatureEngine
 from features.feature import Feature
 
-SYMBOLS, BARS, BLOCK, ROUNDS = 500, 2520, 32, 15
+SYMBOLS, BARS, BLOCK, ROUNDS = 500, 2520, 32, 9
 RATE = plain.rate("close", 1)
 OTHER = plain.rate("high", 1)
 Columns = dict[str, FloatArray]
+Pair = tuple[str, Callable[[], object], Callable[[], object]]
 
 #: Name, what the engine computes, what TA-Lib computes from one symbol's columns.
 COMMON: tuple[tuple[str, tuple[Feature, ...], Callable[[Columns], Any]], ...] = (
@@ -142,19 +143,18 @@ def kept(features: tuple[Feature, ...], panel: Panel, symbols: list[Columns]) ->
     return mine, lambda: [[call(symbol) for symbol in symbols] for _, _, call in COMMON]
 
 
-def pairs() -> list[tuple[str, Callable[[], object], Callable[[], object]]]:
-    """Return what is raced: each indicator alone, all of them together, and all of them kept."""
+def pairs() -> tuple[list[Pair], list[Pair]]:
+    """Return what is raced: each indicator alone and all of them together; then, for it empties the caches, all of them kept."""
     panel = market()
     symbols, blocks = columns(panel), [panel.rows(first, min(first + BLOCK, BARS)) for first in range(0, BARS, BLOCK)]
     every = tuple(dict.fromkeys(feature for _, features, _ in COMMON for feature in features))
     alone = [(name, ours(features, blocks), theirs([call], symbols)) for name, features, call in COMMON]
     together = ("**all, one engine**", ours(every, blocks), theirs([call for _, _, call in COMMON], symbols))
-    return [*alone, together, ("all, results kept", *kept(every, panel, symbols))]
+    return [*alone, together], [("all, results kept", *kept(every, panel, symbols))]
 
 
-def measure() -> list[tuple[str, float, float, float]]:
+def race(raced: list[Pair]) -> list[tuple[str, float, float, float]]:
     """Return name, our and TA-Lib's median nanoseconds per symbol-bar, and the median ratio."""
-    raced = pairs()
     rounds = [[(seconds(mine), seconds(other)) for _, mine, other in raced] for _ in range(ROUNDS + 1)][1:]
     values = BARS * SYMBOLS / 1e9
     return [
@@ -180,7 +180,7 @@ def main() -> None:
         "| indicator | engine, ns per symbol-bar | TA-Lib | ratio |",
         "|---|---|---|---|",
     ]
-    lines += [f"| {name} | {mine:.2f} | {other:.2f} | {ratio:.1f} |" for name, mine, other, ratio in measure()]
+    lines += [f"| {name} | {mine:.2f} | {other:.2f} | {ratio:.1f} |" for part in pairs() for name, mine, other, ratio in race(part)]
     text = "\n".join(lines) + "\n"
     Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)

@@ -40,7 +40,7 @@ def _moments(x: FloatArray, bars: int, scored: bool, state: FloatArray, out: Flo
         if short > 0 and window.whole(row):
             short, passed = short - 1, passed + 1
             spoilt = _slide_moments_whole(row, ring, reference, one, two, bars)
-            window.keep(row, ring)
+            window.keep_whole(row, ring)
             if spoilt:
                 _anchor_moments(row, count, passed, state[base:, first:last], bars, place)
             _write_moments(row, reference, one, two, bars, scored, o)
@@ -203,11 +203,13 @@ def _enter_pair(
     if unhindered:
         _slide_product_whole(u, v, ring_u, ring_v, ru, rv, suv)
         spoilt = _slide_moments_whole(u, ring_u, ru, su, suu, bars) | _slide_moments_whole(v, ring_v, rv, sv, svv, bars)
+        window.keep_whole(u, ring_u)
+        window.keep_whole(v, ring_v)
     else:
         _slide_product(u, v, ring_u, ring_v, ru, rv, suv)
         spoilt = _slide_moments(u, ring_u, ru, su, suu, bars) | _slide_moments(v, ring_v, rv, sv, svv, bars)
-    window.keep(u, ring_u)
-    window.keep(v, ring_v)
+        window.keep(u, ring_u)
+        window.keep(v, ring_v)
     return spoilt
 
 

@@ -103,7 +103,7 @@ def whole(x: FloatArray) -> bool:
     """Return whether every column has a bar in this row."""
     missing = 0
     for s in range(x.size):
-        missing |= math.isnan(x[s])
+        missing += 1 if math.isnan(x[s]) else 0
     return missing == 0
 
 
@@ -119,6 +119,13 @@ def keep(x: FloatArray, ring: FloatArray) -> None:
     """Put a row's bars into the ring's row."""
     for s in range(x.size):
         ring[s] = ring[s] if math.isnan(x[s]) else x[s]
+
+
+@kernel
+def keep_whole(x: FloatArray, ring: FloatArray) -> None:
+    """Do what `keep` does where no bar is missing."""
+    for s in range(x.size):
+        ring[s] = x[s]
 
 
 @kernel
@@ -217,19 +224,20 @@ def rolling_extreme(x: FloatArray, bars: int, sign: float, state: FloatArray, ou
         unhindered = short and whole(row)
         if unhindered:
             passed += 1
-            _enter_whole(row, sign, ring, prefix, place == 0)
+            _keep_signed(row, sign, ring)
         else:
             add(count, passed)
             if tick(row, count, lag):
                 _catch_up_extreme(row, lag, state[:, first:last], bars, place)
             _enter(row, sign, ring, prefix, place == 0)
             short, passed = steady(count, lag, bars), 0
+        fresh = place == 0
         place = place + 1 if place + 1 < bars else 0
         if place == 0:
             _suffixes(state, bars, first, last)
         suffix = state[HEAD + 1 + bars + place, first:last]
         if unhindered:
-            _extreme_whole(prefix, suffix, sign, out[t, first:last])
+            _extreme_whole(row, prefix, suffix, sign, fresh, out[t, first:last])
         else:
             _extreme(row, count, prefix, suffix, bars, sign, out[t, first:last])
     add(count, passed)
@@ -247,12 +255,9 @@ def _enter(x: FloatArray, sign: float, ring: FloatArray, prefix: FloatArray, fre
 
 
 @kernel
-def _enter_whole(x: FloatArray, sign: float, ring: FloatArray, prefix: FloatArray, fresh: bool) -> None:
+def _keep_signed(x: FloatArray, sign: float, ring: FloatArray) -> None:
     for s in range(x.size):
-        value = sign * x[s]
-        highest = -np.inf if fresh else prefix[s]
-        prefix[s] = value if value > highest else highest
-        ring[s] = value
+        ring[s] = sign * x[s]
 
 
 @kernel
@@ -280,10 +285,13 @@ def _extreme(
 
 
 @kernel
-def _extreme_whole(prefix: FloatArray, suffix: FloatArray, sign: float, out: FloatArray) -> None:
-    for s in range(out.size):
-        highest = prefix[s] if prefix[s] > suffix[s] else suffix[s]
-        out[s] = sign * highest
+def _extreme_whole(x: FloatArray, prefix: FloatArray, suffix: FloatArray, sign: float, fresh: bool, out: FloatArray) -> None:
+    for s in range(x.size):
+        value = sign * x[s]
+        highest = -np.inf if fresh else prefix[s]
+        highest = value if value > highest else highest
+        prefix[s] = highest
+        out[s] = sign * (highest if highest > suffix[s] else suffix[s])
 
 
 @kernel
