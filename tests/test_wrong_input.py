@@ -132,7 +132,7 @@ def test_trading_without_a_promoted_model_is_refused(home: Home, tmp_path: Path)
     CliRunner().invoke(cli.app, ["import", str(tmp_path / "bars.parquet"), "--market", "crypto"])
 
     for words in (["replay", "--since", "2024-02-01"], ["simulate", "--since", "2024-02-01"], ["trade"]):
-        assert "no champion" in refused(*words, "--market", "crypto").lower()
+        assert "has been promoted: train one" in refused(*words, "--market", "crypto")
 
 
 def test_learning_from_too_little_is_refused(home: Home, tmp_path: Path) -> None:
