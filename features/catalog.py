@@ -61,7 +61,16 @@ def _range_volatility(name: str, meaning: str, source: str, kernel: Callable[...
 
 
 def _rank(name: str, meaning: str, of: Feature) -> Feature:
-    return _row("cross_section", name, meaning, "Jegadeesh, Titman 1993, J. Finance 48(1)", cross_section.rank, of, whole_row=True)
+    return _row(
+        "cross_section",
+        name,
+        meaning,
+        "Jegadeesh, Titman 1993, J. Finance 48(1)",
+        cross_section.rank,
+        of,
+        slots=cross_section.RANK_SLOTS,
+        whole_row=True,
+    )
 
 
 def _cycle(name: str, meaning: str, period_us: int, offset_us: int, quarter: int) -> Feature:

@@ -7,8 +7,8 @@ import numpy as np
 from domain.compiled import kernel
 from domain.panel import FloatArray
 
-#: Rows of a rank's scratch space.
-RANK_SLOTS = 0
+#: Rows of a rank's scratch space: the row's present values in order.
+RANK_SLOTS = 1
 
 
 @kernel
@@ -19,24 +19,38 @@ def rank(x: FloatArray, state: FloatArray, out: FloatArray, first: int, last: in
     """
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
-        present = 0
+        present = _gather(row, state[0])
+        ordered = state[0, :present]
+        ordered.sort()
         for s in range(row.size):
-            present += not math.isnan(row[s])
-        for s in range(row.size):
-            o[s] = _place(row, row[s], present)
+            o[s] = np.nan if math.isnan(row[s]) else _place(ordered, row[s])
 
 
 @kernel
-def _place(row: FloatArray, value: float, present: int) -> float:
-    if math.isnan(value):
-        return np.nan
-    if present == 1:
+def _gather(x: FloatArray, values: FloatArray) -> int:
+    """Put the present values together; return how many there are."""
+    present = 0
+    for s in range(x.size):
+        if not math.isnan(x[s]):
+            values[present] = x[s]
+            present += 1
+    return present
+
+
+@kernel
+def _place(ordered: FloatArray, value: float) -> float:
+    """Return the mapped rank of a value that is among the ordered ones, found by halving without a branch."""
+    if ordered.size == 1:
         return 0.0
-    below, equal = 0, 0
-    for s in range(row.size):
-        below += row[s] < value
-        equal += row[s] == value
-    return (below + 0.5 * (equal - 1)) / (present - 1) - 0.5
+    below, left = 0, ordered.size
+    while left > 1:
+        half = left // 2
+        below += half if ordered[below + half - 1] < value else 0
+        left -= half
+    equal = 1
+    while below + equal < ordered.size and ordered[below + equal] == value:
+        equal += 1
+    return (below + 0.5 * (equal - 1)) / (ordered.size - 1) - 0.5
 
 
 @kernel

@@ -17,7 +17,7 @@ from domain.panel import FloatArray
 
 #: First rows of every window's state: place in the ring (equal in all columns), bars seen, bars missed since.
 PLACE, COUNT, LAG, HEAD = 0, 1, 2, 3
-#: Running sums are computed anew from the ring every so many bars of a column, so that rounding cannot pile up.
+#: Running sums are computed anew from the ring every so many bars of a column, so that rounding cannot pile up. A power of two.
 ANCHOR_BARS = 256
 
 
@@ -87,15 +87,14 @@ def steady(count: FloatArray, lag: FloatArray, bars: int) -> bool:
 def headway(count: FloatArray, lag: FloatArray, bars: int, every: int) -> int:
     """Return for how many rows no column can need care: windows stay full, none is behind, no running sum comes due.
 
-    Sums come due when a column's count is a multiple of `every`.
+    Sums come due when a column's count is a multiple of `every`, a power of two.
     """
     if not steady(count, lag, bars):
         return 0
-    rows = every
+    worst = 0
     for s in range(count.size):
-        n = int(count[s])
-        rows = min(rows, every - 1 - n % every)
-    return rows
+        worst = max(worst, int(count[s]) & (every - 1))
+    return every - 1 - worst
 
 
 @kernel
