@@ -30,6 +30,8 @@ RANKED_NAMES_MIN = 4
 CLIP_SIGMA = 4.0
 #: Keeps the logarithm of a miss finite; in volatilities of the horizon.
 MISS_SIGMA_MIN = 0.05
+#: A feature of the whole market that passed its median less often than this tells the date: whatever it explains will not return.
+RETURNS_MIN = 20
 #: How widely a forecast misses is plain to see: it needs fewer, larger steps than the location.
 SPREAD_ROUNDS = 40
 SPREAD_ETA = 0.1
@@ -170,7 +172,9 @@ class Trees:
         if known.sum() < SAMPLES_MIN:
             asked = f"trees were asked to fit {len(rows)} bars of {len(dataset.symbols)} symbols"
             raise ModelError(f"{asked}, but only {known.sum()} labels are known there and at least {SAMPLES_MIN} are needed")
-        return known, np.ascontiguousarray(features[known]), _target(label, scale, known)
+        samples = np.ascontiguousarray(features[known])
+        samples[:, _clocks(features)] = np.nan
+        return known, samples, _target(label, scale, known)
 
     def _shaped(self, dataset: Dataset, rows: IntArray, known: BoolArray, target: FloatArray) -> Shape:
         """Return the shape without its quantiles: the mean label, the tide, and what is left regressed on the target learned."""
@@ -215,6 +219,19 @@ class Trees:
         if self._location is None or self._spread is None:
             raise ModelError("trees were asked before they were fitted: call fit or load first")
         return self._location, self._spread
+
+
+def _clocks(features: Float32Array) -> BoolArray:
+    """Return [F] true for features of [T, S, F] that are the same for all symbols and hardly ever come back to where they were.
+
+    The place in the year, in less than ten years of bars, is such a date in disguise: what trees learn from it was true then only.
+    """
+    highest, lowest = np.fmax.reduce(features, axis=1), np.fmin.reduce(features, axis=1)
+    apart = (highest > lowest).any(axis=0)
+    median = np.array([np.median(column[np.isfinite(column)]) if np.isfinite(column).any() else np.nan for column in highest.T])
+    above = highest > median
+    returns = (above[1:] != above[:-1]).sum(axis=0)
+    return np.asarray(~apart & (returns < RETURNS_MIN))
 
 
 def _target(label: FloatArray, scale: FloatArray, known: BoolArray) -> FloatArray:

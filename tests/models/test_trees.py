@@ -92,3 +92,16 @@ def test_unfitted_trees_forecast_nothing():
 
     with pytest.raises(ModelError, match="before they were fitted"):
         Trees.create(training(), HORIZON).predict(dataset.features, dataset.scale)
+
+
+def test_a_date_in_disguise_is_not_learned_from():
+    """A feature of the whole market that only rises through history moves no forecast; one that comes and goes may."""
+    held = planted(bars=360, edge=0.3)
+    features = held.features.copy()
+    features[..., 2] = np.linspace(0.0, 1.0, held.bars)[:, None]
+    later = features.copy()
+    later[..., 2] = -1.0
+    model = _fitted(replace(held, features=features))
+
+    np.testing.assert_array_equal(model.predict(later, held.scale), model.predict(features, held.scale))
+    assert model.importance()[held.names[2]] == 0.0
