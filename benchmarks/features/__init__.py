@@ -1,0 +1,1 @@
+"""The feature engine beside its peers."""

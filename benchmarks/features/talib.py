@@ -23,7 +23,7 @@ from features import indicators as plain
 from features.engine import FeatureEngine
 from features.feature import Feature
 
-SYMBOLS, BARS, BLOCK, ROUNDS = 500, 2520, 64, 9
+SYMBOLS, BARS, BLOCK, ROUNDS = 500, 2520, 64, 15
 RATE = plain.rate("close", 1)
 OTHER = plain.rate("high", 1)
 Columns = dict[str, FloatArray]

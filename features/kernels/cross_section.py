@@ -7,8 +7,8 @@ import numpy as np
 from domain.compiled import kernel
 from domain.panel import FloatArray
 
-#: Rows of a rank's scratch space: the row's present values in order.
-RANK_SLOTS = 1
+#: Rows of a rank's scratch space: each value's bucket, where each bucket begins, how far it is filled, the columns in order.
+RANK_SLOTS = 4
 
 
 @kernel
@@ -19,38 +19,58 @@ def rank(x: FloatArray, state: FloatArray, out: FloatArray, first: int, last: in
     """
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
-        present = _gather(row, state[0])
-        ordered = state[0, :present]
-        ordered.sort()
-        for s in range(row.size):
-            o[s] = np.nan if math.isnan(row[s]) else _place(ordered, row[s])
+        present = _bucket(row, state[0], state[1])
+        _sort(row, state[0], state[1], state[2], state[3])
+        o[:] = np.nan
+        i = 0
+        while i < present:
+            value, ties = row[int(state[3, i])], 1
+            while i + ties < present and row[int(state[3, i + ties])] == value:
+                ties += 1
+            place = (i + 0.5 * (ties - 1)) / (present - 1) - 0.5 if present > 1 else 0.0
+            for j in range(i, i + ties):
+                o[int(state[3, j])] = place
+            i += ties
 
 
 @kernel
-def _gather(x: FloatArray, values: FloatArray) -> int:
-    """Put the present values together; return how many there are."""
-    present = 0
+def _bucket(x: FloatArray, bucket: FloatArray, begin: FloatArray) -> int:
+    """Put each value into one of as many equal buckets as there are columns; return how many values there are."""
+    low, high, present = np.inf, -np.inf, 0
+    for s in range(x.size):
+        low = x[s] if x[s] < low else low
+        high = x[s] if x[s] > high else high
+        present += 0 if math.isnan(x[s]) else 1
+    scale = (x.size - 1) / (high - low) if high > low else 0.0
+    begin[:] = 0.0
     for s in range(x.size):
         if not math.isnan(x[s]):
-            values[present] = x[s]
-            present += 1
+            scaled = (x[s] - low) * scale
+            place = int(scaled) if 0.0 <= scaled < x.size else 0
+            bucket[s] = place
+            begin[place] += 1.0
+    total = 0.0
+    for i in range(x.size):
+        size = begin[i]
+        begin[i] = total
+        total += size
     return present
 
 
 @kernel
-def _place(ordered: FloatArray, value: float) -> float:
-    """Return the mapped rank of a value that is among the ordered ones, found by halving without a branch."""
-    if ordered.size == 1:
-        return 0.0
-    below, left = 0, ordered.size
-    while left > 1:
-        half = left // 2
-        below += half if ordered[below + half - 1] < value else 0
-        left -= half
-    equal = 1
-    while below + equal < ordered.size and ordered[below + equal] == value:
-        equal += 1
-    return (below + 0.5 * (equal - 1)) / (ordered.size - 1) - 0.5
+def _sort(x: FloatArray, bucket: FloatArray, begin: FloatArray, filled: FloatArray, order: FloatArray) -> None:
+    """Write the columns in the order of their values: bucket by bucket, by insertion within each."""
+    filled[:] = 0.0
+    for s in range(x.size):
+        if not math.isnan(x[s]):
+            place = int(bucket[s])
+            low = int(begin[place])
+            i = low + int(filled[place])
+            filled[place] += 1.0
+            while i > low and x[int(order[i - 1])] > x[s]:
+                order[i] = order[i - 1]
+                i -= 1
+            order[i] = s
 
 
 @kernel

@@ -189,6 +189,19 @@ def test_ranks_are_averaged_over_ties_and_skip_missing_values() -> None:
         np.testing.assert_allclose(ranks[t], (expected - 1) / (np.isfinite(x[t]).sum() - 1) - 0.5, atol=1e-15)
 
 
+def test_ranks_survive_values_of_any_size() -> None:
+    """Outliers, infinities, tiny differences and rows of one value are ranked like any others."""
+    draw = np.random.default_rng(7)
+    x = draw.standard_cauchy((40, 31)) ** 3
+    x[0, 3], x[1, 4], x[2, :] = np.inf, -np.inf, 7.0
+    x[3, :] = draw.integers(0, 3, 31) * 5e-324
+    x[4, :] = 1e308 * draw.choice([-1.0, 1.0], 31)
+
+    ranks = run(Feature("rank", cross_section.rank, ("close",), (), cross_section.RANK_SLOTS, whole_row=True), [x])
+
+    np.testing.assert_allclose(ranks, (scipy.stats.rankdata(x, axis=1) - 1) / 30 - 0.5, atol=1e-15)
+
+
 def test_the_mean_of_a_row_skips_missing_values() -> None:
     """The market's return is the mean over the symbols that have one."""
     x = np.random.default_rng(5).normal(0.0, 1.0, (20, 9))
