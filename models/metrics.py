@@ -88,6 +88,15 @@ def overlap_t(series: FloatArray, horizon: int) -> float:
     return hac_t(series, OVERLAP_LAGS * horizon)
 
 
+def certainty(series: FloatArray, horizon: int) -> float:
+    """Return the share of a series' mean to believe, `max(0, 1 - 1 / t^2)` with its overlap t; 0 where there is no t.
+
+    James and Stein 1961, Proc. 4th Berkeley Symp. 1, positive part, for one mean.
+    """
+    t = overlap_t(series, horizon)
+    return max(0.0, 1.0 - 1.0 / t**2) if t != 0.0 and not math.isnan(t) else 0.0
+
+
 def hit_rate(forecast: FloatArray, outcome: FloatArray) -> float:
     """Return the share of pairs whose signs agree, of those where both are known and neither is zero."""
     known = np.isfinite(forecast) & np.isfinite(outcome) & (forecast != 0.0) & (outcome != 0.0)

@@ -1,7 +1,7 @@
 """Tide: the market's own move, which a ranking of its symbols cannot see.
 
 The mean return of a row is regressed on the mean past return of the row. A market has few independent moves, so the slope is shrunk
-toward zero by its own uncertainty: by `1 - 1 / t^2` with a HAC t (James and Stein 1961), and to nothing where t is below 1.
+toward zero by its own uncertainty, to nothing where its HAC t is below 1.
 """
 
 import numpy as np
@@ -38,6 +38,4 @@ def slope(past_moves: FloatArray, outcome: FloatArray, known: BoolArray, horizon
         return 0.0
     moves = np.where(known, outcome, 0.0).sum(axis=1)[rows] / known.sum(axis=1)[rows]
     products = past_moves[rows] * moves
-    t = metrics.overlap_t(products, horizon)
-    certainty = max(0.0, 1.0 - 1.0 / t**2) if t != 0.0 and np.isfinite(t) else 0.0
-    return certainty * float(products.sum() / (past_moves[rows] ** 2).sum())
+    return metrics.certainty(products, horizon) * float(products.sum() / (past_moves[rows] ** 2).sum())

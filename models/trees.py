@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from domain.error import ModelError
-from domain.forecast import LEVELS
+from domain.forecast import LEVELS, MEDIAN
 from domain.panel import FloatArray
 from domain.params import Training
 from models import contract, metrics, tide
@@ -65,7 +65,7 @@ class Shape:
     """What turns the outputs of the trees into quantiles."""
 
     drift: float
-    """Mean label, in the symbol's own volatilities of the horizon."""
+    """Mean label in the symbol's own volatilities of the horizon, shrunk toward zero by its uncertainty."""
     worth: float
     """Return of one unit of ranking score, in volatilities of the horizon of the row's median symbol."""
     tide: float
@@ -108,17 +108,19 @@ class Trees:
         known, features, target = self._samples(dataset, rows)
         matrix = self._matrix(features, target[known])
         self._location = self._grow(matrix, self.rounds, base_score=0.0)
-        shape = self._shaped(dataset, rows, known, target)
+        label = np.where(known, dataset.label[rows], np.nan)
+        sure = metrics.certainty(metrics.row_mean(np.clip(label, -CLIP_SIGMA, CLIP_SIGMA)), self.horizon)
+        shape = self._shaped(dataset, rows, known, target, sure)
         score = np.zeros(known.shape)
         score[known] = _predict(self._location, features)
-        miss = (
-            dataset.label[rows] - shape.centre(score, self._past(dataset.features[rows], dataset.scale[rows]), dataset.scale[rows])
-        )[known]
+        past, scale = self._past(dataset.features[rows], dataset.scale[rows]), dataset.scale[rows]
+        miss = (label - shape.centre(score, past, scale))[known]
         spread = np.log(np.abs(miss) + MISS_SIGMA_MIN)
         matrix.set_label(spread)
         self._spread = self._grow(matrix, SPREAD_ROUNDS, base_score=float(spread.mean()), eta=SPREAD_ETA)
         quantiles = np.quantile(miss / np.exp(_predict(self._spread, features)), LEVELS)
-        self._shape = replace(shape, quantiles=tuple(quantiles.tolist()))
+        # The median is drift as well: no more of it is believed than of the mean.
+        self._shape = replace(shape, quantiles=tuple((quantiles - (1.0 - sure) * quantiles[MEDIAN]).tolist()))
 
     def fine_tune(self, dataset: Dataset, rows: IntArray, rounds: int) -> None:
         """Add `rounds` trees to the location, fitted to `rows`; spread and quantiles stay."""
@@ -176,10 +178,10 @@ class Trees:
         samples[:, _clocks(features)] = np.nan
         return known, samples, _target(label, scale, known)
 
-    def _shaped(self, dataset: Dataset, rows: IntArray, known: BoolArray, target: FloatArray) -> Shape:
+    def _shaped(self, dataset: Dataset, rows: IntArray, known: BoolArray, target: FloatArray, sure: float) -> Shape:
         """Return the shape without its quantiles: the mean label, the tide, and what is left regressed on the target learned."""
         features, label, scale = dataset.features[rows], dataset.label[rows], dataset.scale[rows]
-        drift = float(np.clip(label[known], -CLIP_SIGMA, CLIP_SIGMA).mean())
+        drift = sure * float(np.clip(label[known], -CLIP_SIGMA, CLIP_SIGMA).mean())
         moved, before = (label - drift) / _ratio(scale), self._past(features, scale)
         slope = tide.slope(before, np.clip(moved, -CLIP_SIGMA, CLIP_SIGMA), known, self.horizon)
         beyond = metrics.row_demean(np.where(known, moved, np.nan)) if _ranked(known) else moved - slope * before[:, None]
