@@ -5,8 +5,10 @@ and whoever is champion then trades on. Nothing in it is special: these are the 
 """
 
 import shutil
+import sys
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,8 @@ MARKETS = ("sim_equity", "sim_crypto")
 NIGHTS = (0.8, 0.9)
 #: Steps of the progress bar: prepare, two nights, two days, report.
 STEPS = 6
+#: Figures of the closing table.
+SHOWN = ("bars", "roi", "sharpe", "max_drawdown", "win_rate", "trades", "costs", "turnover")
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,8 @@ def run(home: Home, as_json: bool, keep: bool) -> None:
     if as_json:
         screen.say({"home": str(place.root), "markets": rows}, as_json)
         return
-    screen.table("Raw bars to paper fills, and the nights between", rows)
-    screen.say({"look at": f"NIGHTSHIFT_HOME={place.root} make up"}, as_json)
+    screen.beside("Raw bars to paper fills, and the nights between", rows)
+    sys.stdout.write(f"look at the runs: NIGHTSHIFT_HOME={_short(place.root)} make up\n")
 
 
 def live(market: str, home: Home, params: Params, do: Steps) -> Lived:
@@ -103,10 +107,19 @@ def write_report(panel: Panel, outcome: Outcome, home: Home, params: Params) -> 
 def summary(lived: Lived) -> dict[str, Any]:
     """Return one market's row of the closing table."""
     found = lived.outcome.metrics if lived.outcome is not None else {}
-    told = [f"{night['action']}: {'promoted' if night['promoted'] else 'kept the champion'}" for night in lived.nights]
-    row: dict[str, Any] = {"market": lived.market, "nights": "; ".join(told), "champion": lived.nights[-1]["champion"]}
-    row |= {name: found.get(name) for name in ("roi", "sharpe", "max_drawdown", "trades", "costs")}
-    return row | {"report": lived.page}
+    row: dict[str, Any] = {"market": lived.market}
+    for number, night in enumerate(lived.nights, start=1):
+        verdict = f"version {night['version']} promoted" if night["promoted"] else "no promotion"
+        row[f"night {number}"] = f"{night['action']}: {verdict}"
+    row |= {"champion": lived.nights[-1]["champion"]}
+    row |= {name: found.get(name) for name in SHOWN}
+    return row | {"report": lived.page and _short(Path(lived.page))}
+
+
+def _short(path: Path) -> str:
+    """Return a path as seen from where the command runs, if it lies below."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _day(panel: Panel, row: int) -> date:

@@ -1,0 +1,1 @@
+"""What quality catches, and what it flags besides."""
