@@ -32,9 +32,9 @@ CLIP_SIGMA = 4.0
 MISS_SIGMA_MIN = 0.05
 #: A feature of the whole market that passed its median less often than this tells the date: whatever it explains will not return.
 RETURNS_MIN = 20
-#: How widely a forecast misses is plain to see: it needs fewer, larger steps than the location.
+#: How widely a forecast misses is plain to see beside where it lies: its trees may be deeper and take larger steps.
 SPREAD_ROUNDS = 40
-SPREAD_ETA = 0.1
+SPREAD: dict[str, Any] = {"eta": 0.1, "max_depth": 4, "colsample_bytree": 0.7, "min_child_weight": 50.0}
 STOP_ROUNDS = 30
 SAMPLES_MIN = 200
 
@@ -117,7 +117,7 @@ class Trees:
         miss = (label - shape.centre(score, past, scale))[known]
         spread = np.log(np.abs(miss) + MISS_SIGMA_MIN)
         matrix.set_label(spread)
-        self._spread = self._grow(matrix, SPREAD_ROUNDS, base_score=float(spread.mean()), eta=SPREAD_ETA)
+        self._spread = self._grow(matrix, SPREAD_ROUNDS, base_score=float(spread.mean()), **SPREAD)
         quantiles = np.quantile(miss / np.exp(_predict(self._spread, features)), LEVELS)
         # The median is drift as well: no more of it is believed than of the mean.
         self._shape = replace(shape, quantiles=tuple((quantiles - (1.0 - sure) * quantiles[MEDIAN]).tolist()))

@@ -287,7 +287,7 @@ def test_overlapping_labels_do_not_pass_for_evidence() -> None:
 
 
 def test_certainty_by_hand():
-    """Series 1, 2, 4, 3 and horizon 0: variance 1.25, t = 2.5 / sqrt(1.25 / 4) = 4.472, so 1 - 1 / 20; below t = 1 nothing is believed."""
+    """Series 1, 2, 4, 3 and horizon 0: variance 1.25, t = 2.5 / sqrt(1.25 / 4) = 4.472, so 1 - 1 / 20; below t = 1 nothing."""
     assert metrics.certainty(np.array([1.0, 2.0, 4.0, 3.0]), 0) == pytest.approx(0.95)
     assert metrics.certainty(np.array([1.0, -1.0, 1.0, -1.1]), 0) == 0.0
     assert metrics.certainty(np.zeros(1), 5) == 0.0
