@@ -38,7 +38,7 @@ def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def beside(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print rows that share their columns turned on their side: a line a fact, a column a row, so that few rows need no wide screen."""
+    """Print rows that share their columns turned on their side, a line a fact: a few rows then need no wide screen."""
     grid = Table(title=title, title_justify="left", show_header=False)
     for name in rows[0] if rows else ():
         grid.add_row(name, *(shown(row[name]) for row in rows))
