@@ -59,7 +59,7 @@ def command(step: Callable[P, None]) -> Callable[P, None]:
                 )
             )
         except KeyboardInterrupt:
-            _fail("stopped by Ctrl-C; what was finished is kept, and the same command goes on from there", INTERRUPTED)
+            _fail("stopped by Ctrl-C; what was finished is kept: run the same command again", INTERRUPTED)
 
     app.command(step.__name__.removesuffix("_").replace("_", "-"))(guarded)
     return guarded
@@ -76,7 +76,7 @@ def _opened(market: str) -> tuple[Home, Params]:
 
 @command
 def demo(json: JsonOption = False, keep: Annotated[bool, typer.Option(help="Go on in the home as it is.")] = False) -> None:
-    """Run two simulated markets through the whole loop and write a report for each."""
+    """Live two simulated markets through the whole loop."""
     from flows import demo as show
 
     show.run(homes.from_environment(), json, keep)
@@ -84,7 +84,7 @@ def demo(json: JsonOption = False, keep: Annotated[bool, typer.Option(help="Go o
 
 @command
 def import_(path: Path, market: MarketOption, json: JsonOption = False) -> None:
-    """Read files that people have on disk, check them, and keep what is possible."""
+    """Read bars from files, check them, keep what is possible."""
     from pipelines.data import ingest
     from pipelines.data.sources import files
     from pipelines.store import Store
@@ -101,7 +101,7 @@ def import_(path: Path, market: MarketOption, json: JsonOption = False) -> None:
 
 @command
 def ingest(market: MarketOption, until: Until = None, json: JsonOption = False) -> None:
-    """Ask the market's own source for what the store lacks."""
+    """Ask the market's source for what the store lacks."""
     from flows import prepare
     from flows.retrain import known_by
 
@@ -113,7 +113,7 @@ def ingest(market: MarketOption, until: Until = None, json: JsonOption = False) 
 
 @command
 def materialize(market: MarketOption, until: Until = None, json: JsonOption = False) -> None:
-    """Freeze a market's bars and measure their features into files."""
+    """Freeze a market's bars and their features in files."""
     from flows import stages
     from flows.retrain import known_by
 
@@ -126,7 +126,7 @@ def materialize(market: MarketOption, until: Until = None, json: JsonOption = Fa
 
 @command
 def train(market: MarketOption, until: Until = None, json: JsonOption = False) -> None:
-    """Train a challenger from nothing and let the gates decide."""
+    """Train a challenger and let the gates decide."""
     from flows import retrain, stages
 
     home, params = _opened(market)
@@ -137,7 +137,7 @@ def train(market: MarketOption, until: Until = None, json: JsonOption = False) -
 
 @command
 def learn(market: MarketOption, until: Until = None, json: JsonOption = False) -> None:
-    """Work one night shift on what was known by a day: ingest, drift, plan, challenger, gates."""
+    """Work one night shift on what was known by a day."""
     from flows import learn as night
 
     home, params = _opened(market)
@@ -159,7 +159,7 @@ def evaluate(market: MarketOption, version: VersionOption = "champion", json: Js
 
 @command
 def promote(market: MarketOption, version: VersionOption, json: JsonOption = False) -> None:
-    """Make a version that passed its gates the champion."""
+    """Make a version that passed its gates champion."""
     from flows import retrain
 
     home, params = _opened(market)
@@ -183,7 +183,7 @@ def rollback(market: MarketOption, json: JsonOption = False) -> None:
 def simulate(
     market: MarketOption, since: Since, until: Until = None, version: VersionOption = "champion", json: JsonOption = False
 ) -> None:
-    """Trade a version over stored bars in one compiled call."""
+    """Trade a version over stored bars in one call."""
     from flows import replay as replays
 
     home, params = _opened(market)
@@ -195,7 +195,7 @@ def simulate(
 def replay(
     market: MarketOption, since: Since, until: Until = None, version: VersionOption = "champion", json: JsonOption = False
 ) -> None:
-    """Live a version through stored bars, one at a time, with broker and journal; goes on where it was cut short."""
+    """Live a version through stored bars, one at a time."""
     from flows import replay as replays
 
     home, params = _opened(market)
@@ -208,7 +208,7 @@ def replay(
 
 @command
 def trade(market: MarketOption) -> None:
-    """Trade the champion on the paper broker until stopped, swapping it between bars."""
+    """Trade the champion on paper until stopped."""
     from flows import trade as trading
 
     home, params = _opened(market)
@@ -217,7 +217,7 @@ def trade(market: MarketOption) -> None:
 
 @command
 def up(prefect_port: int = 4200, mlflow_port: int = 5000) -> None:
-    """Start Prefect server, MLflow server and the served deployments; Ctrl-C stops all of them."""
+    """Start Prefect, MLflow and the deployments; Ctrl-C ends."""
     from flows import up as servers
 
     parameters.load(homes.parameters())
@@ -226,7 +226,7 @@ def up(prefect_port: int = 4200, mlflow_port: int = 5000) -> None:
 
 @command
 def status(json: JsonOption = False) -> None:
-    """Show every market: its bars, its champion, its trader."""
+    """Show every market: its bars and its champion."""
     from flows import status as standing
 
     home, params = homes.from_environment(), parameters.load(homes.parameters())
@@ -239,7 +239,7 @@ def status(json: JsonOption = False) -> None:
 
 @command
 def halt(market: MarketOption, reason: str = "asked for", json: JsonOption = False) -> None:
-    """Shut the kill latch: the market's trader closes its positions at the next bar and opens nothing until `resume`."""
+    """Close all positions and open nothing until `resume`."""
     _leave(market, "halt", reason, json)
 
 
@@ -264,7 +264,7 @@ def verify(path: Annotated[Path | None, typer.Argument(help="A journal, or a fol
 
 @command
 def doctor(json: JsonOption = False) -> None:
-    """Check this machine: parameters, home, disk, libraries, servers."""
+    """Check parameters, home, disk and libraries."""
     from flows import status as standing
 
     findings = standing.findings(homes.from_environment())
