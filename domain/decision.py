@@ -1,6 +1,5 @@
-"""Decision and verdict: what we want to hold, and what the gate said of it."""
+"""Decision: why we want to hold what we want, and what the gate can say of it, as codes that compiled steps branch on."""
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 
@@ -39,23 +38,3 @@ class Rule(IntEnum):
     NET = 10
     TURNOVER = 11
     MIN_NOTIONAL = 12
-
-
-@dataclass(frozen=True)
-class Decision:
-    """The quantity wanted in one symbol and why."""
-
-    symbol: str
-    target: float
-    reason: Reason
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The gate's answer to one order, with the rule's name and the two numbers compared."""
-
-    symbol: str
-    outcome: Outcome
-    rule: Rule
-    found: float
-    limit: float

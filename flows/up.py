@@ -89,7 +89,14 @@ def environment(home: Home, ports: Ports) -> dict[str, str]:
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
         "PYTHONUNBUFFERED": "1",
     }
-    return {**homes.QUIET, **os.environ, **chosen}
+    return {**homes.QUIET, **_served(), **os.environ, **chosen}
+
+
+def _served() -> dict[str, str]:
+    """Return the settings that mlflow/server.env gives to every MLflow server of ours."""
+    lines = (PROJECT / "mlflow" / "server.env").read_text(encoding="utf-8").splitlines()
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {name: value for name, _, value in pairs}
 
 
 def up(home: Home, ports: Ports, announce: Callable[[str], None]) -> None:
