@@ -18,7 +18,7 @@ from prefect.tasks import Task
 
 from domain import params as parameters
 from domain.clock import SystemClock
-from domain.error import DiskFull, ResourceError
+from domain.error import DiskFull, NoChampion, ResourceError
 from domain.params import Params
 from flows import home as homes
 from flows import learn as learning
@@ -28,6 +28,8 @@ from flows import timetable
 from flows import trade as trading
 from flows.home import Home
 from flows.stages import P, R
+from pipelines.data import ingest
+from pipelines.store import Store
 
 RETRIES = 3
 RETRY_DELAYS_S = [10.0, 60.0, 300.0]
@@ -44,8 +46,8 @@ def run_name() -> str:
 def prepare(market: str, until: date | None = None) -> Any:
     """Bring new bars from the market's source through quality into the store."""
     home, params = _opened(market)
-    if closed := _closed(market, params, until):
-        return closed
+    if idle := _closed(market, params, until) or _unfed(market, home, params):
+        return idle
     ingested = as_task("prepare", preparing.prepare, market, retraining.known_by(until), home, params)
     create_table_artifact([{"what": name, "found": str(found)} for name, found in ingested.items()], key=_key(market, "ingested"))
     _link(market, "data-docs", home.docs / market / "index.html")
@@ -56,6 +58,8 @@ def prepare(market: str, until: date | None = None) -> Any:
 def retrain(market: str, until: date | None = None) -> Any:
     """Train a challenger from nothing and let the gates decide."""
     home, params = _opened(market)
+    if idle := _unfed(market, home, params):
+        return idle
     concluded = retraining.retrain(market, until, home, params, as_task).to_dict()
     _show_gates(market, concluded)
     return concluded
@@ -65,8 +69,8 @@ def retrain(market: str, until: date | None = None) -> Any:
 def learn(market: str, until: date | None = None) -> Any:
     """Run the night shift: new bars, drift, a plan, perhaps a challenger, and the gates."""
     home, params = _opened(market)
-    if closed := _closed(market, params, until):
-        return closed
+    if idle := _closed(market, params, until) or _unfed(market, home, params):
+        return idle
     night = learning.night(market, until, home, params, as_task)
     create_markdown_artifact(night.pop("markdown"), key=_key(market, "night"), description=f"What the night did to {market}")
     _show_gates(market, night)
@@ -76,9 +80,17 @@ def learn(market: str, until: date | None = None) -> Any:
 
 @flow(name="trade", flow_run_name=run_name)
 def trade(market: str) -> Any:
-    """Trade the market's champion on the paper account until cancelled; the champion is swapped between bars."""
+    """Trade the market's champion on the paper account until cancelled; the champion is swapped between bars.
+
+    A market whose gates have let nothing through yet has no trader: that is a result, and a promotion wakes this flow.
+    """
     home, params = _opened(market)
-    return asyncio.run(trading.trade(market, home, params))
+    if idle := _unfed(market, home, params):
+        return idle
+    try:
+        return asyncio.run(trading.trade(market, home, params))
+    except NoChampion as nobody:
+        return Completed(message=str(nobody))
 
 
 def as_task(name: str, step: Callable[P, R], /, *arguments: P.args, **named: P.kwargs) -> R:
@@ -119,6 +131,13 @@ def _closed(market: str, params: Params, until: date | None) -> State[Any] | Non
     if until is None and not timetable.is_session(chosen, SystemClock().now()):
         return Completed(message=f"{chosen.calendar} has no session today")
     return None
+
+
+def _unfed(market: str, home: Home, params: Params) -> State[Any] | None:
+    """Return a finished state while a market that is fed from files waits for its first import: no schedule can bring that."""
+    chosen = params.market(market)
+    said = ingest.lacking(chosen, Store(home.store)) if chosen.source == "files" else None
+    return Completed(message=said) if said else None
 
 
 def _show_gates(market: str, concluded: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 
 from domain import params as parameters
-from domain.error import DataError, NightshiftError
+from domain.error import DataError, NightshiftError, NoData
 from domain.market import Market
 from domain.panel import FloatArray
 from domain.params import Params
@@ -90,8 +90,11 @@ class Stage:
 
 
 def snapshot(job: Job) -> None:
-    """Freeze what the store knew at `job.until` as a panel."""
-    materialize.snapshot(Store(job.home.store), job.market, job.at("snapshot"), job.until)
+    """Freeze what the store knew at `job.until` as a panel; raise NoData, with the command that helps, when it knows nothing."""
+    store = Store(job.home.store)
+    if said := ingest.lacking(job.market, store):
+        raise NoData(said)
+    materialize.snapshot(store, job.market, job.at("snapshot"), job.until)
 
 
 def features(job: Job) -> None:

@@ -114,6 +114,14 @@ class Store:
         wanted = [pl.col(column) == value for column, value in (where or {}).items()]
         return self._rows(table, wanted, version).sort(layout.key, nulls_last=True)
 
+    def holds(self, market: str, timeframe: str) -> bool:
+        """Say whether any bar of the market is stored, without reading one. Raises DataError when the table cannot be read."""
+        try:
+            stored = self._open("bars", None).partitions()
+        except NoData:
+            return False
+        return {"market": market, "timeframe": timeframe} in stored
+
     def version(self, table: str) -> int:
         """Return the table's newest version; raise NoData if nothing was ever stored in it."""
         return self._open(table, None).version()

@@ -126,6 +126,12 @@ def test_a_file_without_one_possible_row_is_refused(home: Home, tmp_path: Path) 
     assert "possible" in refused("import", str(tmp_path / "nonsense.csv"), "--market", "crypto")
 
 
+@pytest.mark.parametrize("command", ["ingest", "materialize", "train", "learn"])
+def test_a_market_of_files_that_nothing_was_imported_for_is_refused(home: Home, command: str) -> None:
+    """The sentence is the command that helps."""
+    assert "nightshift import PATH --market crypto" in refused(command, "--market", "crypto")
+
+
 def test_trading_without_a_promoted_model_is_refused(home: Home, tmp_path: Path) -> None:
     """Nothing trades ungated."""
     candles().write_parquet(tmp_path / "bars.parquet")

@@ -95,6 +95,14 @@ def from_source(
     return _keep(_only(found, new), len(new), market, store, market.source, now)
 
 
+def lacking(market: Market, store: Store) -> str | None:
+    """Return one sentence while no bar of the market is stored, with the command that brings some; None once there are any."""
+    if store.holds(market.name, market.timeframe):
+        return None
+    done, words = ("imported", "import PATH") if market.source == "files" else ("ingested", "ingest")
+    return f"no {market.timeframe} bars of market '{market.name}' were {done} yet: nightshift {words} --market {market.name}"
+
+
 def told(ingested: Ingested) -> dict[str, object]:
     """Return what a person or a program is told of a batch: its fields, defects that were not found left out."""
     return {**asdict(ingested), "defects": {name: rows for name, rows in ingested.defects.items() if rows}}

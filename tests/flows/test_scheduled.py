@@ -80,6 +80,25 @@ def test_a_day_without_session_is_skipped(prefect: None, home: Path, monkeypatch
     assert not home.exists()
 
 
+@pytest.mark.parametrize("name", ["prepare", "learn", "retrain", "trade"])
+def test_a_market_of_files_waits_for_its_first_import(prefect: None, home: Path, name: str) -> None:
+    """No schedule can bring files: the run ends well, says which command does, and leaves neither artifact nor folder."""
+    state: Any = getattr(scheduled, name)("crypto", return_state=True)
+
+    assert state.is_completed()
+    assert "nightshift import PATH --market crypto" in state.message
+    assert Artifact.get("crypto-ingested") is None
+    assert not home.exists()
+
+
+def test_a_market_without_a_champion_has_no_trader(prefect: None, home: Path) -> None:
+    """That every model was refused is a result, not a failure of the run."""
+    state: Any = scheduled.trade(MARKET, return_state=True)
+
+    assert state.is_completed()
+    assert "has been promoted" in state.message
+
+
 @pytest.mark.parametrize(
     ("problem", "calls"), [(ResourceError("a table was busy"), 2), (DiskFull("full"), 1), (ValueError("bug"), 1)]
 )

@@ -112,6 +112,18 @@ def test_markets_do_not_touch_each_other(store: Store) -> None:
     assert [store.bars(name, "1h")["close"].item() for name in ("it's", "b/c d")] == [3.0, 2.0]
 
 
+def test_a_store_knows_which_markets_it_holds_bars_of(store: Store) -> None:
+    """Neither before anything was stored, nor of another market or timeframe."""
+    empty = store.holds("m", "1h")
+
+    store.upsert("bars", table(bar("A", 1)))
+
+    assert not empty
+    assert store.holds("m", "1h")
+    assert not store.holds("m", "1d")
+    assert not store.holds("n", "1h")
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     batches=st.lists(
