@@ -52,6 +52,7 @@ class FeatureEngine:
         self._stages = [(whole, list(group)) for whole, group in groupby(steps, key=lambda step: step.whole_row)]
         self._inputs = sorted({source for step in steps for source in step.inputs if isinstance(source, str)})
         self._state = {step.name: np.zeros((step.slots, symbols)) for step in steps}
+        self._straight = self._written_straight(steps)
         self._plans: dict[tuple[int, int], list[list[list[_Call]]]] = {}
 
     def advance(self, panel: Panel, out: Series | None = None) -> Series:
@@ -95,8 +96,7 @@ class FeatureEngine:
             last = min(first + rows, bars)
             tile = {name: column[first:last] for name, column in columns.items()}
             target = out[:, first:last]
-            if out.dtype == np.float64:
-                tile.update(zip(self.names, target, strict=True))
+            tile.update((name, target[place]) for name, place in self._straight.items())
             for blocks in self._plan(last - first, threads):
                 for _ in over(lambda calls, tile=tile, target=target: _run(calls, tile, target), blocks):
                     pass
@@ -115,7 +115,7 @@ class FeatureEngine:
         return self._plans[key]
 
     def _calls(self, steps: list[Feature], buffers: dict[str, Series], first: int, last: int) -> list[_Call]:
-        place = {name: i for i, name in enumerate(self.names)} if self._precision != np.float64 else {}
+        place = {name: i for i, name in enumerate(self.names) if name not in self._straight}
         calls = []
         for step in steps:
             inputs = tuple(buffers.get(label(source), label(source)) for source in step.inputs)
@@ -123,13 +123,21 @@ class FeatureEngine:
             calls.append(_Call(step.kernel, inputs, rest, buffers.get(step.name, step.name), place.get(step.name), first, last))
         return calls
 
+    def _written_straight(self, steps: list[Feature]) -> dict[str, int]:
+        """Return the features that go straight into the result, and where.
+
+        In single precision those that another step reads do not: it reads them in full.
+        """
+        read = {label(source) for step in steps for source in step.inputs} if self._precision != np.float64 else set()
+        return {name: place for place, name in enumerate(self.names) if name not in read}
+
     def _buffers(self, rows: int) -> dict[str, Series]:
         """Return an array for each step whose values do not go straight out.
 
         One that nobody will read again is handed to the next step.
         """
         steps = [step for _, group in self._stages for step in group]
-        straight = set(self.names) if self._precision == np.float64 else set()
+        straight = self._straight.keys()
         needed = {label(source): i for i, step in enumerate(steps) for source in step.inputs}
         buffers: dict[str, Series] = {}
         free: list[Series] = []

@@ -179,7 +179,7 @@ def typical() -> Feature:
 
 def true_range() -> Feature:
     """Return the true range; unknown on a symbol's first bar."""
-    return pointwise("true_range", volatility.true_range, "high", "low", lagged("close"))
+    return Feature("true_range", volatility.true_range, ("high", "low", "close"), (), volatility.RANGE_SLOTS, 1)
 
 
 def atr(bars: int) -> Feature:
@@ -194,10 +194,9 @@ def natr(bars: int) -> Feature:
 
 def directional_move(bars: int, *, plus: bool) -> Feature:
     """Return Wilder's sum of the directional movement (PLUS_DM, MINUS_DM)."""
-    rise = change("high")
-    fall = difference(lagged("low"), "low")
-    name, pair = ("plus_move", (rise, fall)) if plus else ("minus_move", (fall, rise))
-    return wilder_sum(pointwise(name, momentum.directional_move, *pair), bars, bars - 1)
+    name = "plus_move" if plus else "minus_move"
+    move = Feature(name, momentum.directional_move, ("high", "low"), (plus,), momentum.MOVE_SLOTS, 1)
+    return wilder_sum(move, bars, bars - 1)
 
 
 def plus_di(bars: int) -> Feature:
@@ -233,8 +232,7 @@ def band(source: Source, bars: int, width: float) -> Feature:
 
 def obv() -> Feature:
     """Return the on-balance volume."""
-    moved = change("close")
-    return Feature("obv", volume.on_balance, (moved, "volume"), (), 1, -moved.warm_up)
+    return Feature("obv", volume.on_balance, ("close", "volume"), (), volume.BALANCE_SLOTS)
 
 
 def ad() -> Feature:
@@ -249,9 +247,8 @@ def pressure() -> Feature:
 
 def mfi(bars: int) -> Feature:
     """Return the money flow index, 0 to 100."""
-    price = typical()
     up, down = (
-        pointwise(name, volume.flow, price, change(price), "volume", parameters=(side,))
+        Feature(name, volume.flow, (typical(), "volume"), (side,), volume.FLOW_SLOTS, 1)
         for name, side in (("inflow", 1.0), ("outflow", -1.0))
     )
     return pointwise(f"mfi_{bars}", volume.share, total(up, bars), total(down, bars))

@@ -75,67 +75,33 @@ def line(
     x: FloatArray, bars: int, scale: float, tilt: float, level: bool, state: FloatArray, out: FloatArray, first: int, last: int
 ) -> None:
     """Write scale * (W + tilt * S), plus r where `level`: S sums x - r, W weights it from 0 (oldest) to bars - 1 (newest)."""
-    base, count, lag = window.HEAD, state[window.COUNT, first:last], state[window.LAG, first:last]
+    count, lag, base = state[window.COUNT, first:last], state[window.LAG, first:last], window.HEAD
     reference, plain, rising = state[base, first:last], state[base + 1, first:last], state[base + 2, first:last]
-    place, short, passed = int(state[window.PLACE, first]), window.headway(count, lag, bars, window.ANCHOR_BARS), 0
+    ring = state[WEIGHTED_HEAD : WEIGHTED_HEAD + bars, first:last]
+    place, passed = int(state[window.PLACE, first]), 0
+    late, calm = window.behind(lag), window.headway(count, lag, bars, window.ANCHOR_BARS)
     for t in range(x.shape[0]):
-        row, ring = x[t, first:last], state[WEIGHTED_HEAD + place, first:last]
-        if short > 0 and window.whole(row):
-            short, passed = short - 1, passed + 1
-            _slide_line_whole(row, ring, reference, plain, rising, bars)
-            _write_line_whole(row, ring, reference, plain, rising, scale, tilt, level, out[t, first:last])
-        else:
+        row, o = x[t, first:last], out[t, first:last]
+        if late and window.resume(row, lag, ring, bars):
+            late, calm = window.behind(lag), 0
+        met = _slide_line(row, state[WEIGHTED_HEAD + place, first:last], reference, plain, rising, bars, scale, tilt, level, o)
+        passed += 1
+        if met:
+            late = window.miss(row, count, lag)
+        if calm == 0:
             window.add(count, passed)
-            if window.tick(row, count, lag):
-                window.catch_up(row, lag, state[WEIGHTED_HEAD : WEIGHTED_HEAD + bars, first:last])
-                window.caught_up(row, lag)
-            _slide_line(row, ring, reference, plain, rising, bars)
-            window.keep(row, ring)
-            if window.due(row, count, bars, window.ANCHOR_BARS):
-                _anchor_line(row, count, state[base:, first:last], bars, place)
-            _write_line(row, count, reference, plain, rising, bars, scale, tilt, level, out[t, first:last])
-            short, passed = window.headway(count, lag, bars, window.ANCHOR_BARS), 0
+            _anchor_line(row, count, ring, reference, plain, rising, place, scale, tilt, level, o)
+            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1
+        calm -= 1
         place = place + 1 if place + 1 < bars else 0
     window.add(count, passed)
     state[window.PLACE, first:last] = place
 
 
 @kernel
-def _slide_line(x: FloatArray, ring: FloatArray, reference: FloatArray, plain: FloatArray, rising: FloatArray, bars: int) -> None:
-    for s in range(x.size):
-        u, w, total = x[s] - reference[s], ring[s] - reference[s], plain[s]
-        missing = math.isnan(u)
-        rising[s] = rising[s] if missing else (rising[s] - (total - w)) + (bars - 1.0) * u
-        plain[s] = total if missing else total + (u - w)
-
-
-@kernel
-def _slide_line_whole(
-    x: FloatArray, ring: FloatArray, reference: FloatArray, plain: FloatArray, rising: FloatArray, bars: int
-) -> None:
-    for s in range(x.size):
-        u, w, total = x[s] - reference[s], ring[s] - reference[s], plain[s]
-        rising[s] = (rising[s] - (total - w)) + (bars - 1.0) * u
-        plain[s] = total + (u - w)
-
-
-@kernel
-def _anchor_line(x: FloatArray, count: FloatArray, rows: FloatArray, bars: int, place: int) -> None:
-    """Compute the sums anew, oldest bar first, around the newest value. `rows` begins at the reference."""
-    for s in range(x.size):
-        if not math.isnan(x[s]) and window.is_due(count[s], bars, window.ANCHOR_BARS):
-            plain, rising = 0.0, 0.0
-            for j in range(bars):
-                u = rows[3 + (place + 1 + j) % bars, s] - x[s]
-                plain += u
-                rising += j * u
-            rows[0, s], rows[1, s], rows[2, s] = x[s], plain, rising
-
-
-@kernel
-def _write_line(
+def _slide_line(
     x: FloatArray,
-    count: FloatArray,
+    ring: FloatArray,
     reference: FloatArray,
     plain: FloatArray,
     rising: FloatArray,
@@ -144,28 +110,53 @@ def _write_line(
     tilt: float,
     level: bool,
     out: FloatArray,
-) -> None:
+) -> int:
+    missed = False
     for s in range(x.size):
-        value = scale * (rising[s] + tilt * plain[s]) + (reference[s] if level else 0.0)
-        out[s] = np.nan if math.isnan(x[s]) | (count[s] < bars) else value
+        new, old, origin = x[s], ring[s], reference[s]
+        missing = math.isnan(new)
+        u, w, total, weighed = new - origin, old - origin, plain[s], rising[s]
+        lifted = (weighed - (total - w)) + (bars - 1.0) * u
+        summed = total + (u - w)
+        out[s] = _on_line(lifted, summed, origin, scale, tilt, level)
+        rising[s] = weighed if missing else lifted
+        plain[s] = total if missing else summed
+        ring[s] = old if missing else new
+        missed |= missing
+    return window.MISSED if missed else 0
 
 
 @kernel
-def _write_line_whole(
+def _on_line(rising: float, plain: float, origin: float, scale: float, tilt: float, level: bool) -> float:
+    return scale * (rising + tilt * plain) + (origin if level else 0.0)
+
+
+@kernel
+def _anchor_line(
     x: FloatArray,
+    count: FloatArray,
     ring: FloatArray,
     reference: FloatArray,
     plain: FloatArray,
     rising: FloatArray,
+    place: int,
     scale: float,
     tilt: float,
     level: bool,
     out: FloatArray,
 ) -> None:
-    for s in range(out.size):
-        out[s] = scale * (rising[s] + tilt * plain[s]) + (reference[s] if level else 0.0)
-    for s in range(out.size):
-        ring[s] = x[s]
+    """Compute the sums anew, oldest bar first, around the newest value, in the columns that are due."""
+    bars = ring.shape[0]
+    for s in range(x.size):
+        if not math.isnan(x[s]) and window.is_due(count[s], bars):
+            summed, weighed = 0.0, 0.0
+            for j in range(bars):
+                u = ring[(place + 1 + j) % bars, s] - x[s]
+                summed += u
+                weighed += j * u
+            reference[s], plain[s], rising[s] = x[s], summed, weighed
+            out[s] = _on_line(weighed, summed, x[s], scale, tilt, level)
+    window.conceal(count, bars, out)
 
 
 @kernel

@@ -8,8 +8,10 @@ from domain.compiled import kernel
 from domain.panel import FloatArray
 from features.kernels import smoothing, window
 
-#: Rows of an RSI's state: bars seen, the last bar, smoothed gain, smoothed loss.
+#: Rows of an RSI's state: bars seen, until all columns have seen enough of them; the last bar, smoothed gain, smoothed loss.
 RSI_SLOTS = 4
+#: Rows of a directional movement's state: whether it was begun, the high and the low of the bar before.
+MOVE_SLOTS = 3
 #: Rows of a CCI's state before its ring: the window's own, sum, mean, absolute deviations.
 CCI_HEAD = window.HEAD + 3
 
@@ -46,59 +48,53 @@ def relative_strength(x: FloatArray, bars: int, state: FloatArray, out: FloatArr
     """Write Wilder's RSI, 0 to 100 (Wilder 1978; TA-Lib RSI); NaN while nothing has moved. State: RSI_SLOTS rows."""
     count, before = state[0, first:last], state[1, first:last]
     gain, loss = state[2, first:last], state[3, first:last]
-    passed, ready = 0, smoothing.seeded(count, bars + 1)
+    ready = smoothing.seeded(count, bars + 1)
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
-        if ready and window.whole(row):
-            passed += 1
-            _gain_and_loss_whole(row, before, gain, loss, 1.0 / bars)
-            _strength(gain, loss, o)
+        if ready:
+            _strength_seeded(row, before, gain, loss, 1.0 / bars, o)
         else:
-            _gain_and_loss(row, count, before, gain, loss, bars)
-            _strength(gain, loss, o)
-            _remember(row, count, before, bars + 1, o)
-            ready = ready or smoothing.seeded(count, bars + 1)
-    window.add(count, passed)
+            _strength(row, count, before, gain, loss, bars, o)
+            ready = smoothing.seeded(count, bars + 1)
 
 
 @kernel
-def _gain_and_loss(x: FloatArray, count: FloatArray, before: FloatArray, gain: FloatArray, loss: FloatArray, bars: int) -> None:
+def _strength(
+    x: FloatArray, count: FloatArray, before: FloatArray, gain: FloatArray, loss: FloatArray, bars: int, out: FloatArray
+) -> None:
     share = 1.0 / bars
     for s in range(x.size):
         d = x[s] - before[s]
-        idle = math.isnan(d) | (count[s] == 0.0)
+        missing = math.isnan(d)
+        idle = missing | (count[s] == 0.0)
         hold = 0.0 if count[s] <= bars else 1.0
         up, down = (d if d > 0.0 else 0.0), (-d if d < 0.0 else 0.0)
         gain[s] = gain[s] if idle else gain[s] + share * (up - hold * gain[s])
         loss[s] = loss[s] if idle else loss[s] + share * (down - hold * loss[s])
-
-
-@kernel
-def _gain_and_loss_whole(x: FloatArray, before: FloatArray, gain: FloatArray, loss: FloatArray, share: float) -> None:
-    hold = 1.0
-    for s in range(x.size):
-        d = x[s] - before[s]
-        up, down = (d if d > 0.0 else 0.0), (-d if d < 0.0 else 0.0)
-        gain[s] = gain[s] + share * (up - hold * gain[s])
-        loss[s] = loss[s] + share * (down - hold * loss[s])
-        before[s] = x[s]
-
-
-@kernel
-def _strength(gain: FloatArray, loss: FloatArray, out: FloatArray) -> None:
-    for s in range(out.size):
-        total = gain[s] + loss[s]
-        out[s] = np.nan if total == 0.0 else 100.0 * gain[s] / total
-
-
-@kernel
-def _remember(x: FloatArray, count: FloatArray, before: FloatArray, need: int, out: FloatArray) -> None:
-    """Count and keep the bars that exist; NaN where there is none or too few came before."""
-    for s in range(x.size):
-        missing = math.isnan(x[s])
         count[s] += 0.0 if missing else 1.0
         before[s] = before[s] if missing else x[s]
-        out[s] = np.nan if missing | (count[s] < need) else out[s]
+        out[s] = np.nan if missing | (count[s] <= bars) else _gain_share(gain[s], loss[s])
+
+
+@kernel
+def _strength_seeded(x: FloatArray, before: FloatArray, gain: FloatArray, loss: FloatArray, share: float, out: FloatArray) -> None:
+    """Do what `_strength` does after the seed."""
+    for s in range(x.size):
+        old, gained, lost = before[s], gain[s], loss[s]
+        d = x[s] - old
+        missing = math.isnan(d)
+        up, down = (d if d > 0.0 else 0.0), (-d if d < 0.0 else 0.0)
+        gained_now, lost_now = gained + share * (up - gained), lost + share * (down - lost)
+        gain[s] = gained if missing else gained_now
+        loss[s] = lost if missing else lost_now
+        before[s] = old if missing else x[s]
+        out[s] = np.nan if missing else _gain_share(gained_now, lost_now)
+
+
+@kernel
+def _gain_share(gain: float, loss: float) -> float:
+    total = gain + loss
+    return np.nan if total == 0.0 else 100.0 * gain / total
 
 
 @kernel
@@ -120,16 +116,31 @@ def stochastic(
 
 
 @kernel
-def directional_move(rise: FloatArray, fall: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
-    """Write Wilder's directional movement: the rise of the high where it is positive and beats the fall of the low, else 0.
+def directional_move(
+    high: FloatArray, low: FloatArray, plus: bool, state: FloatArray, out: FloatArray, first: int, last: int
+) -> None:
+    """Write Wilder's directional movement (Wilder 1978, section IV); unknown on a symbol's first bar. State: MOVE_SLOTS rows.
 
-    `rise` is high minus previous high and `fall` previous low minus low; swapped, they give the minus movement.
+    The plus movement is the rise of the high where it is positive and beats the fall of the low, else 0; the minus movement is
+    the fall of the low where it is positive and beats the rise of the high.
     """
-    for t in range(rise.shape[0]):
-        up, down, o = rise[t, first:last], fall[t, first:last], out[t, first:last]
-        for s in range(o.size):
-            move = up[s] if (up[s] > 0.0) & (up[s] > down[s]) else 0.0
-            o[s] = move if not math.isnan(up[s] - down[s]) else np.nan
+    top, bottom = state[1, first:last], state[2, first:last]
+    window.begin(state[0, first:last], top)
+    for t in range(high.shape[0]):
+        _move(high[t, first:last], low[t, first:last], top, bottom, plus, out[t, first:last])
+
+
+@kernel
+def _move(high: FloatArray, low: FloatArray, top: FloatArray, bottom: FloatArray, plus: bool, out: FloatArray) -> None:
+    for s in range(high.size):
+        h, low_now, high_before, low_before = high[s], low[s], top[s], bottom[s]
+        missing = math.isnan(h) | math.isnan(low_now)
+        rise, fall = h - high_before, low_before - low_now
+        mine, other = (rise, fall) if plus else (fall, rise)
+        move = mine if (mine > 0.0) & (mine > other) else 0.0
+        out[s] = np.nan if math.isnan(rise) | missing else move
+        top[s] = high_before if missing else h
+        bottom[s] = low_before if missing else low_now
 
 
 @kernel
@@ -161,36 +172,49 @@ def channel_index(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, 
     """
     count, lag, total = state[window.COUNT, first:last], state[window.LAG, first:last], state[window.HEAD, first:last]
     mean, deviation = state[window.HEAD + 1, first:last], state[window.HEAD + 2, first:last]
-    place, short, passed = int(state[window.PLACE, first]), window.headway(count, lag, bars, window.ANCHOR_BARS), 0
+    ring = state[CCI_HEAD : CCI_HEAD + bars, first:last]
+    place, passed = int(state[window.PLACE, first]), 0
+    late, calm = window.behind(lag), window.headway(count, lag, bars, window.ANCHOR_BARS)
     for t in range(x.shape[0]):
-        row = x[t, first:last]
-        if short > 0 and window.whole(row):
-            short, passed = short - 1, passed + 1
-            window.slide_whole(row, state[CCI_HEAD + place, first:last], total, 1.0 / bars, mean)
-        else:
+        row, o = x[t, first:last], out[t, first:last]
+        if late and window.resume(row, lag, ring, bars):
+            late, calm = window.behind(lag), 0
+        met = window.slide(row, state[CCI_HEAD + place, first:last], total, 1.0 / bars, mean)
+        passed += 1
+        if met:
+            late = window.miss(row, count, lag)
+        if calm == 0:
             window.add(count, passed)
-            ring = state[CCI_HEAD : CCI_HEAD + bars, first:last]
-            window.slide_with_care(row, count, lag, total, ring, place, bars, 1.0 / bars, mean)
-            short, passed = window.headway(count, lag, bars, window.ANCHOR_BARS), 0
+            window.anchor(row, count, total, ring, place, 1.0 / bars, mean)
+            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1
+        calm -= 1
         place = place + 1 if place + 1 < bars else 0
         _deviations(state, mean, deviation, bars, place, first, last)
-        _index(row, mean, deviation, bars, out[t, first:last])
+        _index(row, mean, deviation, bars, o)
     window.add(count, passed)
     state[window.PLACE, first:last] = place
 
 
 @kernel
-def _deviations(state: FloatArray, mean: FloatArray, deviation: FloatArray, bars: int, place: int, first: int, last: int) -> None:
+def _deviations(state: FloatArray, mean: FloatArray, deviation: FloatArray, bars: int, oldest: int, first: int, last: int) -> None:
     """Sum |x - mean| over the ring in order of age, four bars a pass."""
+    a = oldest
     deviation[:] = 0.0
-    for j in range(0, bars - bars % 4, 4):
-        a, b = CCI_HEAD + (place + j) % bars, CCI_HEAD + (place + j + 1) % bars
-        c, d = CCI_HEAD + (place + j + 2) % bars, CCI_HEAD + (place + j + 3) % bars
-        _four(state[a, first:last], state[b, first:last], state[c, first:last], state[d, first:last], mean, deviation)
-    for j in range(bars - bars % 4, bars):
-        row = state[CCI_HEAD + (place + j) % bars, first:last]
-        for s in range(row.size):
-            deviation[s] += abs(row[s] - mean[s])
+    for _ in range(bars // 4):
+        b = _after(a, bars)
+        c = _after(b, bars)
+        d = _after(c, bars)
+        row_a, row_b = state[CCI_HEAD + a, first:last], state[CCI_HEAD + b, first:last]
+        _four(row_a, row_b, state[CCI_HEAD + c, first:last], state[CCI_HEAD + d, first:last], mean, deviation)
+        a = _after(d, bars)
+    for _ in range(bars % 4):
+        _one(state[CCI_HEAD + a, first:last], mean, deviation)
+        a = _after(a, bars)
+
+
+@kernel
+def _after(place: int, bars: int) -> int:
+    return place + 1 if place + 1 < bars else 0
 
 
 @kernel
@@ -198,6 +222,12 @@ def _four(a: FloatArray, b: FloatArray, c: FloatArray, d: FloatArray, mean: Floa
     for s in range(mean.size):
         m = mean[s]
         deviation[s] += (abs(a[s] - m) + abs(b[s] - m)) + (abs(c[s] - m) + abs(d[s] - m))
+
+
+@kernel
+def _one(a: FloatArray, mean: FloatArray, deviation: FloatArray) -> None:
+    for s in range(mean.size):
+        deviation[s] += abs(a[s] - mean[s])
 
 
 @kernel

@@ -6,19 +6,18 @@ import numpy as np
 
 from domain.compiled import kernel
 from domain.panel import FloatArray
-from features.kernels import window
 
-#: Rows of state: bars seen, the running value.
+#: Rows of state: bars seen, until all columns have seen enough of them; the running value.
 SLOTS = 2
 
 
 @kernel
 def seeded(count: FloatArray, need: int) -> bool:
     """Return whether every column has seen `need` bars."""
-    early = 0
+    early = False
     for s in range(count.size):
         early |= count[s] < need
-    return early == 0
+    return not early
 
 
 @kernel
@@ -46,11 +45,12 @@ def advance(
 
 
 @kernel
-def advance_whole(x: FloatArray, value: FloatArray, gain: float, hold: float, out: FloatArray) -> None:
-    """Do what `advance` does after the seed, where no bar is missing."""
+def advance_seeded(x: FloatArray, value: FloatArray, gain: float, hold: float, out: FloatArray) -> None:
+    """Do what `advance` does after the seed."""
     for s in range(x.size):
-        y = value[s] + gain * (x[s] - hold * value[s])
-        value[s] = y
+        before = value[s]
+        y = before + gain * (x[s] - hold * before)
+        value[s] = before if math.isnan(x[s]) else y
         out[s] = y
 
 
@@ -70,13 +70,11 @@ def smooth(
 ) -> None:
     """Advance all rows of one recurrence."""
     count, value = state[0, first:last], state[1, first:last]
-    passed, ready = 0, seeded(count, need)
+    ready = seeded(count, need)
     for t in range(x.shape[0]):
-        row = x[t, first:last]
-        if ready and window.whole(row):
-            passed += 1
-            advance_whole(row, value, gain, hold, out[t, first:last])
+        row, o = x[t, first:last], out[t, first:last]
+        if ready:
+            advance_seeded(row, value, gain, hold, o)
         else:
-            advance(row, count, value, skipped, seed, weight, gain, hold, need, out[t, first:last])
-            ready = ready or seeded(count, need)
-    window.add(count, passed)
+            advance(row, count, value, skipped, seed, weight, gain, hold, need, o)
+            ready = seeded(count, need)

@@ -10,8 +10,8 @@ from features.kernels import window
 
 #: Rows of a moment window's state before its ring: the window's own, reference, first, second moment.
 MOMENT_HEAD = window.HEAD + 3
-#: The same for a pair of series, before the two rings: both inputs masked alike, references, five sums.
-PAIR_HEAD = window.HEAD + 9
+#: The same for a pair of series, before the two rings: where both exist, references, five sums.
+PAIR_HEAD = window.HEAD + 8
 #: Sums of squares are computed anew at once when they exceed the squares about the mean so far that four digits are lost.
 CANCELLATION_MAX = 4096.0
 #: A variance below this share of the mean square is rounding.
@@ -32,106 +32,92 @@ def score(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: i
 
 @kernel
 def _moments(x: FloatArray, bars: int, scored: bool, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
-    base, count, lag = window.HEAD, state[window.COUNT, first:last], state[window.LAG, first:last]
+    count, lag, base = state[window.COUNT, first:last], state[window.LAG, first:last], window.HEAD
     reference, one, two = state[base, first:last], state[base + 1, first:last], state[base + 2, first:last]
-    place, short, passed = int(state[window.PLACE, first]), window.headway(count, lag, bars, window.ANCHOR_BARS), 0
+    ring = state[MOMENT_HEAD : MOMENT_HEAD + bars, first:last]
+    place, passed = int(state[window.PLACE, first]), 0
+    late, calm = window.behind(lag), window.headway(count, lag, bars, window.ANCHOR_BARS)
     for t in range(x.shape[0]):
-        row, ring, o = x[t, first:last], state[MOMENT_HEAD + place, first:last], out[t, first:last]
-        if short > 0 and window.whole(row):
-            short, passed = short - 1, passed + 1
-            spoilt = _slide_moments_whole(row, ring, reference, one, two, bars)
-            window.keep_whole(row, ring)
-            if spoilt:
-                _anchor_moments(row, count, passed, state[base:, first:last], bars, place)
-            _write_moments(row, reference, one, two, bars, scored, o)
-        else:
+        row, o = x[t, first:last], out[t, first:last]
+        if late and window.resume(row, lag, ring, bars):
+            late, calm = window.behind(lag), 0
+        met = _slide_moments(row, state[MOMENT_HEAD + place, first:last], reference, one, two, bars, scored, o)
+        passed += 1
+        if met & window.MISSED:
+            late = window.miss(row, count, lag)
+        if calm == 0 or met & window.SPOILT:
             window.add(count, passed)
-            if window.tick(row, count, lag):
-                window.catch_up(row, lag, state[MOMENT_HEAD : MOMENT_HEAD + bars, first:last])
-                window.caught_up(row, lag)
-            spoilt = _slide_moments(row, ring, reference, one, two, bars)
-            window.keep(row, ring)
-            if spoilt or window.due(row, count, bars, window.ANCHOR_BARS):
-                _anchor_moments(row, count, 0, state[base:, first:last], bars, place)
-            _write_moments(row, reference, one, two, bars, scored, o)
-            _conceal(row, count, bars, o)
-            short, passed = window.headway(count, lag, bars, window.ANCHOR_BARS), 0
+            _anchor_moments(row, count, ring, reference, one, two, place, scored, o)
+            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1
+        calm -= 1
         place = place + 1 if place + 1 < bars else 0
     window.add(count, passed)
     state[window.PLACE, first:last] = place
 
 
 @kernel
-def _slide_moments(x: FloatArray, ring: FloatArray, reference: FloatArray, one: FloatArray, two: FloatArray, bars: int) -> bool:
-    """Move the sums one bar on; return whether a column's have lost too many digits, which its second sum tells as NaN."""
-    spoilt, share = 0, 1.0 / bars
+def _slide_moments(
+    x: FloatArray,
+    ring: FloatArray,
+    reference: FloatArray,
+    one: FloatArray,
+    two: FloatArray,
+    bars: int,
+    scored: bool,
+    out: FloatArray,
+) -> int:
+    """Move the sums one bar on. Where they have lost too many digits the second one becomes NaN, which asks for new ones."""
+    missed, spoilt, share = False, False, 1.0 / bars
     for s in range(x.size):
-        step = x[s] - ring[s]
-        both = (x[s] - reference[s]) + (ring[s] - reference[s])
-        missing = math.isnan(x[s])
-        before = two[s]
-        a, b = one[s] + step, before + step * both
-        bad = (not missing) & (max(b, before) > CANCELLATION_MAX * (b - a * (a * share)))
-        one[s] = one[s] if missing else a
-        two[s] = before if missing else (np.nan if bad else b)
+        new, old, origin, sum_1, sum_2 = x[s], ring[s], reference[s], one[s], two[s]
+        missing = math.isnan(new)
+        step, both = new - old, (new - origin) + (old - origin)
+        next_1, next_2 = sum_1 + step, sum_2 + step * both
+        square = next_2 - next_1 * (next_1 * share)
+        bad = max(next_2, sum_2) > CANCELLATION_MAX * square
+        out[s] = _spread(new - origin, next_1, square, share, scored)
+        one[s] = sum_1 if missing else next_1
+        two[s] = sum_2 if missing else (np.nan if bad else next_2)
+        ring[s] = old if missing else new
+        missed |= missing
         spoilt |= bad
-    return spoilt != 0
+    return (window.MISSED if missed else 0) | (window.SPOILT if spoilt else 0)
 
 
 @kernel
-def _slide_moments_whole(
-    x: FloatArray, ring: FloatArray, reference: FloatArray, one: FloatArray, two: FloatArray, bars: int
-) -> bool:
-    """Do what `_slide_moments` does where no bar is missing."""
-    spoilt, share = 0, 1.0 / bars
-    for s in range(x.size):
-        step = x[s] - ring[s]
-        both = (x[s] - reference[s]) + (ring[s] - reference[s])
-        before = two[s]
-        a, b = one[s] + step, before + step * both
-        bad = max(b, before) > CANCELLATION_MAX * (b - a * (a * share))
-        one[s] = a
-        two[s] = np.nan if bad else b
-        spoilt |= bad
-    return spoilt != 0
-
-
-@kernel
-def _anchor_moments(x: FloatArray, count: FloatArray, passed: int, rows: FloatArray, bars: int, place: int) -> None:
-    """Compute the sums anew around the newest value, oldest bar first, in the columns that are due or spoilt."""
-    for s in range(x.size):
-        seen = count[s] + passed
-        bad = (seen > bars) & math.isnan(rows[2, s])
-        if not math.isnan(x[s]) and (bad or window.is_due(seen, bars, window.ANCHOR_BARS)):
-            one, two = 0.0, 0.0
-            for j in range(bars):
-                u = rows[3 + (place + 1 + j) % bars, s] - x[s]
-                one += u
-                two += u * u
-            rows[0, s], rows[1, s], rows[2, s] = x[s], one, two
-
-
-@kernel
-def _write_moments(
-    x: FloatArray, reference: FloatArray, one: FloatArray, two: FloatArray, bars: int, scored: bool, out: FloatArray
-) -> None:
-    share = 1.0 / bars
+def _spread(x: float, one: float, square: float, share: float, scored: bool) -> float:
+    """Return the deviation, or x's distance from the mean in deviations, from sums about a reference."""
+    spread = math.sqrt((0.0 if square < 0.0 else square) * share)
     if scored:
-        for s in range(x.size):
-            mean = one[s] * share
-            square = two[s] - one[s] * mean
-            spread = math.sqrt((square if square > 0.0 else 0.0) * share)
-            out[s] = ((x[s] - reference[s]) - mean) / spread if spread > 0.0 else np.nan
-    else:
-        for s in range(x.size):
-            square = two[s] - one[s] * (one[s] * share)
-            out[s] = math.sqrt((square if square > 0.0 else 0.0) * share)
+        return (x - one * share) / spread if spread > 0.0 else np.nan
+    return spread
 
 
 @kernel
-def _conceal(x: FloatArray, count: FloatArray, bars: int, out: FloatArray) -> None:
-    for s in range(out.size):
-        out[s] = np.nan if math.isnan(x[s]) | (count[s] < bars) else out[s]
+def _anchor_moments(
+    x: FloatArray,
+    count: FloatArray,
+    ring: FloatArray,
+    reference: FloatArray,
+    one: FloatArray,
+    two: FloatArray,
+    place: int,
+    scored: bool,
+    out: FloatArray,
+) -> None:
+    """Compute the sums anew around the newest value, oldest bar first, in the columns that are due or spoilt."""
+    bars = ring.shape[0]
+    for s in range(x.size):
+        bad = (count[s] > bars) & math.isnan(two[s])
+        if not math.isnan(x[s]) and (bad or window.is_due(count[s], bars)):
+            sum_1, sum_2 = 0.0, 0.0
+            for j in range(bars):
+                u = ring[(place + 1 + j) % bars, s] - x[s]
+                sum_1 += u
+                sum_2 += u * u
+            reference[s], one[s], two[s] = x[s], sum_1, sum_2
+            out[s] = _spread(0.0, sum_1, sum_2 - sum_1 * (sum_1 * (1.0 / bars)), 1.0 / bars, scored)
+    window.conceal(count, bars, out)
 
 
 @kernel
@@ -151,123 +137,134 @@ def beta(x: FloatArray, y: FloatArray, bars: int, state: FloatArray, out: FloatA
 
 @kernel
 def _pair(x: FloatArray, y: FloatArray, bars: int, normed: bool, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
-    count, lag, rows = state[window.COUNT, first:last], state[window.LAG, first:last], state[window.HEAD :, first:last]
-    u, v = state[window.HEAD, first:last], state[window.HEAD + 1, first:last]
-    place, short, passed = int(state[window.PLACE, first]), window.headway(count, lag, bars, window.ANCHOR_BARS), 0
+    count, lag, both = state[window.COUNT, first:last], state[window.LAG, first:last], state[window.HEAD, first:last]
+    sums, rings = state[window.HEAD + 1 : PAIR_HEAD, first:last], state[PAIR_HEAD : PAIR_HEAD + 2 * bars, first:last]
+    place, passed = int(state[window.PLACE, first]), 0
+    late, calm = window.behind(lag), window.headway(count, lag, bars, window.ANCHOR_BARS)
     for t in range(x.shape[0]):
         a, b, o = x[t, first:last], y[t, first:last], out[t, first:last]
-        if short > 0 and window.whole(a) and window.whole(b):
-            short, passed = short - 1, passed + 1
-            if _enter_pair(a, b, state, bars, place, True, first, last):
-                _anchor_pair(a, count, passed, rows, bars, place)
-            _write_pair(state, bars, normed, o, first, last)
-        else:
+        if late and window.resume(_joint(a, b, both), lag, rings, bars):
+            late, calm = window.behind(lag), 0
+        met = _enter_pair(a, b, state, bars, place, normed, o, first, last)
+        passed += 1
+        if met & window.MISSED:
+            late = window.miss(_joint(a, b, both), count, lag)
+        if calm == 0 or met & window.SPOILT:
             window.add(count, passed)
-            _mask(a, b, u, v)
-            if window.tick(u, count, lag):
-                window.catch_up(u, lag, state[PAIR_HEAD : PAIR_HEAD + bars, first:last])
-                window.catch_up(u, lag, state[PAIR_HEAD + bars : PAIR_HEAD + 2 * bars, first:last])
-                window.caught_up(u, lag)
-            if _enter_pair(u, v, state, bars, place, False, first, last) or window.due(u, count, bars, window.ANCHOR_BARS):
-                _anchor_pair(u, count, 0, rows, bars, place)
-            _write_pair(state, bars, normed, o, first, last)
-            _conceal(u, count, bars, o)
-            short, passed = window.headway(count, lag, bars, window.ANCHOR_BARS), 0
+            _anchor_pair(_joint(a, b, both), count, rings, sums, place, normed, o)
+            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1
+        calm -= 1
         place = place + 1 if place + 1 < bars else 0
     window.add(count, passed)
     state[window.PLACE, first:last] = place
 
 
 @kernel
-def _mask(x: FloatArray, y: FloatArray, u: FloatArray, v: FloatArray) -> None:
+def _joint(x: FloatArray, y: FloatArray, both: FloatArray) -> FloatArray:
+    """Write x where y exists too, NaN elsewhere; return it."""
     for s in range(x.size):
-        missing = math.isnan(x[s]) | math.isnan(y[s])
-        u[s] = np.nan if missing else x[s]
-        v[s] = np.nan if missing else y[s]
+        both[s] = np.nan if math.isnan(y[s]) else x[s]
+    return both
 
 
 @kernel
 def _enter_pair(
-    u: FloatArray, v: FloatArray, state: FloatArray, bars: int, place: int, unhindered: bool, first: int, last: int
-) -> bool:
-    """Move the five sums one bar on; return whether a column's sums have lost too many digits."""
-    base = window.HEAD
-    ring_u, ring_v = state[PAIR_HEAD + place, first:last], state[PAIR_HEAD + bars + place, first:last]
-    ru, rv, su, sv = (
+    x: FloatArray, y: FloatArray, state: FloatArray, bars: int, place: int, normed: bool, out: FloatArray, first: int, last: int
+) -> int:
+    """Name the rows of the state: two rings' places, two references, five sums."""
+    base = window.HEAD + 1
+    return _slide_pair(
+        x,
+        y,
+        state[PAIR_HEAD + place, first:last],
+        state[PAIR_HEAD + bars + place, first:last],
+        state[base, first:last],
+        state[base + 1, first:last],
         state[base + 2, first:last],
         state[base + 3, first:last],
         state[base + 4, first:last],
         state[base + 5, first:last],
+        state[base + 6, first:last],
+        1.0 / bars,
+        normed,
+        out,
     )
-    suu, svv, suv = state[base + 6, first:last], state[base + 7, first:last], state[base + 8, first:last]
-    if unhindered:
-        _slide_product_whole(u, v, ring_u, ring_v, ru, rv, suv)
-        spoilt = _slide_moments_whole(u, ring_u, ru, su, suu, bars) | _slide_moments_whole(v, ring_v, rv, sv, svv, bars)
-        window.keep_whole(u, ring_u)
-        window.keep_whole(v, ring_v)
-    else:
-        _slide_product(u, v, ring_u, ring_v, ru, rv, suv)
-        spoilt = _slide_moments(u, ring_u, ru, su, suu, bars) | _slide_moments(v, ring_v, rv, sv, svv, bars)
-        window.keep(u, ring_u)
-        window.keep(v, ring_v)
-    return spoilt
 
 
 @kernel
-def _slide_product(
-    u: FloatArray, v: FloatArray, ring_u: FloatArray, ring_v: FloatArray, ru: FloatArray, rv: FloatArray, suv: FloatArray
-) -> None:
-    for s in range(u.size):
-        shrunk = suv[s] - (ring_u[s] - ru[s]) * (ring_v[s] - rv[s])
-        grown = shrunk + (u[s] - ru[s]) * (v[s] - rv[s])
-        suv[s] = suv[s] if math.isnan(u[s]) else grown
+def _slide_pair(
+    x: FloatArray,
+    y: FloatArray,
+    ring_x: FloatArray,
+    ring_y: FloatArray,
+    reference_x: FloatArray,
+    reference_y: FloatArray,
+    sum_x: FloatArray,
+    sum_y: FloatArray,
+    sum_xx: FloatArray,
+    sum_yy: FloatArray,
+    sum_xy: FloatArray,
+    share: float,
+    normed: bool,
+    out: FloatArray,
+) -> int:
+    """Move the five sums one bar on, as `_slide_moments` does with two."""
+    missed, spoilt = False, False
+    for s in range(x.size):
+        missing = math.isnan(x[s]) | math.isnan(y[s])
+        u, v = x[s] - reference_x[s], y[s] - reference_y[s]
+        p, q = ring_x[s] - reference_x[s], ring_y[s] - reference_y[s]
+        step_u, step_v = x[s] - ring_x[s], y[s] - ring_y[s]
+        su, sv = sum_x[s] + step_u, sum_y[s] + step_v
+        suu, svv = sum_xx[s] + step_u * (u + p), sum_yy[s] + step_v * (v + q)
+        suv = (sum_xy[s] - p * q) + u * v
+        square_u, square_v = suu - su * (su * share), svv - sv * (sv * share)
+        bad_u = max(suu, sum_xx[s]) > CANCELLATION_MAX * square_u
+        bad_v = max(svv, sum_yy[s]) > CANCELLATION_MAX * square_v
+        out[s] = _together(suv - su * (sv * share), square_u, square_v, normed)
+        sum_x[s] = sum_x[s] if missing else su
+        sum_y[s] = sum_y[s] if missing else sv
+        sum_xx[s] = sum_xx[s] if missing else (np.nan if bad_u else suu)
+        sum_yy[s] = sum_yy[s] if missing else (np.nan if bad_v else svv)
+        sum_xy[s] = sum_xy[s] if missing else suv
+        ring_x[s] = ring_x[s] if missing else x[s]
+        ring_y[s] = ring_y[s] if missing else y[s]
+        missed |= missing
+        spoilt |= (not missing) & (bad_u | bad_v)
+    return (window.MISSED if missed else 0) | (window.SPOILT if spoilt else 0)
 
 
 @kernel
-def _slide_product_whole(
-    u: FloatArray, v: FloatArray, ring_u: FloatArray, ring_v: FloatArray, ru: FloatArray, rv: FloatArray, suv: FloatArray
-) -> None:
-    for s in range(u.size):
-        shrunk = suv[s] - (ring_u[s] - ru[s]) * (ring_v[s] - rv[s])
-        suv[s] = shrunk + (u[s] - ru[s]) * (v[s] - rv[s])
-
-
-@kernel
-def _anchor_pair(u: FloatArray, count: FloatArray, passed: int, rows: FloatArray, bars: int, place: int) -> None:
-    """Compute all five sums anew around the newest values in the columns where either series is due or spoilt."""
-    for s in range(count.size):
-        seen = count[s] + passed
-        bad = (seen > bars) & (math.isnan(rows[6, s]) | math.isnan(rows[7, s]))
-        if not math.isnan(u[s]) and (bad or window.is_due(seen, bars, window.ANCHOR_BARS)):
-            rows[2, s], rows[3, s] = rows[9 + place, s], rows[9 + bars + place, s]
-            rows[4:9, s] = 0.0
-            for j in range(bars):
-                slot = 9 + (place + 1 + j) % bars
-                a, b = rows[slot, s] - rows[2, s], rows[slot + bars, s] - rows[3, s]
-                rows[4, s] += a
-                rows[5, s] += b
-                rows[6, s] += a * a
-                rows[7, s] += b * b
-                rows[8, s] += a * b
-
-
-@kernel
-def _write_pair(state: FloatArray, bars: int, normed: bool, out: FloatArray, first: int, last: int) -> None:
-    base, share = window.HEAD, 1.0 / bars
-    su, sv = state[base + 4, first:last], state[base + 5, first:last]
-    suu, svv, suv = state[base + 6, first:last], state[base + 7, first:last], state[base + 8, first:last]
+def _together(product: float, square_x: float, square_y: float, normed: bool) -> float:
+    """Return the correlation, or y's slope on x, from centred sums of products; NaN where what it divides by is flat."""
     if normed:
-        for s in range(out.size):
-            mean = su[s] * share
-            spread = suu[s] - mean * su[s]
-            other = svv[s] - (sv[s] * share) * sv[s]
-            known = (spread > 0.0) & (other > 0.0)
-            out[s] = (suv[s] - mean * sv[s]) / math.sqrt(spread * other) if known else np.nan
-    else:
-        for s in range(out.size):
-            mean = su[s] * share
-            spread = suu[s] - mean * su[s]
-            out[s] = (suv[s] - mean * sv[s]) / spread if spread > 0.0 else np.nan
+        return product / math.sqrt(square_x * square_y) if (square_x > 0.0) & (square_y > 0.0) else np.nan
+    return product / square_x if square_x > 0.0 else np.nan
+
+
+@kernel
+def _anchor_pair(
+    x: FloatArray, count: FloatArray, rings: FloatArray, sums: FloatArray, place: int, normed: bool, out: FloatArray
+) -> None:
+    """Compute all five sums anew around the newest values in the columns where either series is due or spoilt."""
+    bars = rings.shape[0] // 2
+    for s in range(count.size):
+        bad = (count[s] > bars) & (math.isnan(sums[4, s]) | math.isnan(sums[5, s]))
+        if not math.isnan(x[s]) and (bad or window.is_due(count[s], bars)):
+            sums[0, s], sums[1, s] = rings[place, s], rings[bars + place, s]
+            su, sv, suu, svv, suv = 0.0, 0.0, 0.0, 0.0, 0.0
+            for j in range(bars):
+                slot = (place + 1 + j) % bars
+                a, b = rings[slot, s] - sums[0, s], rings[bars + slot, s] - sums[1, s]
+                su += a
+                sv += b
+                suu += a * a
+                svv += b * b
+                suv += a * b
+            sums[2, s], sums[3, s], sums[4, s], sums[5, s], sums[6, s] = su, sv, suu, svv, suv
+            share = 1.0 / bars
+            out[s] = _together(suv - su * (sv * share), suu - su * (su * share), svv - sv * (sv * share), normed)
+    window.conceal(count, bars, out)
 
 
 @kernel
@@ -275,10 +272,11 @@ def power(x: FloatArray, exponent: int, state: FloatArray, out: FloatArray, firs
     """Write x to an integer power."""
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
-        o[:] = row
-        for _ in range(exponent - 1):
-            for s in range(o.size):
-                o[s] = o[s] * row[s]
+        for s in range(o.size):
+            value = row[s]
+            for _ in range(exponent - 1):
+                value *= row[s]
+            o[s] = value
 
 
 @kernel

@@ -6,23 +6,36 @@ import numpy as np
 
 from domain.compiled import kernel
 from domain.panel import FloatArray
+from features.kernels import window
 
+#: Rows of a true range's state: whether it was begun, the close of the bar before.
+RANGE_SLOTS = 2
 GARMAN_KLASS_BODY = 2.0 * math.log(2.0) - 1.0
 PARKINSON_RANGE = 1.0 / (4.0 * math.log(2.0))
 
 
 @kernel
 def true_range(
-    high: FloatArray, low: FloatArray, before: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int
+    high: FloatArray, low: FloatArray, close: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int
 ) -> None:
-    """Write max(high, previous close) - min(low, previous close) (Wilder 1978; TA-Lib TRANGE)."""
+    """Write max(high, previous close) - min(low, previous close) (Wilder 1978; TA-Lib TRANGE); unknown on a symbol's first bar.
+
+    State: RANGE_SLOTS rows.
+    """
+    before = state[1, first:last]
+    window.begin(state[0, first:last], before)
     for t in range(high.shape[0]):
-        h, low_row, b, o = high[t, first:last], low[t, first:last], before[t, first:last], out[t, first:last]
-        for s in range(o.size):
-            top = h[s] if h[s] > b[s] else b[s]
-            bottom = low_row[s] if low_row[s] < b[s] else b[s]
-            known = (not math.isnan(h[s])) & (not math.isnan(low_row[s]))
-            o[s] = top - bottom if known else np.nan
+        _range(high[t, first:last], low[t, first:last], close[t, first:last], before, out[t, first:last])
+
+
+@kernel
+def _range(high: FloatArray, low: FloatArray, close: FloatArray, before: FloatArray, out: FloatArray) -> None:
+    for s in range(high.size):
+        h, low_now, c, b = high[s], low[s], close[s], before[s]
+        missing = math.isnan(h) | math.isnan(low_now) | math.isnan(c)
+        top, bottom = (h if h > b else b), (low_now if low_now < b else b)
+        out[s] = np.nan if missing else top - bottom
+        before[s] = b if missing else c
 
 
 @kernel

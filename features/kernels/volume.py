@@ -6,30 +6,38 @@ import numpy as np
 
 from domain.compiled import kernel
 from domain.panel import FloatArray
+from features.kernels import window
 
+#: Rows of an on-balance volume's state: whether it was begun, the close of the bar before, the sum.
+BALANCE_SLOTS = 3
+#: Rows of a money flow's state: whether it was begun, the price of the bar before.
+FLOW_SLOTS = 2
 #: Typical prices that agree to this share differ by rounding alone.
 ROUNDING = 1e-12
 
 
 @kernel
-def on_balance(moved: FloatArray, volume: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
-    """Write the running sum of volume, signed by the one-bar change (Granville 1963; TA-Lib OBV). State: one row.
+def on_balance(close: FloatArray, volume: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
+    """Write the running sum of volume, signed by the one-bar change of the close (Granville 1963; TA-Lib OBV).
 
-    A symbol's first bar, whose change is unknown, counts as a rise.
+    A symbol's first bar counts as a rise. State: BALANCE_SLOTS rows.
     """
-    total = state[0, first:last]
+    before, total = state[1, first:last], state[2, first:last]
+    window.begin(state[0, first:last], before)
     for t in range(volume.shape[0]):
-        _signed_sum(moved[t, first:last], volume[t, first:last], total, out[t, first:last])
+        _signed_sum(close[t, first:last], volume[t, first:last], before, total, out[t, first:last])
 
 
 @kernel
-def _signed_sum(moved: FloatArray, volume: FloatArray, total: FloatArray, out: FloatArray) -> None:
+def _signed_sum(close: FloatArray, volume: FloatArray, before: FloatArray, total: FloatArray, out: FloatArray) -> None:
     for s in range(volume.size):
-        present = not math.isnan(volume[s])
-        side = -1.0 if moved[s] < 0.0 else (0.0 if moved[s] == 0.0 else 1.0)
-        summed = total[s] + side * volume[s]
-        total[s] = summed if present else total[s]
-        out[s] = summed if present else np.nan
+        c, v, old, sofar = close[s], volume[s], before[s], total[s]
+        missing = math.isnan(c) | math.isnan(v)
+        side = -1.0 if c < old else (0.0 if c == old else 1.0)
+        summed = sofar + side * v
+        out[s] = np.nan if missing else summed
+        total[s] = sofar if missing else summed
+        before[s] = old if missing else c
 
 
 @kernel
@@ -45,15 +53,25 @@ def cumulative(x: FloatArray, state: FloatArray, out: FloatArray, first: int, la
 
 
 @kernel
-def flow(
-    price: FloatArray, moved: FloatArray, volume: FloatArray, side: float, state: FloatArray, out: FloatArray, first: int, last: int
-) -> None:
-    """Write price * volume where the price's one-bar change has the sign of `side`, else 0; rounding is no change."""
+def flow(price: FloatArray, volume: FloatArray, side: float, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
+    """Write price * volume where the price's one-bar change has the sign of `side`, else 0; rounding is no change.
+
+    Unknown on a symbol's first bar. State: FLOW_SLOTS rows.
+    """
+    before = state[1, first:last]
+    window.begin(state[0, first:last], before)
     for t in range(price.shape[0]):
-        p, m, v, o = price[t, first:last], moved[t, first:last], volume[t, first:last], out[t, first:last]
-        for s in range(o.size):
-            traded = p[s] * v[s] if side * m[s] > ROUNDING * p[s] else 0.0
-            o[s] = traded if not math.isnan(m[s]) else np.nan
+        _flow(price[t, first:last], volume[t, first:last], side, before, out[t, first:last])
+
+
+@kernel
+def _flow(price: FloatArray, volume: FloatArray, side: float, before: FloatArray, out: FloatArray) -> None:
+    for s in range(price.size):
+        p, v, old = price[s], volume[s], before[s]
+        missing = math.isnan(p) | math.isnan(v)
+        traded = p * v if side * (p - old) > ROUNDING * p else 0.0
+        out[s] = np.nan if missing | math.isnan(old) else traded
+        before[s] = old if missing else p
 
 
 @kernel

@@ -1,11 +1,12 @@
 """Rolling windows over the bars that a column really had.
 
 The newest n values of every column lie in a ring of n rows. All columns share one place in it, one step a row, so that the inner
-loops are plain SIMD over symbols. A column that missed bars falls behind; when it resumes, its ring is rotated by the bars that
+loops are plain SIMD over symbols. A column that misses bars falls behind; when it resumes, its ring is rotated by the bars that
 it missed, and nothing else in the house needs to know about gaps.
 
-Most rows of most panels need no care: every column has a bar, none is behind, all windows are full. `headway` says for how many
-rows that can last, `whole` whether it does, and such rows take a short way: the same arithmetic without masks and counts.
+Every row takes the same loop, whatever is missing in it: a missing bar is masked, and the loop says that there was one (`MISSED`).
+What only some rows need (columns that resume, windows that are not full yet, sums that come due) is looked for when it can have
+happened at all: `headway` says for how many rows nothing can.
 """
 
 import math
@@ -15,29 +16,60 @@ import numpy as np
 from domain.compiled import kernel
 from domain.panel import FloatArray
 
-#: First rows of every window's state: place in the ring (equal in all columns), bars seen, bars missed since.
+#: First rows of every window's state: place in the ring (equal in all columns), bars seen, rows missed since the last bar.
 PLACE, COUNT, LAG, HEAD = 0, 1, 2, 3
 #: Running sums are computed anew from the ring every so many bars of a column, so that rounding cannot pile up. A power of two.
 ANCHOR_BARS = 256
+#: In place of ANCHOR_BARS where nothing is summed.
+NEVER = 1 << 40
+#: What a row's loop may have met.
+MISSED, SPOILT = 1, 2
 
 
 @kernel
-def tick(x: FloatArray, count: FloatArray, lag: FloatArray) -> bool:
-    """Count one row's bars; return whether a column resumes after a gap and its rings must be rotated."""
-    odd = 0
+def behind(lag: FloatArray) -> bool:
+    """Return whether any column has yet to resume, or to begin."""
+    found = False
+    for s in range(lag.size):
+        found |= lag[s] > 0.0
+    return found
+
+
+@kernel
+def headway(count: FloatArray, lag: FloatArray, bars: int, every: int) -> int:
+    """Return for how many rows no column can need care: windows stay full, no running sum comes due.
+
+    Sums come due when a column's count is a multiple of `every`, a power of two. Columns that are behind are left out: nothing
+    can happen to them before they resume, and then this is asked again.
+    """
+    worst = 0
+    for s in range(count.size):
+        used = every - 1 if count[s] < bars else int(count[s]) & (every - 1)
+        worst = max(worst, 0 if lag[s] > 0.0 else used)
+    return every - 1 - worst
+
+
+@kernel
+def resumes(x: FloatArray, lag: FloatArray) -> bool:
+    """Return whether a column that was behind has a bar in this row."""
+    found = False
     for s in range(x.size):
-        odd |= (math.isnan(x[s])) | (lag[s] > 0.0)
-    if odd == 0:
-        for s in range(x.size):
-            count[s] += 1.0
+        found |= (lag[s] > 0.0) & (not math.isnan(x[s]))
+    return found
+
+
+@kernel
+def resume(x: FloatArray, lag: FloatArray, rings: FloatArray, bars: int) -> bool:
+    """Rotate the rings of the columns that resume in this row, and forget their gaps; return whether there was any.
+
+    `rings` [k * bars, columns] holds k rings, one under the other.
+    """
+    if not resumes(x, lag):
         return False
-    resumes = 0
-    for s in range(x.size):
-        present = not math.isnan(x[s])
-        resumes |= present & (lag[s] > 0.0)
-        lag[s] += 0.0 if present | (count[s] == 0.0) else 1.0
-        count[s] += 1.0 if present else 0.0
-    return resumes != 0
+    for first in range(0, rings.shape[0], bars):
+        catch_up(x, lag, rings[first : first + bars])
+    caught_up(x, lag)
+    return True
 
 
 @kernel
@@ -75,135 +107,95 @@ def _reverse(ring: FloatArray, s: int, low: int, high: int) -> None:
 
 
 @kernel
-def steady(count: FloatArray, lag: FloatArray, bars: int) -> bool:
-    """Return whether all windows are full and no column is behind."""
-    odd = 0
-    for s in range(count.size):
-        odd |= (count[s] < bars) | (lag[s] > 0.0)
-    return odd == 0
+def begin(begun: FloatArray, memory: FloatArray) -> None:
+    """Let a memory of the bar before start as NaN, not as the zero that every state starts with."""
+    for s in range(begun.size):
+        memory[s] = memory[s] if begun[s] > 0.0 else np.nan
+        begun[s] = 1.0
 
 
 @kernel
-def headway(count: FloatArray, lag: FloatArray, bars: int, every: int) -> int:
-    """Return for how many rows no column can need care: windows stay full, none is behind, no running sum comes due.
-
-    Sums come due when a column's count is a multiple of `every`, a power of two.
-    """
-    if not steady(count, lag, bars):
-        return 0
-    worst = 0
-    for s in range(count.size):
-        worst = max(worst, int(count[s]) & (every - 1))
-    return every - 1 - worst
-
-
-@kernel
-def whole(x: FloatArray) -> bool:
-    """Return whether every column has a bar in this row."""
-    missing = 0
+def miss(x: FloatArray, count: FloatArray, lag: FloatArray) -> bool:
+    """Take back, for the columns without a bar, what `add` will count for every column; they are behind now."""
     for s in range(x.size):
-        missing += 1 if math.isnan(x[s]) else 0
-    return missing == 0
+        missing = math.isnan(x[s])
+        count[s] -= 1.0 if missing else 0.0
+        lag[s] += 1.0 if missing else 0.0
+    return True
 
 
 @kernel
 def add(count: FloatArray, rows: float) -> None:
-    """Count rows that took the short way."""
+    """Count rows that passed since the last look."""
     for s in range(count.size):
         count[s] += rows
 
 
 @kernel
-def keep(x: FloatArray, ring: FloatArray) -> None:
-    """Put a row's bars into the ring's row."""
-    for s in range(x.size):
-        ring[s] = ring[s] if math.isnan(x[s]) else x[s]
+def is_due(count: float, bars: int) -> bool:
+    """Return whether a column's sums are computed anew: when its window first fills, then every ANCHOR_BARS bars of its own."""
+    again = math.floor(count / ANCHOR_BARS) * ANCHOR_BARS == count
+    return (count == bars) | ((count > bars) & again)
 
 
 @kernel
-def keep_whole(x: FloatArray, ring: FloatArray) -> None:
-    """Do what `keep` does where no bar is missing."""
-    for s in range(x.size):
-        ring[s] = x[s]
+def conceal(count: FloatArray, need: int, out: FloatArray) -> None:
+    """Write NaN where a column has seen fewer than `need` bars."""
+    for s in range(out.size):
+        out[s] = np.nan if count[s] < need else out[s]
 
 
 @kernel
-def slide(x: FloatArray, ring: FloatArray, total: FloatArray) -> None:
-    """Let a row's bars enter a rolling sum and the oldest leave."""
+def slide(x: FloatArray, ring: FloatArray, total: FloatArray, scale: float, out: FloatArray) -> int:
+    """Let a row's bars enter a rolling sum and the oldest leave; write `scale` times the sum."""
+    missed = False
     for s in range(x.size):
-        missing = math.isnan(x[s])
-        t = total[s] + (x[s] - ring[s])
-        total[s] = total[s] if missing else t
-        ring[s] = ring[s] if missing else x[s]
+        new, old, before = x[s], ring[s], total[s]
+        missing = math.isnan(new)
+        summed = before + (new - old)
+        out[s] = summed * scale
+        total[s] = before if missing else summed
+        ring[s] = old if missing else new
+        missed |= missing
+    return MISSED if missed else 0
 
 
 @kernel
-def slide_whole(x: FloatArray, ring: FloatArray, total: FloatArray, scale: float, out: FloatArray) -> None:
-    """Do what `slide` does, and write `scale` times the sum, where no bar is missing and all windows are full."""
-    for s in range(x.size):
-        t = total[s] + (x[s] - ring[s])
-        total[s] = t
-        out[s] = t * scale
-        ring[s] = x[s]
-
-
-@kernel
-def anchor(x: FloatArray, count: FloatArray, total: FloatArray, ring: FloatArray, place: int) -> None:
-    """Compute the sum anew, oldest bar first, in the columns that are due."""
+def anchor(
+    x: FloatArray, count: FloatArray, total: FloatArray, ring: FloatArray, place: int, scale: float, out: FloatArray
+) -> None:
+    """Compute the sum anew, oldest bar first, in the columns that are due; write NaN where the window is not full."""
     bars = ring.shape[0]
     for s in range(x.size):
-        if not math.isnan(x[s]) and is_due(count[s], bars, ANCHOR_BARS):
+        if not math.isnan(x[s]) and is_due(count[s], bars):
             t = 0.0
             for j in range(bars):
                 t += ring[(place + 1 + j) % bars, s]
             total[s] = t
-
-
-@kernel
-def write(x: FloatArray, count: FloatArray, total: FloatArray, bars: int, scale: float, out: FloatArray) -> None:
-    """Write `scale` times the rolling sum where the window is full and the bar exists."""
-    for s in range(x.size):
-        unknown = math.isnan(x[s]) | (count[s] < bars)
-        out[s] = np.nan if unknown else total[s] * scale
-
-
-@kernel
-def slide_with_care(
-    x: FloatArray,
-    count: FloatArray,
-    lag: FloatArray,
-    total: FloatArray,
-    ring: FloatArray,
-    place: int,
-    bars: int,
-    scale: float,
-    out: FloatArray,
-) -> None:
-    """Move a rolling sum one row on, whatever is missing, behind or due; `ring` holds all its rows."""
-    if tick(x, count, lag):
-        catch_up(x, lag, ring)
-        caught_up(x, lag)
-    slide(x, ring[place], total)
-    if due(x, count, bars, ANCHOR_BARS):
-        anchor(x, count, total, ring, place)
-    write(x, count, total, bars, scale, out)
+            out[s] = t * scale
+    conceal(count, bars, out)
 
 
 @kernel
 def rolling_total(x: FloatArray, bars: int, scale: float, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write `scale` times the sum of the last `bars` bars. State: HEAD + 1 + bars rows."""
     count, lag, total = state[COUNT, first:last], state[LAG, first:last], state[HEAD, first:last]
-    place, short, passed = int(state[PLACE, first]), headway(count, lag, bars, ANCHOR_BARS), 0
+    ring = state[HEAD + 1 : HEAD + 1 + bars, first:last]
+    place, passed = int(state[PLACE, first]), 0
+    late, calm = behind(lag), headway(count, lag, bars, ANCHOR_BARS)
     for t in range(x.shape[0]):
-        row = x[t, first:last]
-        if short > 0 and whole(row):
-            short, passed = short - 1, passed + 1
-            slide_whole(row, state[HEAD + 1 + place, first:last], total, scale, out[t, first:last])
-        else:
+        row, o = x[t, first:last], out[t, first:last]
+        if late and resume(row, lag, ring, bars):
+            late, calm = behind(lag), 0
+        met = slide(row, state[HEAD + 1 + place, first:last], total, scale, o)
+        passed += 1
+        if met:
+            late = miss(row, count, lag)
+        if calm == 0:
             add(count, passed)
-            ring = state[HEAD + 1 : HEAD + 1 + bars, first:last]
-            slide_with_care(row, count, lag, total, ring, place, bars, scale, out[t, first:last])
-            short, passed = headway(count, lag, bars, ANCHOR_BARS), 0
+            anchor(row, count, total, ring, place, scale, o)
+            passed, calm = 0, headway(count, lag, bars, ANCHOR_BARS) + 1
+        calm -= 1
         place = place + 1 if place + 1 < bars else 0
     add(count, passed)
     state[PLACE, first:last] = place
@@ -217,55 +209,67 @@ def rolling_extreme(x: FloatArray, bars: int, sign: float, state: FloatArray, ou
     Pattern Recognition Letters 13). State: HEAD + 1 + 2 * bars rows.
     """
     count, lag, prefix = state[COUNT, first:last], state[LAG, first:last], state[HEAD, first:last]
-    place, short, passed = int(state[PLACE, first]), steady(count, lag, bars), 0
+    ring, suffix = state[HEAD + 1 : HEAD + 1 + bars, first:last], state[HEAD + 1 + bars :, first:last]
+    place, passed = int(state[PLACE, first]), 0
+    late, calm = behind(lag), headway(count, lag, bars, NEVER)
     for t in range(x.shape[0]):
-        row, ring = x[t, first:last], state[HEAD + 1 + place, first:last]
-        unhindered = short and whole(row)
-        if unhindered:
-            passed += 1
-            _keep_signed(row, sign, ring)
-        else:
+        row, o = x[t, first:last], out[t, first:last]
+        if late and resumes(row, lag):
+            catch_up(row, lag, ring)
+            _catch_up_extreme(row, lag, prefix, ring, suffix, place)
+            caught_up(row, lag)
+            late, calm = behind(lag), 0
+        closing = place + 1 == bars
+        following = HEAD + 1 + bars + (place if closing else place + 1)
+        suffixes = state[following, first:last]
+        met = _extreme(row, state[HEAD + 1 + place, first:last], prefix, suffixes, sign, place == 0, closing, o)
+        passed += 1
+        if met:
+            late = miss(row, count, lag)
+        if calm == 0:
             add(count, passed)
-            if tick(row, count, lag):
-                _catch_up_extreme(row, lag, state[:, first:last], bars, place)
-            _enter(row, sign, ring, prefix, place == 0)
-            short, passed = steady(count, lag, bars), 0
-        fresh = place == 0
-        place = place + 1 if place + 1 < bars else 0
-        if place == 0:
+            conceal(count, bars, o)
+            passed, calm = 0, headway(count, lag, bars, NEVER) + 1
+        calm -= 1
+        if closing:
             _suffixes(state, bars, first, last)
-        suffix = state[HEAD + 1 + bars + place, first:last]
-        if unhindered:
-            _extreme_whole(row, prefix, suffix, sign, fresh, out[t, first:last])
-        else:
-            _extreme(row, count, prefix, suffix, bars, sign, out[t, first:last])
+        place = 0 if closing else place + 1
     add(count, passed)
     state[PLACE, first:last] = place
 
 
 @kernel
-def _enter(x: FloatArray, sign: float, ring: FloatArray, prefix: FloatArray, fresh: bool) -> None:
+def _extreme(
+    x: FloatArray,
+    ring: FloatArray,
+    prefix: FloatArray,
+    suffix: FloatArray,
+    sign: float,
+    opening: bool,
+    closing: bool,
+    out: FloatArray,
+) -> int:
+    """Let a row's bars into the block; the block that closes is the window, any other is completed by the one before."""
+    missed = False
     for s in range(x.size):
         missing = math.isnan(x[s])
-        value = sign * x[s]
-        highest = -np.inf if fresh else prefix[s]
-        prefix[s] = prefix[s] if missing else (value if value > highest else highest)
-        ring[s] = ring[s] if missing else value
-
-
-@kernel
-def _keep_signed(x: FloatArray, sign: float, ring: FloatArray) -> None:
-    for s in range(x.size):
-        ring[s] = sign * x[s]
+        value, old, before = sign * x[s], ring[s], prefix[s]
+        base = -np.inf if opening else before
+        highest = value if value > base else base
+        best = highest if closing or highest > suffix[s] else suffix[s]
+        out[s] = np.nan if missing else sign * best
+        prefix[s] = before if missing else highest
+        ring[s] = old if missing else value
+        missed |= missing
+    return MISSED if missed else 0
 
 
 @kernel
 def _suffixes(state: FloatArray, bars: int, first: int, last: int) -> None:
-    """Compute the suffix maxima of the block that just filled."""
+    """Compute the suffix maxima of the block that just closed."""
     state[HEAD + 2 * bars, first:last] = state[HEAD + bars, first:last]
-    for j in range(bars - 2, -1, -1):
-        ring, suffix = state[HEAD + 1 + j, first:last], state[HEAD + 1 + bars + j, first:last]
-        _higher(ring, state[HEAD + 2 + bars + j, first:last], suffix)
+    for j in range(HEAD + bars - 1, HEAD, -1):
+        _higher(state[j, first:last], state[j + bars + 1, first:last], state[j + bars, first:last])
 
 
 @kernel
@@ -275,37 +279,17 @@ def _higher(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
 
 
 @kernel
-def _extreme(
-    x: FloatArray, count: FloatArray, prefix: FloatArray, suffix: FloatArray, bars: int, sign: float, out: FloatArray
-) -> None:
-    for s in range(x.size):
-        highest = prefix[s] if prefix[s] > suffix[s] else suffix[s]
-        out[s] = np.nan if math.isnan(x[s]) | (count[s] < bars) else sign * highest
-
-
-@kernel
-def _extreme_whole(x: FloatArray, prefix: FloatArray, suffix: FloatArray, sign: float, fresh: bool, out: FloatArray) -> None:
-    for s in range(x.size):
-        value = sign * x[s]
-        highest = -np.inf if fresh else prefix[s]
-        highest = value if value > highest else highest
-        prefix[s] = highest
-        out[s] = sign * (highest if highest > suffix[s] else suffix[s])
-
-
-@kernel
-def _catch_up_extreme(x: FloatArray, lag: FloatArray, state: FloatArray, bars: int, place: int) -> None:
-    ring, suffix = state[HEAD + 1 : HEAD + 1 + bars], state[HEAD + 1 + bars :]
-    catch_up(x, lag, ring)
+def _catch_up_extreme(x: FloatArray, lag: FloatArray, prefix: FloatArray, ring: FloatArray, suffix: FloatArray, place: int) -> None:
+    """Compute anew, from their rotated rings, the maxima of the columns that resume."""
+    bars = ring.shape[0]
     for s in range(x.size):
         if not math.isnan(x[s]) and lag[s] > 0.0:
-            state[HEAD, s] = -np.inf
+            prefix[s] = -np.inf
             for j in range(place):
-                state[HEAD, s] = max(state[HEAD, s], ring[j, s])
+                prefix[s] = max(prefix[s], ring[j, s])
             suffix[bars - 1, s] = ring[bars - 1, s]
             for j in range(bars - 2, -1, -1):
                 suffix[j, s] = max(suffix[j + 1, s], ring[j, s])
-    caught_up(x, lag)
 
 
 @kernel
@@ -330,67 +314,40 @@ def rate(x: FloatArray, bars: int, scale: float, state: FloatArray, out: FloatAr
 def _against_past(
     x: FloatArray, bars: int, how: int, scale: float, state: FloatArray, out: FloatArray, first: int, last: int
 ) -> None:
-    count, lag = state[COUNT, first:last], state[LAG, first:last]
-    place, short, passed = int(state[PLACE, first]), steady(count, lag, bars), 0
+    count, lag, ring = state[COUNT, first:last], state[LAG, first:last], state[HEAD : HEAD + bars, first:last]
+    place, passed = int(state[PLACE, first]), 0
+    late, calm = behind(lag), headway(count, lag, bars, NEVER)
     for t in range(x.shape[0]):
-        row, ring = x[t, first:last], state[HEAD + place, first:last]
-        if short and whole(row):
-            passed += 1
-            _compare_whole(row, ring, how, scale, out[t, first:last])
-        else:
+        row, o = x[t, first:last], out[t, first:last]
+        if late and resume(row, lag, ring, bars):
+            late, calm = behind(lag), 0
+        met = _compare(row, state[HEAD + place, first:last], how, scale, o)
+        passed += 1
+        if met:
+            late = miss(row, count, lag)
+        if calm == 0:
             add(count, passed)
-            if tick(row, count, lag):
-                catch_up(row, lag, state[HEAD : HEAD + bars, first:last])
-                caught_up(row, lag)
-            _compare(row, ring, count, bars, how, scale, out[t, first:last])
-            short, passed = steady(count, lag, bars), 0
+            conceal(count, bars + 1, o)
+            passed, calm = 0, headway(count, lag, bars, NEVER) + 1
+        calm -= 1
         place = place + 1 if place + 1 < bars else 0
     add(count, passed)
     state[PLACE, first:last] = place
 
 
 @kernel
-def _compare(x: FloatArray, ring: FloatArray, count: FloatArray, bars: int, how: int, scale: float, out: FloatArray) -> None:
+def _compare(x: FloatArray, ring: FloatArray, how: int, scale: float, out: FloatArray) -> int:
+    missed = False
     for s in range(x.size):
-        past = ring[s]
-        value = past if how == 0 else (x[s] - past if how == 1 else _rate(x[s], past, scale))
-        missing = math.isnan(x[s])
-        out[s] = np.nan if missing | (count[s] <= bars) else value
-        ring[s] = past if missing else x[s]
-
-
-@kernel
-def _compare_whole(x: FloatArray, ring: FloatArray, how: int, scale: float, out: FloatArray) -> None:
-    if how == 0:
-        for s in range(x.size):
-            out[s] = ring[s]
-            ring[s] = x[s]
-    elif how == 1:
-        for s in range(x.size):
-            out[s] = x[s] - ring[s]
-            ring[s] = x[s]
-    else:
-        for s in range(x.size):
-            out[s] = _rate(x[s], ring[s], scale)
-            ring[s] = x[s]
+        new, old = x[s], ring[s]
+        missing = math.isnan(new)
+        value = old if how == 0 else (new - old if how == 1 else _rate(new, old, scale))
+        out[s] = np.nan if missing else value
+        ring[s] = old if missing else new
+        missed |= missing
+    return MISSED if missed else 0
 
 
 @kernel
 def _rate(x: float, past: float, scale: float) -> float:
     return scale * (x / past - 1.0) if past != 0.0 else np.nan
-
-
-@kernel
-def is_due(count: float, bars: int, every: int) -> bool:
-    """Return whether a column's sums are computed anew: when its window first fills, then every so many bars of its own."""
-    again = math.floor(count / every) * every == count
-    return (count == bars) | ((count > bars) & again)
-
-
-@kernel
-def due(x: FloatArray, count: FloatArray, bars: int, every: int) -> bool:
-    """Return whether any column of the row is due."""
-    found = 0
-    for s in range(x.size):
-        found |= (not math.isnan(x[s])) & is_due(count[s], bars, every)
-    return found != 0

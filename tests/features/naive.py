@@ -156,19 +156,32 @@ def channel_index(x: Values, bars: int) -> list[float]:
     return rolling(bars, index, x)
 
 
-def directional_move(rise: float, fall: float) -> float:
-    """Return Wilder's directional movement."""
-    return rise if rise > fall and rise > 0.0 else 0.0
+def directional_move(high: Values, low: Values, plus: bool) -> list[float]:
+    """Return Wilder's directional movement from the second bar on."""
+    moves = [math.nan]
+    for i in range(1, len(high)):
+        rise, fall = high[i] - high[i - 1], low[i - 1] - low[i]
+        mine, other = (rise, fall) if plus else (fall, rise)
+        moves.append(mine if mine > max(other, 0.0) else 0.0)
+    return moves
 
 
-def true_range(high: float, low: float, before: float) -> float:
-    """Return the largest of the three distances."""
-    return max(high - low, abs(high - before), abs(low - before))
+def true_range(high: Values, low: Values, close: Values) -> list[float]:
+    """Return the largest of the three distances, from the second bar on."""
+    later = zip(high[1:], low[1:], close, strict=False)
+    return [math.nan, *(max(h - low, abs(h - before), abs(low - before)) for h, low, before in later)]
 
 
-def on_balance(moved: Values, volume: Values) -> list[float]:
-    """Return the running sum of signed volume."""
-    return list(np.cumsum([float(np.sign(m)) * v for m, v in zip(moved, volume, strict=True)]))
+def on_balance(close: Values, volume: Values) -> list[float]:
+    """Return the running sum of volume, signed by the change of the close; the first bar counts as a rise."""
+    sides = [1.0, *np.sign(np.diff(close))]
+    return list(np.cumsum([side * v for side, v in zip(sides, volume, strict=True)]))
+
+
+def flow(price: Values, volume: Values, side: float) -> list[float]:
+    """Return the traded value on bars whose price moved to one side, from the second bar on."""
+    moves = zip(price[1:], np.diff(price), volume[1:], strict=True)
+    return [math.nan, *(p * v if side * move > 0 else 0.0 for p, move, v in moves)]
 
 
 def pressure(high: float, low: float, close: float, volume: float) -> float:

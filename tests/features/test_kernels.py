@@ -58,7 +58,8 @@ SERIES: list[tuple[Callable[..., object], int, tuple[float, ...], int, Twin]] = 
     (momentum.over, 2, (100.0,), 0, lambda a, b, scale: [scale * u / v for u, v in zip(a, b, strict=True)]),
     (momentum.relative_strength, 1, (7,), momentum.RSI_SLOTS, naive.relative_strength),
     (momentum.channel_index, 1, (7,), momentum.CCI_HEAD + 7, naive.channel_index),
-    (momentum.directional_move, 2, (), 0, each(naive.directional_move)),
+    (momentum.directional_move, 2, (True,), momentum.MOVE_SLOTS, naive.directional_move),
+    (momentum.directional_move, 2, (False,), momentum.MOVE_SLOTS, naive.directional_move),
     (momentum.directional_index, 2, (), 0, each(lambda a, b: 100 * abs(a - b) / (a + b))),
     (momentum.typical, 3, (), 0, each(lambda h, low, c: (h + low + c) / 3)),
     (volatility.band, 2, (2.0,), 0, lambda m, d, k: [a + k * b for a, b in zip(m, d, strict=True)]),
@@ -68,9 +69,10 @@ SERIES: list[tuple[Callable[..., object], int, tuple[float, ...], int, Twin]] = 
     (volatility.parkinson, 2, (), 0, each(lambda h, low: (h - low) ** 2 / (4 * LOG(2)))),
     (volatility.garman_klass, 4, (), 0, each(lambda o, h, low, c: 0.5 * (h - low) ** 2 - (2 * LOG(2) - 1) * (c - o) ** 2)),
     (volatility.rogers_satchell, 4, (), 0, each(lambda o, h, low, c: (h - c) * (h - o) + (low - c) * (low - o))),
-    (volume.on_balance, 2, (), 1, naive.on_balance),
+    (volume.on_balance, 2, (), volume.BALANCE_SLOTS, naive.on_balance),
     (volume.cumulative, 1, (), 1, lambda x: list(np.cumsum(x))),
-    (volume.flow, 3, (1.0,), 0, lambda p, m, v, side: [a * b if side * d > 0 else 0.0 for a, d, b in zip(p, m, v, strict=True)]),
+    (volume.flow, 2, (1.0,), volume.FLOW_SLOTS, naive.flow),
+    (volume.flow, 2, (-1.0,), volume.FLOW_SLOTS, naive.flow),
     (volume.share, 2, (), 0, each(lambda a, b: 100 * a / (a + b))),
     (volume.traded, 2, (), 0, each(lambda a, b: a * b)),
     (volume.illiquidity, 2, (), 0, each(lambda r, v: abs(r) / v)),
@@ -150,14 +152,25 @@ def test_the_stochastic_is_the_place_in_the_range() -> None:
 
 
 def test_the_true_range_reaches_to_the_close_before() -> None:
-    """A bar that contains the close before, one above it and one below it; unknown without a close before."""
-    high, low, before = np.array([[5.0, 5.0, 5.0, 5.0]]), np.array([[3.0, 3.0, 3.0, 3.0]]), np.array([[4.0, 2.0, 7.0, np.nan]])
-    feature = Feature("tr", volatility.true_range, ("close", "open", "high"))
+    """A bar that contains the close before, one above it and one below it; unknown without a bar before."""
+    high, low, close = (np.array([values]).T for values in ([9.0, 5.0, 5.0, 5.0], [1.0, 3.0, 3.0, 3.0], [4.0, 2.0, 7.0, 4.0]))
+    feature = Feature("tr", volatility.true_range, ("close", "open", "high"), (), volatility.RANGE_SLOTS)
 
-    ranges = run(feature, [high, low, before])
+    ranges = run(feature, [high, low, close])
 
-    np.testing.assert_array_equal(ranges[0, :3], [naive.true_range(5.0, 3.0, b) for b in (4.0, 2.0, 7.0)])
-    assert np.isnan(ranges[0, 3])
+    np.testing.assert_array_equal(ranges[:, 0], [np.nan, 2.0, 3.0, 4.0])
+
+
+def test_the_true_range_equals_its_naive_twin_across_gaps() -> None:
+    """On bars whose high is above their low, the range between extremes is the largest of Wilder's three distances."""
+    panel = panels.random(300, 5, 12, 0.2)
+
+    ranges = FeatureEngine((indicators.true_range(),), 5, precision=np.float64).advance(panel)[:, :, 0]
+
+    for s in range(5):
+        own = ~np.isnan(panel.close[:, s])
+        expected = naive.true_range(panel.high[own, s], panel.low[own, s], panel.close[own, s])
+        np.testing.assert_allclose(ranges[own, s], expected, rtol=1e-12)
 
 
 def test_skewness_and_kurtosis_equal_scipy() -> None:
