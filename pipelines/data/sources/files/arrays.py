@@ -1,5 +1,6 @@
 """Arrays: JSON as exchanges serve it, rows of numbers without names or records with them."""
 
+import json
 from pathlib import PurePath
 from typing import Any
 
@@ -18,6 +19,16 @@ CLOSE_FIRST = ("stamp", "open", "close", "high", "low", "volume")
 TRADE = ("stamp", "id", "type", "side", "price", "amount", "cost")
 
 WIDTHS: dict[int, tuple[str, ...]] = {len(CANDLE): CANDLE, len(TRADE): TRADE, len(KLINE): KLINE}
+
+
+def parse(data: bytes) -> Any:
+    """Parse JSON, or a list written as one record a line; raise ValueError for what is neither."""
+    try:
+        return json.loads(data)
+    except json.JSONDecodeError as problem:
+        if problem.msg != "Extra data":
+            raise
+        return [json.loads(line) for line in data.splitlines() if line.strip()]
 
 
 def read(path: PurePath, content: Any) -> Table:

@@ -13,7 +13,8 @@ QUOTE_BARS = tuple(f"{side}_{price}" for side in SIDES for price in PRICES)
 NAMES: dict[str, tuple[str, ...]] = {
     "stamp": (
         "stamp", "ts", "openedat", "opentime", "datetime", "timestamp", "date", "time", "gmttime", "localtime", "timeutc",
-        "dateutc", "datetimeutc", "timestamputc", "timeeet", "unix", "unixtime", "t", "indexlevel0", "unnamed0", "index", "",
+        "dateutc", "datetimeutc", "timestamputc", "timeeet", "windowstart", "unix", "unixtime", "t", "indexlevel0", "unnamed0",
+        "index", "",
     ),
     "symbol": ("symbol", "ticker", "name", "tic", "pair", "instrument"),
     "open": ("open", "o", "openprice", "1open"),
@@ -22,7 +23,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "close": ("close", "c", "closeprice", "4close", "closelast", "last"),
     "volume": ("volume", "v", "5volume", "6volume", "tickvolume", "tickvol", "vol"),
     "vwap": ("vwap", "vw"),
-    "trades": ("trades", "numberoftrades", "tradecount", "count", "n"),
+    "trades": ("trades", "numberoftrades", "tradecount", "transactions", "count", "n"),
     "price": ("price",),
     "size": ("size", "amount", "quantity", "qty", "volume", "vol"),
     "bid": ("bid", "bidprice"),
@@ -47,7 +48,7 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
 }
 
 #: Columns that say that stamps are opens: the tidy layout and the exchanges' own.
-OPENING = {"stamp", "ts", "openedat", "opentime"}
+OPENING = {"stamp", "ts", "openedat", "opentime", "windowstart"}
 
 #: Columns that name the clock of their stamps.
 ZONES = {
@@ -97,15 +98,33 @@ def clock(columns: Iterable[str], part: dict[str, str]) -> str | None:
     return known.get("time") if plain(part["stamp"]) == "date" else None
 
 
+def stooq(columns: Iterable[str]) -> bool:
+    """Say whether a file is one of Stooq's: <TICKER>,<PER>,<DATE>,<TIME>,..."""
+    return {"ticker", "per"} <= {plain(column) for column in columns}
+
+
 def kind(columns: Iterable[str], part: dict[str, str], path: PurePath) -> str:
-    """Return one of KINDS; raise NotBars saying which columns were found and which are needed."""
-    if "stamp" in part:
-        for name, needed in KINDS.items():
-            if all(role in part for role in needed):
-                return name
+    """Return one of KINDS; raise NotBars saying which columns were found and which are needed.
+
+    A file with some of the prices of a bar is no file about something else: it raises UnreadableFile, so that no folder is read
+    without it.
+    """
+    name = _kind(part)
+    if name is not None:
+        return name
     found = ", ".join(repr(column) for column in columns)
     found = found if len(found) <= FOUND_LIMIT else found[:FOUND_LIMIT] + "…"
-    raise NotBars(
+    raise (UnreadableFile if sum(price in part for price in PRICES) > 1 else NotBars)(
         f"{path} was to be read as bars, but its columns are {found or 'none'}: needed are a date or time with open, high, low "
         "and close (or price and size of trades, or bid and ask of quotes)"
     )
+
+
+def header(columns: Iterable[str]) -> bool:
+    """Say whether these names are those of bars, trades or quotes."""
+    return _kind(roles(columns)) is not None
+
+
+def _kind(part: dict[str, str]) -> str | None:
+    complete = (name for name, needed in KINDS.items() if all(role in part for role in needed))
+    return next(complete, None) if "stamp" in part else None

@@ -3,61 +3,118 @@
 import csv
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 import polars as pl
 
 from domain.error import UnreadableFile
-from pipelines.data.sources.files import table
+from pipelines.data.sources.files import columns, table
 from pipelines.data.sources.files.columns import PRICES, NotBars
 from pipelines.data.sources.files.table import EST, UTC, Layout, Table
 
 SEPARATORS = ",;\t|"
 SHOWN = 80
-#: A field that no header has: a number, or something that begins like a date.
-VALUE = re.compile(r"\s*([-+]?[\d.,]+([eE][-+]?\d+)?|\d{2,4}[-./]\d.*|\d{8}[ T].*|[-+]?nan|)\s*", re.IGNORECASE)
+#: Lines above the header that are searched through: a title, "sep=;", a web address.
+PREAMBLE = 10
+#: Fields that blanks alone must part before they are taken for separators.
+WORDS_MIN = 5
+#: A field that no header has: a number, or something that begins like a date or a time of day.
+VALUE = re.compile(
+    r"\s*([-+]?[\d.,]+([eE][-+]?\d+)?|\d{1,4}[-./]\d.*|\d{8}[ T].*|\d\d?:\d\d.*|[-+]?nan|unnamed: \d+|)\s*", re.IGNORECASE
+)
 
 CANDLE = ("stamp", *PRICES, "volume")
 KLINE = (*CANDLE, "close_time", "quote_volume", "trades", "taker_volume", "taker_quote_volume", "ignore")
+BAR = (*PRICES, "volume")
+
+DAY = r"\d{4}[-./]?\d\d[-./]?\d\d|\d\d?[-./]\d\d?[-./]\d{4}"
+CLOCK = r"\d\d?:\d\d(:\d\d(\.\d+)?)?"
+MOMENT = rf"({DAY})([T ]{CLOCK})?"
+TICKER = r"[A-Za-z^][\w^./=-]*"
+
+
+NOTHING_FIXED = Layout()
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A headerless layout, told by its width and by how its first field looks."""
+    """A headerless layout, told by its width and by how its first fields look."""
 
-    first: str
+    first: tuple[str, ...]
     names: tuple[str, ...]
-    layout: Layout
+    layout: Layout = NOTHING_FIXED
 
 
-#: Binance klines; HistData ticks and minutes; MetaTrader history with date and time apart; Kraken candles; trades; plain candles.
 SHAPES = (
-    Shape(r"\d{10,19}", KLINE, Layout(UTC, opens=True)),
-    Shape(r"\d{8} \d{9}", ("stamp", "bid", "ask", "volume"), Layout(EST, opens=True)),
-    Shape(r"\d{8} \d{6}", CANDLE, Layout(EST, opens=True)),
-    Shape(r"\d{4}[.-]\d\d[.-]\d\d", ("date", "time", *PRICES, "volume"), Layout()),
-    Shape(r"\d{10}", (*CANDLE, "trades"), Layout(UTC, opens=True)),
-    Shape(r"\d{9,19}(\.\d+)?", ("stamp", "price", "size"), Layout(UTC, opens=True)),
-    Shape(r"\d{10,19}", CANDLE, Layout(UTC, opens=True)),
+    # Binance klines; HistData ticks and minutes; TrueFX ticks; MetaTrader history; Kraken candles; trades; plain candles.
+    Shape((r"\d{10,19}",), KLINE, Layout(UTC, opens=True)),
+    Shape((r"\d{8} \d{9}",), ("stamp", "bid", "ask", "volume"), Layout(EST, opens=True)),
+    Shape((r"\d{8} \d{6}",), CANDLE, Layout(EST, opens=True)),
+    Shape((r"[A-Z]{3}/[A-Z]{3}", r"\d{8} [\d:.]+"), ("symbol", "stamp", "bid", "ask"), Layout(UTC, opens=True)),
+    Shape((r"\d{4}\.\d\d\.\d\d", CLOCK), ("date", "time", *BAR), Layout(terminal=True)),
+    Shape((r"\d{10}",), (*CANDLE, "trades"), Layout(UTC, opens=True)),
+    Shape((r"\d{9,19}(\.\d+)?",), ("stamp", "price", "size"), Layout(UTC, opens=True)),
+    Shape((r"\d{10,19}",), CANDLE, Layout(UTC, opens=True)),
+    # What vendors of stocks write: date and time together or apart, perhaps a symbol before them.
+    Shape((DAY, CLOCK), ("date", "time", *BAR)),
+    Shape((DAY, CLOCK), ("date", "time", *PRICES)),
+    Shape((MOMENT,), ("datetime", *BAR)),
+    Shape((MOMENT,), ("datetime", *PRICES)),
+    Shape((TICKER, DAY, CLOCK), ("symbol", "date", "time", *BAR)),
+    Shape((TICKER, MOMENT), ("symbol", "datetime", *BAR)),
 )
 
 
 def read(path: PurePath, data: bytes) -> Table:
-    """Read one text file.
+    """Read one text file, with or without lines above its header.
 
     Raises NotBars for text about something else, UnreadableFile naming file, line and field for text that is damaged.
     """
     lines = split(path, data)
-    separator = max(SEPARATORS, key=lines[0][1].count)
-    header = _quoted(path, *lines[0], separator)
-    if all(VALUE.fullmatch(field) for field in header):
-        shape = _shape(path, header)
-        return table.assemble(path, *fields(path, lines, shape.names, separator), shape.layout)
-    names = [name or f"unnamed: {i}" if name or i else "" for i, name in enumerate(header)]
-    if header[0] == "Price" and len(lines) > 2 and lines[1][1].startswith("Ticker"):
+    shape = _shape(_names(lines[0][1]))
+    if shape is None:
+        lines = lines[_begin(lines) :]
+    separator = _separator(lines[0][1])
+    names = [name or f"unnamed: {i}" if name or i else "" for i, name in enumerate(_names(lines[0][1]))]
+    if separator == " ":
+        lines, separator = [(number, "\t".join(line.split())) for number, line in lines], "\t"
+    if shape is not None:
+        layout = replace(shape.layout, comma=separator == ";")
+        return table.assemble(path, *fields(path, lines, shape.names, separator), layout)
+    if names[0] == "Price" and len(lines) > 2 and lines[1][1].startswith("Ticker"):
         return _three_headers(path, lines, names, separator)
-    return table.assemble(path, *fields(path, lines[1:], names, separator))
+    _refuse_unknown(path, names)
+    return table.assemble(path, *fields(path, lines[1:], names, separator), Layout(comma=separator == ";"))
+
+
+def _begin(lines: list[tuple[int, str]]) -> int:
+    """Return the place of the line that names the columns of bars: the first if none of the first few does."""
+    return next((i for i, (_, line) in enumerate(lines[:PREAMBLE]) if columns.header(_names(line))), 0)
+
+
+def _separator(line: str) -> str:
+    found = max(SEPARATORS, key=line.count)
+    return " " if found not in line and len(line.split()) >= WORDS_MIN else found
+
+
+def _names(line: str) -> list[str]:
+    separator = _separator(line)
+    try:
+        return line.split() if separator == " " else next(csv.reader([line], delimiter=separator))
+    except csv.Error:  # a field beyond the reader's limit is the name of nothing
+        return [line]
+
+
+def _refuse_unknown(path: PurePath, names: list[str]) -> None:
+    if not all(VALUE.fullmatch(name) for name in names):
+        columns.kind(names, columns.roles(names), path)
+        return
+    # Numbers that could be bars are not left out of a folder.
+    raise (UnreadableFile if len(names) > len(PRICES) else NotBars)(
+        f"{path} was to be read as bars, but it has no header and its {len(names)} columns ({', '.join(names)[:SHOWN]} …) are no "
+        "known shape: needed is a header that names a date or time, open, high, low and close"
+    )
 
 
 def _three_headers(path: PurePath, lines: list[tuple[int, str]], names: list[str], separator: str) -> Table:
@@ -80,6 +137,7 @@ def split(path: PurePath, data: bytes) -> list[tuple[int, str]]:
         raise UnreadableFile(f"{path} is neither a known format nor text: its byte {problem.start} is no UTF-8") from None
     if "\0" in text:
         raise UnreadableFile(f"{path} is neither a known format nor text: it holds a zero byte at {text.index(chr(0))}")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
         raise UnreadableFile(f"{path} was to be read as bars, but it is empty")
@@ -99,7 +157,7 @@ def fields(
     _even(path, lines, [line.count(separator) + 1 for _, line in lines], len(names))
     if not lines:
         return pl.DataFrame(schema=dict.fromkeys(unique, pl.String())), numbers
-    text = io.StringIO("\n".join(line.rstrip("\r") for _, line in lines))
+    text = io.StringIO("\n".join(line for _, line in lines))
     return pl.read_csv(
         text, has_header=False, infer_schema=False, separator=separator, quote_char=None, new_columns=unique
     ), numbers
@@ -107,7 +165,7 @@ def fields(
 
 def _quoted(path: PurePath, number: int, line: str, separator: str) -> list[str]:
     try:
-        return next(csv.reader([line.rstrip("\r")], delimiter=separator, strict=True))
+        return next(csv.reader([line], delimiter=separator, strict=True))
     except csv.Error as problem:
         raise UnreadableFile(f"{path}, line {number}: the quotes do not match ({problem}) in '{line.strip()[:SHOWN]}'") from None
 
@@ -119,11 +177,9 @@ def _even(path: PurePath, lines: list[tuple[int, str]], widths: list[int], width
             raise UnreadableFile(f"{where}: {found} fields were found where {width} are needed, in '{line.strip()[:SHOWN]}'")
 
 
-def _shape(path: PurePath, first: list[str]) -> Shape:
-    for shape in SHAPES:
-        if len(shape.names) == len(first) and re.fullmatch(shape.first, first[0].strip()):
-            return shape
-    raise NotBars(
-        f"{path} was to be read as bars, but it has no header and its {len(first)} columns ({', '.join(first)[:SHOWN]} …) are no "
-        "known shape: needed is a header that names a date or time, open, high, low and close"
-    )
+def _shape(first: list[str]) -> Shape | None:
+    return next((shape for shape in SHAPES if len(shape.names) == len(first) and _fits(shape, first)), None)
+
+
+def _fits(shape: Shape, first: list[str]) -> bool:
+    return all(re.fullmatch(pattern, field.strip()) for pattern, field in zip(shape.first, first, strict=False))

@@ -8,9 +8,19 @@ from domain.error import UnreadableFile
 from domain.market import AssetClass, Market
 from pipelines.data.sources.files.columns import PRICES
 
-NOTHING = ["", "nan", "null", "none", "na", "n/a", "#n/a", "-"]
+NOTHING = ["", "nan", "null", "none", "na", "n/a", "#n/a", "-", "--"]
+#: What people write around a number: money, and the blanks and apostrophes with which some countries group thousands.
+AROUND = r"[$€£\s\u00a0\u202f'’]"
 #: 1,234.5 but not 1,5, which is a decimal comma or a field too many.
-THOUSANDS = r"^\$?[-+]?\d{1,3}(,\d{3})+(\.\d*)?$"
+THOUSANDS = r"^[-+]?\d{1,3}(,\d{3})+(\.\d*)?$"
+#: 1.234,5 and 1234,5, where the rest of the file shows that the comma is the decimal one.
+CONTINENTAL = r"^[-+]?(\d+|\d{1,3}(\.\d{3})+)(,\d*)?$"
+#: Forms that only one of the two customs has.
+COMMA_ONLY = r"^[-+]?((\d+|\d{1,3}(\.\d{3})+),(\d{1,2}|\d{4,})|\d{1,3}(\.\d{3})+,\d+|0\d*,\d+|\d{1,3}(\.\d{3}){2,})$"
+POINT_ONLY = r"^[-+]?((\d+|\d{1,3}(,\d{3})+)\.(\d{1,2}|\d{4,})|\d{1,3}(,\d{3})+\.\d+|0\d*\.\d+|\d{1,3}(,\d{3}){2,})$"
+EITHER = r"^[-+]?\d{1,3},\d{3}$"
+#: Volumes as Investing.com rounds them.
+SUFFIXES = {"k": "e3", "m": "e6", "b": "e9", "t": "e12"}
 
 #: Decimals that brokers quote beyond the point, by base or quote currency; the first under which the price is plausible holds.
 DIGITS: dict[str, tuple[int, ...]] = {"XAU": (2, 3), "XAG": (3, 4, 2), "XPT": (2, 3), "XPD": (2, 3), "JPY": (3, 2), "HUF": (3, 2)}
@@ -31,23 +41,47 @@ ORDINARY_PLAUSIBLE = (0.001, 900)
 POINT_NOISE = 1e-6
 
 
-def parse(column: pl.Series, path: PurePath, lines: pl.Series) -> pl.Series:
-    """Return floats; nothing, "nan" and "null" are null, "1,234.5", "123.0", "1e3" and "$5" are numbers.
+def parse(column: pl.Series, path: PurePath, lines: pl.Series, *, comma: bool = False) -> pl.Series:
+    """Return floats; nothing, "nan" and "null" are null, "1,234.5", "123.0", "1e3", "$5", "1 234" and "1.2M" are numbers.
 
-    Raises UnreadableFile naming file, line and field of the first that is none of these.
+    With `comma` it is the decimal one: "1.234,5". Raises UnreadableFile naming file, line and field of the first that is no number.
     """
     if column.dtype.is_numeric():
         return column.cast(pl.Float64)
-    text = column.cast(pl.String).str.strip_chars()
-    grouped = text.str.contains(THOUSANDS)
-    text = text.set(text.str.to_lowercase().is_in(NOTHING), None).str.strip_prefix("$")
-    text = text.zip_with(~grouped.fill_null(False), text.str.replace_all(",", "", literal=True))
-    values = text.cast(pl.Float64, strict=False)
+    text, exponent = _split(column)
+    if comma:
+        points = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
+        # What is written otherwise is left to be refused: without its point 1.5 would be 15.
+        text = points.zip_with(text.str.contains(CONTINENTAL).fill_null(value=False), text.set(text.is_not_null(), "?"))
+    else:
+        grouped = text.str.contains(THOUSANDS).fill_null(value=False)
+        text = text.zip_with(~grouped, text.str.replace_all(",", "", literal=True))
+    values = (text + exponent).cast(pl.Float64, strict=False)
     wrong = values.is_null() & text.is_not_null()
     if wrong.any():
         first = int(wrong.arg_true()[0])
         raise UnreadableFile(f"{path}, {lines[first]}: '{column[first]}' in column '{column.name}' is not a number")
     return values
+
+
+def decimal_comma(columns: list[pl.Series], *, usual: bool) -> bool:
+    """Say whether a file writes its decimals with a comma: a number shows it, and none shows a point.
+
+    Where every comma stands before three digits, as in 109,123, `usual` says that those of the first column are decimal.
+    """
+    texts = [_split(column)[0] for column in columns if column.dtype == pl.String]
+    if any(text.str.contains(POINT_ONLY).any() for text in texts):
+        return False
+    shown = any(text.str.contains(COMMA_ONLY).any() for text in texts)
+    return shown or (usual and bool(texts) and bool(texts[0].str.contains(EITHER).any()))
+
+
+def _split(column: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Return the digits and the exponent of written numbers, the first null where nothing is written."""
+    text = column.cast(pl.String).str.replace_all(AROUND, "").str.to_lowercase()
+    text = text.set(text.is_in(NOTHING), None)
+    suffix = text.str.extract(r"^[-+]?[\d.,]+([kmbt])$", 1)
+    return text.str.replace(r"^([-+]?[\d.,]+)[kmbt]$", "${1}"), suffix.replace(SUFFIXES).fill_null("")
 
 
 def decimals(rows: pl.DataFrame, market: Market) -> pl.DataFrame:

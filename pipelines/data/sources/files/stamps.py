@@ -1,6 +1,6 @@
 """Stamps: reads written moments, and says whether they name moments or only readings of some clock."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import PurePath
 
 import polars as pl
@@ -18,11 +18,14 @@ PATTERN = (
 
 DATES = (
     "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y",
-    "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%b %d, %Y",
+    "%d-%B-%Y", "%d-%B-%y", "%d/%B/%Y", "%d %B %Y", "%B %d, %Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%y",
 )  # fmt: skip
 
 #: No bar is older or younger; a year outside is a slip of the pen or a misread column.
 EARLIEST, LATEST = datetime(1700, 1, 1), datetime(2100, 1, 1)  # noqa: DTZ001
+
+#: Days that step by this were read with day and month exchanged.
+MONTH = timedelta(days=28)
 
 EPOCH = r"^\d{9,19}(\.\d+)?$"
 
@@ -100,18 +103,25 @@ def _shifted(parsed: pl.DataFrame, path: PurePath) -> pl.DataFrame:
 
 
 def _dates(texts: pl.Series, path: PurePath) -> pl.Series:
-    """Read days in the layout that fits most rows; of 01/02 and 02/01 take the one whose days run in order."""
+    """Read days in the layout that fits most rows; of 01/02 and 02/01 take the one whose days run in order and lie close."""
     days = texts.unique(maintain_order=True)
     readings = [_real(days.str.to_date(layout, strict=False)) for layout in DATES]
     failures = min(reading.null_count() for reading in readings)
     fitting = [reading for reading in readings if reading.null_count() == failures]
     distinct = [reading for i, reading in enumerate(fitting) if not any(reading.equals(other) for other in fitting[:i])]
     ordered = [reading for reading in distinct if reading.is_sorted() or reading.is_sorted(descending=True)] or distinct
+    # January the 2nd, 3rd and 6th, not the 1st of February, of March and of June.
+    ordered = [reading for reading in ordered if _apart(reading) < MONTH] or ordered
     if len(ordered) > 1 and failures < len(days):
         raise UnreadableFile(f"{path} writes dates such as '{days[0]}', which may be day or month first: write them as YYYY-MM-DD")
     return pl.DataFrame({"text": texts}).join(
         pl.DataFrame({"text": days, "day": ordered[0]}), on="text", how="left", maintain_order="left"
     )["day"]
+
+
+def _apart(days: pl.Series) -> timedelta:
+    typical: timedelta | None = days.sort().diff().median()  # type: ignore[assignment]
+    return MONTH if typical is None else typical
 
 
 def _real(days: pl.Series) -> pl.Series:

@@ -31,6 +31,10 @@ class Layout:
     """Stamps are known to be opens."""
     terminal: bool = False
     """Volume is a count of ticks, as MetaTrader's is."""
+    clocks: tuple[str, ...] = ()
+    """Zones that the vendor stamps other countries' exchanges in."""
+    comma: bool = False
+    """A comma before three digits, where nothing else in the file tells, is a decimal comma."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +63,16 @@ def assemble(path: PurePath, frame: pl.DataFrame, lines: pl.Series, layout: Layo
         raise UnreadableFile(f"{path} was to be read as bars, but it has columns and no rows")
     rows = stamps.parse(_stamp(frame, part), path, lines)
     if "symbol" in part:
-        rows = rows.with_columns(frame[part["symbol"]].cast(pl.String).str.strip_chars().alias("symbol"))
+        rows = rows.with_columns(_symbols(frame[part["symbol"]], frame.columns))
     wanted = [role for role in (*columns.KINDS[kind], *columns.OPTIONAL[kind]) if role in part]
-    rows = rows.with_columns(numbers.parse(frame[part[role]], path, lines).alias(role) for role in wanted)
+    comma = numbers.decimal_comma([frame[part[role]] for role in wanted], usual=layout.comma)
+    rows = rows.with_columns(numbers.parse(frame[part[role]], path, lines, comma=comma).alias(role) for role in wanted)
     _refuse_rates(rows, kind, path)
     opens = layout.opens or columns.plain(part["stamp"]) in columns.OPENING
-    terminal = columns.plain(part.get("volume", "")).startswith("tickvol")
+    terminal = layout.terminal or columns.plain(part.get("volume", "")).startswith("tickvol")
     zone = layout.zone or columns.ZONES.get(columns.plain(part["stamp"]))
-    return Table(path, _complete(_bars(rows, kind, path)), Layout(zone, opens, terminal), kind in {"trades", "quotes"})
+    fixed = Layout(zone, opens, terminal, ("Europe/Warsaw",) if columns.stooq(frame.columns) else ())
+    return Table(path, _complete(_bars(rows, kind, path)), fixed, kind in {"trades", "quotes"})
 
 
 def _stamp(frame: pl.DataFrame, part: dict[str, str]) -> pl.Series:
@@ -74,7 +80,22 @@ def _stamp(frame: pl.DataFrame, part: dict[str, str]) -> pl.Series:
     clock = columns.clock(frame.columns, part)
     if clock is None:
         return stamp
-    return (stamp.cast(pl.String).str.strip_chars() + " " + frame[clock].cast(pl.String).str.strip_chars()).alias(stamp.name)
+    return (stamp.cast(pl.String).str.strip_chars() + " " + _padded(frame[clock])).alias(stamp.name)
+
+
+def _padded(clock: pl.Series) -> pl.Series:
+    """Give 930 and 93000, times of day written as numbers, the digits of 0930 and 093000."""
+    text = clock.cast(pl.String).str.strip_chars()
+    width = 4 if text.str.len_chars().max() <= 4 else 6  # type: ignore[operator]
+    return text.str.zfill(width).zip_with(text.str.contains(r"^\d+$").fill_null(value=False), text)
+
+
+def _symbols(column: pl.Series, names: list[str]) -> pl.Series:
+    """Return the symbols, null where there is none; Stooq's AAPL.US is the AAPL of its file's name."""
+    text = column.cast(pl.String).str.strip_chars().alias("symbol")
+    if columns.stooq(names):
+        text = text.str.replace(r"\.[A-Z]{2}$", "")
+    return text.set(text == "", None)
 
 
 def _bars(rows: pl.DataFrame, kind: str, path: PurePath) -> pl.DataFrame:
