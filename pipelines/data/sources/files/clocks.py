@@ -19,7 +19,7 @@ BROKER = "New York + 7 h"
 BROKER_AHEAD = timedelta(hours=7)
 
 #: Clocks of FX files; of two that fit equally the first is taken.
-FX_CLOCKS = (UTC, BROKER, session.FX_ZONE, EST, "Europe/Athens")
+FX_CLOCKS = (UTC, BROKER, session.FX_ZONE, EST, "Europe/Athens", "Europe/London", "Etc/GMT-2", "Etc/GMT-3")
 
 #: Exchanges open and close on the half hour.
 ROUND = timedelta(minutes=30)
@@ -34,7 +34,8 @@ def moments(table: Table, market: Market, bar: timedelta) -> pl.Series:
     - "24/5": the clock of FX_CLOCKS under which the stamps begin and end their weeks at Sunday and Friday 17:00 New York most
       closely and leave the fewest outside; when the file holds no weekend to tell by, the broker's for a file that counts ticks,
       as terminals do, and UTC for others.
-    - an exchange: its local time, unless more of the stamps fall into its sessions when they are taken as UTC.
+    - an exchange: its local time, unless more of the stamps fall into its sessions when they are taken as UTC, or as read from
+      the clock of the file's vendor.
 
     Raises UnreadableFile for a reading that the clock skipped.
     """
@@ -83,7 +84,7 @@ def _infer(table: Table, market: Market, bar: timedelta) -> str:
     if market.calendar == session.FX_WEEK:
         clocks = sorted(FX_CLOCKS, key=lambda zone: zone != BROKER) if table.layout.terminal else FX_CLOCKS
         return min(clocks, key=lambda zone: _misfit(_moments(unique, zone).drop_nulls(), market, bar))
-    candidates = (session.zone(market.calendar), UTC)
+    candidates = (session.zone(market.calendar), UTC, *table.layout.clocks)
     return max(candidates, key=lambda zone: _inside(_moments(unique, zone).drop_nulls(), market))
 
 

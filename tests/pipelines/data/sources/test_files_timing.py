@@ -58,6 +58,9 @@ CLOCKS = {
     "New York": (NEW_YORK, timedelta(0)),
     "EST without daylight saving": (ZoneInfo("Etc/GMT+5"), timedelta(0)),
     "Eastern Europe": (ZoneInfo("Europe/Athens"), timedelta(0)),
+    "London": (ZoneInfo("Europe/London"), timedelta(0)),
+    "two hours ahead of UTC all year": (ZoneInfo("Etc/GMT-2"), timedelta(0)),
+    "three hours ahead of UTC all year": (ZoneInfo("Etc/GMT-3"), timedelta(0)),
 }
 
 
@@ -155,6 +158,19 @@ def test_stamps_without_a_zone_are_utc_when_only_then_they_lie_in_the_session(tm
 
     assert bars["opened_at"][0] == at("2024-03-05 14:30")
     assert bars["opened_at"].dt.time().max() == at("2024-03-05 20:55").time()
+
+
+def test_stooqs_minutes_of_another_country_are_on_the_clock_of_warsaw(tmp_path: Path) -> None:
+    """New York's winter session ends at 22:00 there; 15:35 is the end of its first five minutes."""
+    path = tmp_path / "aapl.us.txt"
+    stamps = session("2020-01-14 15:35", 5, 78)
+    rows = [f"AAPL.US,5,{stamp[:10].replace('-', '')},{stamp[11:].replace(':', '')},1,2,0.5,1.5,10,0" for stamp in stamps]
+    path.write_text("\n".join(["<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>", *rows]))
+
+    bars = files.read(path, equity("5m"))
+
+    assert bars["symbol"].unique().to_list() == ["AAPL"]
+    assert (bars["opened_at"][0], bars["event_at"][-1]) == (at("2020-01-14 14:30"), at("2020-01-16 21:00"))
 
 
 def test_a_half_day_closes_early(tmp_path: Path) -> None:
