@@ -1,5 +1,7 @@
 """Fitting: brings a file's rows to the market's bar length and to the bar table's columns."""
 
+import functools
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import PurePath
 
@@ -13,47 +15,89 @@ from domain.market import Market
 from pipelines.data.sources.files import clocks, numbers, symbols, timing
 from pipelines.data.sources.files.columns import PRICES
 from pipelines.data.sources.files.table import UTC, Table
-from pipelines.data.sources.files.timing import DAY, Timed
+from pipelines.data.sources.files.timing import DAY
 
 
-def bars(table: Table, market: Market, publication_delay_s: float) -> pl.DataFrame:
-    """Return a table's rows as bars of the market, in the file's order unless they had to be put together from finer ones.
+@dataclass(frozen=True)
+class Part:
+    """What one file brings to a market: bars of its length, or finer rows and the bars that they belong to."""
 
-    `known_at` is the close plus the delay. Nothing is repaired: null, NaN and negative prices stay. Raises UnreadableFile when
-    the file's bars are longer than the market's or do not divide them.
+    path: PurePath
+    rows: pl.DataFrame
+    """A Timed's rows; finer ones in order of time with `bucket`, the first moment (UTC us) of the market's bar that holds them."""
+    bar: timedelta
+    """Length of the file's bars; zero for ticks."""
+
+
+def understand(table: Table, market: Market) -> Part:
+    """Return a table's rows in the market's time.
+
+    Raises NotBars, and UnreadableFile when the file's bars are longer than the market's, do not divide them or lie outside all
+    sessions.
     """
     named = table.rows.with_columns(pl.col("symbol").fill_null(symbols.of(table.path, market)))
     table = Table(table.path, numbers.decimals(named, market), table.layout, table.ticks)
     timed = timing.understand(table, market)
-    return _finish(_fit(timed, market, table.path), market, publication_delay_s)
-
-
-def _fit(timed: Timed, market: Market, path: PurePath) -> pl.DataFrame:
     if timed.bar == market.bar:
-        return timed.rows
+        return Part(table.path, timed.rows, timed.bar)
     if timed.bar > market.bar or (timed.bar and market.bar % timed.bar):
         raise UnreadableFile(
-            f"{path} holds {_spoken(timed.bar)} bars, and market '{market.name}' takes {market.timeframe} bars, which cannot be "
-            "made of them"
+            f"{table.path} holds {_spoken(timed.bar)} bars, and market '{market.name}' takes {market.timeframe} bars, which cannot "
+            "be made of them"
         )
-    _refuse_doubles(timed, market, path)
-    buckets = _by_session(timed.rows, market) if market.timeframe == "1d" else _by_bar(timed.rows, market)
-    if buckets.is_empty():
+    # Of rows of one moment, as ticks often are, the file's order says which came first.
+    at = timed.rows["opened_at"]
+    rows = timed.rows.reverse() if at.is_sorted(descending=True) and not at.is_sorted() else timed.rows
+    rows = _by_session(rows, market) if market.timeframe == "1d" else _by_bar(rows, market)
+    if rows.is_empty():
         raise UnreadableFile(
-            f"{path} was to be summed up to daily bars, but none of its rows lies in a session of '{market.calendar}'"
+            f"{table.path} was to be summed up to daily bars, but none of its rows lies in a session of '{market.calendar}'"
         )
-    return together(buckets)
+    return Part(table.path, rows.sort("opened_at", maintain_order=True), timed.bar)
 
 
-def _refuse_doubles(timed: Timed, market: Market, path: PurePath) -> None:
+def bars(parts: list[Part], market: Market, publication_delay_s: float) -> pl.DataFrame:
+    """Return the rows of files as bars of the market, in the files' order unless they had to be put together from finer ones.
+
+    A bar that files of several lengths hold is taken from the longest, which needed the least putting together. `known_at` is
+    the close plus the delay. Nothing is repaired: null, NaN and negative prices stay. Raises UnreadableFile.
+    """
+    frames: list[pl.DataFrame] = []
+    for bar in sorted({part.bar for part in parts}, reverse=True):
+        same = [part for part in parts if part.bar == bar]
+        rows = pl.concat(part.rows for part in same) if bar == market.bar else together(_pooled(same, market))
+        rows = _finish(rows, market, publication_delay_s)
+        frames.append(functools.reduce(_without, frames, rows))
+    return pl.concat(frames)
+
+
+def _without(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
+    return rows.join(others, on=["symbol", "opened_at"], how="anti", maintain_order="left")
+
+
+def _pooled(parts: list[Part], market: Market) -> pl.DataFrame:
+    """Return the rows of files of one bar length; what one file repeats of another, as overlapping downloads do, comes once."""
+    rows = pl.concat(part.rows.with_columns(file=pl.lit(i)) for i, part in enumerate(parts))
+    if len(parts) > 1:
+        first = pl.col("file").min().over([name for name in rows.columns if name != "file"])
+        rows = rows.filter(pl.col("file") == first)
+    if parts[0].bar:
+        _refuse_doubles(rows, parts, market)
+    return rows
+
+
+def _refuse_doubles(rows: pl.DataFrame, parts: list[Part], market: Market) -> None:
     """Refuse to sum up bars of which two claim the same moment: the sum would hide what quality must see."""
-    if timed.bar and timed.rows.select("symbol", "opened_at").is_duplicated().any():
-        row = timed.rows.filter(timed.rows.select("symbol", "opened_at").is_duplicated()).row(0, named=True)
-        moment = f"{row['opened_at']:%Y-%m-%d %H:%M}"
-        raise UnreadableFile(
-            f"{path} has more than one bar of {row['symbol']} at {moment}, so its {_spoken(timed.bar)} bars cannot be summed up to "
-            f"{market.timeframe}: import it into a market of its own bar length, or remove one"
-        )
+    doubled = rows.filter(rows.select("symbol", "opened_at").is_duplicated())
+    if doubled.is_empty():
+        return
+    symbol, moment = doubled.select("symbol", "opened_at").row(0)
+    places = doubled.filter(symbol=symbol, opened_at=moment)["file"].unique(maintain_order=True)
+    raise UnreadableFile(
+        f"{' and '.join(str(parts[place].path) for place in places)} has more than one bar of {symbol} at {moment:%Y-%m-%d %H:%M}, "
+        f"so its {_spoken(parts[0].bar)} bars cannot be summed up to {market.timeframe}: import it into a market of its own bar "
+        "length, or remove one"
+    )
 
 
 def _by_bar(rows: pl.DataFrame, market: Market) -> pl.DataFrame:
@@ -76,11 +120,9 @@ def _by_session(rows: pl.DataFrame, market: Market) -> pl.DataFrame:
 def together(buckets: pl.DataFrame) -> pl.DataFrame:
     """Sum up the rows of each symbol and bucket in time: first, highest, lowest, last, and the sum of volume and trades.
 
-    A missing price makes what it goes into NaN. vwap is weighted by volume where every part has one. Rows of one moment, as
-    ticks often are, keep the file's order, turned round when the file descends.
+    A missing price makes what it goes into NaN. vwap is weighted by volume where every part has one. Rows of one moment keep
+    their order.
     """
-    if buckets["opened_at"].is_sorted(descending=True):
-        buckets = buckets.reverse()
     buckets = buckets.with_columns(pl.col(*PRICES).fill_null(float("nan"))).sort("opened_at", maintain_order=True)
     known = pl.col("volume").is_not_null().any()
     return buckets.group_by("symbol", "bucket", maintain_order=True).agg(

@@ -1,6 +1,7 @@
 """Folder: reads one file, or all that a folder holds."""
 
 import logging
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -10,11 +11,9 @@ from domain.error import UnreadableFile
 from domain.market import Market
 from pipelines.data.sources.files import contents, fitting
 from pipelines.data.sources.files.columns import NotBars
+from pipelines.data.sources.files.fitting import Part
 
 LOG = logging.getLogger(__name__)
-
-#: What a folder is searched for; a file that is named itself may be called anything.
-ENDINGS = (".parquet", ".pq", ".feather", ".arrow", ".ipc", ".csv", ".tsv", ".txt", ".prn", ".json", ".gz", ".tgz", ".tar", ".zip")
 
 
 class Files:
@@ -40,47 +39,44 @@ def read(path: Path, market: Market, publication_delay_s: float = 0.0) -> pl.Dat
     """Read the bars of one file or, file after file in the order of their paths, of a folder and all folders in it.
 
     BAR_SCHEMA, rows in the source's own order, `flags` 0, nothing repaired; `known_at` is the close plus the delay. Files of a
-    finer bar length are summed up to the market's, coarser ones refused. In a folder hidden files and files that are sound but
-    about something else are left out (and logged), and so are LEAN quotes beside the trades of the same day; a damaged file
-    refuses the folder, so that no bar is lost unseen. Raises UnreadableFile, one sentence.
+    finer bar length are summed up to the market's, across the files that share a bar; coarser ones are refused. In a folder
+    hidden files and files that are sound but about something else are left out (and logged), and so are LEAN quotes beside the
+    trades of the same day; a damaged file refuses the folder, so that no bar is lost unseen. Raises UnreadableFile, one sentence.
     """
     if not path.exists():
         raise UnreadableFile(f"bars were asked from {path}, but there is no such file or folder")
-    if path.is_dir():
-        return _folder(path, market, publication_delay_s)
-    return pl.concat(_file(path, market, publication_delay_s))
+    # The folders above may name the symbol, also of a file that was named from within them.
+    path = Path(os.path.abspath(path))  # noqa: PTH100  # resolving would follow links to files of other names
+    parts = _folder(path, market) if path.is_dir() else _file(path, market)
+    return fitting.bars(parts, market, publication_delay_s)
 
 
-def _folder(path: Path, market: Market, publication_delay_s: float) -> pl.DataFrame:
-    found = sorted(file for file in path.rglob("*") if file.is_file() and _wanted(file.relative_to(path)))
+def _folder(path: Path, market: Market) -> list[Part]:
+    found = sorted(file for file in path.rglob("*") if file.is_file() and contents.wanted(file.relative_to(path)))
     found = [file for file in found if not _has_trades(file, found)]
     if not found:
         raise UnreadableFile(
-            f"bars were asked from the folder {path}, but it holds no file that could have any ({' '.join(ENDINGS)})"
+            f"bars were asked from the folder {path}, but it holds no file that could have any ({' '.join(contents.ENDINGS)})"
         )
-    frames: list[pl.DataFrame] = []
+    parts: list[Part] = []
     left_out: list[str] = []
     for file in found:
         try:
-            frames += _file(file, market, publication_delay_s)
+            parts += _file(file, market)
         except NotBars as problem:
             LOG.warning("left out: %s", problem)
             left_out.append(str(problem))
-    if not frames:
+    if not parts:
         raise UnreadableFile(f"none of the {len(found)} files in the folder {path} holds bars: {left_out[0]}")
-    return pl.concat(frames)
+    return parts
 
 
-def _file(path: Path, market: Market, publication_delay_s: float) -> list[pl.DataFrame]:
+def _file(path: Path, market: Market) -> list[Part]:
     try:
         data = path.read_bytes()
     except OSError as problem:
         raise UnreadableFile(f"{path} was to be read as bars, but the system says: {problem.strerror}") from None
-    return [fitting.bars(table, market, publication_delay_s) for table in contents.read(path, data, market)]
-
-
-def _wanted(path: Path) -> bool:
-    return path.name.lower().endswith(ENDINGS) and not any(part.startswith(".") for part in path.parts)
+    return [fitting.understand(table, market) for table in contents.read(path, data, market)]
 
 
 def _has_trades(file: Path, found: list[Path]) -> bool:

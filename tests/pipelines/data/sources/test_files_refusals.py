@@ -1,8 +1,10 @@
 """What cannot be read is refused in one sentence; what is bad but readable passes through as it is."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import tarfile
 import zipfile
 from pathlib import Path
@@ -82,6 +84,12 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "nothing.json": (b"[]", "its list is empty"),
     "ragged.json": (b"[[1514764800000,1,2,1,2,5],[1514764860000,1,2]]", "row 2: .* is not a row of 6 values"),
     "odd.json": (b"[[1,2],[2,3]]", "its rows look like"),
+    "close.csv": (b"date,open,high,low\n2024-03-05,1,2,1\n", "its columns are 'date', 'open', 'high', 'low': needed are"),
+    "book.xls": (b"\xd0\xcf\x11\xe0" + bytes(600), "a workbook: save each of its sheets as CSV"),
+    "cut.tar": (b"x" * 257 + b"ustar" + bytes(300), "damaged tar file"),
+    "cut.csv.bz2": (b"BZh91AY&SY" + b"\1" * 40, "damaged bzip2 file"),
+    "cut.csv.xz": (lzma.compress(GOOD.encode())[:-6], "damaged xz file"),
+    "half.jsonl": (b'{"a": 1}\n{"a"', "begins like JSON but is not"),
     "price.csv": (b"date,price,volume\n2024-03-05,1,2\n2024-03-06,1,2\n2024-03-07,1,2\n", "one price a day"),
     "weeks.csv": (b"date,open,high,low,close\n2024-03-04,1,2,1,2\n2024-03-11,1,2,1,2\n2024-03-18,1,2,1,2\n", "7 days apart"),
     "offsets.csv": (b"date,open,high,low,close\n2024-03-04T10:00Z,1,2,1,2\n2024-03-04T10:01,1,2,1,2\n", "in all or none"),
@@ -151,6 +159,39 @@ def test_one_damaged_file_refuses_its_folder(tmp_path: Path) -> None:
         files.read(tmp_path, equity("1d"))
 
 
+@pytest.mark.parametrize("text", ["date,open,high,low\n2024-03-05,1,2,1\n", "2024,1,2,1,2,5,6\n2025,1,2,1,2,5,6\n"])
+def test_a_file_that_is_almost_bars_is_not_left_out_of_its_folder(tmp_path: Path, text: str) -> None:
+    """Without a close, or without names: a symbol would be missing and nobody would know."""
+    (tmp_path / "AAA.csv").write_text(GOOD)
+    (tmp_path / "BBB.csv").write_text(text)
+
+    with pytest.raises(UnreadableFile, match=r"BBB\.csv was to be read as bars, but its? .* needed"):
+        files.read(tmp_path, equity("1d"))
+
+
+def test_what_comes_along_with_downloads_is_left_out(tmp_path: Path) -> None:
+    """A licence with commas in it, the shadow files of a Mac, a picture: none of them refuses the bars beside them."""
+    prose = 'MIT License\n\nPermission is hereby granted, free of charge, to any person "as is", and so on.\n'
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        for name, text in {"AAA.csv": GOOD, "__MACOSX/._AAA.csv": "\0\5\26\7", "plot.png": "\0PNG", "status.txt": prose}.items():
+            archive.writestr(name, text)
+    (tmp_path / "LICENSE.txt").write_text(prose)
+
+    bars = files.read(tmp_path, equity("1d"))
+
+    assert bars["symbol"].to_list() == ["AAA", "AAA"]
+
+
+def test_a_workbook_in_a_folder_refuses_it(tmp_path: Path) -> None:
+    """A spreadsheet may well hold a symbol that no other file has."""
+    (tmp_path / "AAA.csv").write_text(GOOD)
+    with zipfile.ZipFile(tmp_path / "BBB.xlsx", "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+
+    with pytest.raises(UnreadableFile, match=r"BBB\.xlsx .* a workbook"):
+        files.read(tmp_path, equity("1d"))
+
+
 def test_bad_prices_pass_through_unrepaired(tmp_path: Path) -> None:
     """Nothing, NaN, negative and absurd prices are for quality to judge: all rows stay, in their order, duplicates too."""
     path = tmp_path / "AAA.csv"
@@ -191,19 +232,22 @@ def test_a_missing_price_in_a_sum_is_seen(tmp_path: Path) -> None:
 
 
 def test_archives_are_read_member_by_member(tmp_path: Path) -> None:
-    """A zip and a tar of files, one of them about something else."""
+    """A zip and tars of files, one of them about something else, and files that are compressed alone."""
     with zipfile.ZipFile(tmp_path / "bars.zip", "w") as archive:
         archive.writestr("AAA_data.csv", GOOD)
         archive.writestr("readme.txt", "about these files")
-    with tarfile.open(tmp_path / "bars.tar.gz", "w:gz") as archive:
-        for name, text in (("BBB.csv", GOOD), ("reports.csv", "symbol,fiscal_year\nA,2014\n")):
-            info = tarfile.TarInfo(name)
-            info.size = len(text)
-            archive.addfile(info, io.BytesIO(text.encode()))
+    for mode, symbol in (("w:gz", "BBB"), ("w", "CCC")):
+        with tarfile.open(tmp_path / f"bars {symbol}.tar", mode) as archive:  # type: ignore[call-overload]
+            for name, text in ((f"{symbol}.csv", GOOD), ("reports.csv", "symbol,fiscal_year\nA,2014\n")):
+                info = tarfile.TarInfo(name)
+                info.size = len(text)
+                archive.addfile(info, io.BytesIO(text.encode()))
+    (tmp_path / "DDD.csv.bz2").write_bytes(bz2.compress(GOOD.encode()))
+    (tmp_path / "EEE.csv.xz").write_bytes(lzma.compress(GOOD.encode()))
 
     bars = files.read(tmp_path, equity("1d"))
 
-    assert bars["symbol"].to_list() == ["BBB", "BBB", "AAA", "AAA"]
+    assert bars["symbol"].to_list() == [name for name in ("DDD", "EEE", "BBB", "CCC", "AAA") for _ in range(2)]
 
 
 def test_kept_records_of_json_are_read_by_their_names(tmp_path: Path) -> None:
