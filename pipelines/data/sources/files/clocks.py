@@ -100,6 +100,8 @@ def _misfit(stamps: pl.Series, market: Market, bar: timedelta) -> float:
 
     The right clock misses by as much in summer as in winter: gold opens an hour late all year, and on no other clock.
     """
+    if stamps.is_empty():
+        return float("inf")
     at = np.sort(session.naive(stamps))
     table = sessions(market, stamps)
     opened, closed = session.naive(table["opened_at"]), session.naive(table["closed_at"])
@@ -121,7 +123,9 @@ def _miss(hours: FloatArray) -> float:
 
 
 def _inside(stamps: pl.Series, market: Market) -> float:
-    """Return the share of stamps in regular sessions plus the share in extended ones, both edges counted as inside."""
+    """Return the share of stamps in regular sessions plus the share in extended ones, both edges counted as inside; 0 for none."""
+    if stamps.is_empty():
+        return 0.0
     at = session.naive(stamps)
     table = sessions(market, stamps)
     share = 0.0

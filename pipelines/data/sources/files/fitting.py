@@ -17,6 +17,9 @@ from pipelines.data.sources.files.columns import PRICES
 from pipelines.data.sources.files.table import UTC, Table
 from pipelines.data.sources.files.timing import DAY
 
+#: What a tick lasts.
+INSTANT = timedelta(microseconds=1)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -48,7 +51,7 @@ def understand(table: Table, market: Market) -> Part:
     # Of rows of one moment, as ticks often are, the file's order says which came first.
     at = timed.rows["opened_at"]
     rows = timed.rows.reverse() if at.is_sorted(descending=True) and not at.is_sorted() else timed.rows
-    rows = _by_session(rows, market) if market.timeframe == "1d" else _by_bar(rows, market)
+    rows = _by_session(rows, market, timed.bar) if market.timeframe == "1d" else _by_bar(rows, market)
     if rows.is_empty():
         raise UnreadableFile(
             f"{table.path} was to be summed up to daily bars, but none of its rows lies in a session of '{market.calendar}'"
@@ -105,13 +108,16 @@ def _by_bar(rows: pl.DataFrame, market: Market) -> pl.DataFrame:
     return rows.with_columns(pl.Series(opened).dt.replace_time_zone(UTC).alias("bucket"))
 
 
-def _by_session(rows: pl.DataFrame, market: Market) -> pl.DataFrame:
-    """Keep what lies in a regular session: a daily bar is the session's, extended hours are no part of it."""
+def _by_session(rows: pl.DataFrame, market: Market, bar: timedelta) -> pl.DataFrame:
+    """Keep what a regular session has a part in: a daily bar is the session's, extended hours are no part of it.
+
+    LEAN's first hour of New York is stamped 09:00 and holds what traded from 09:30 on.
+    """
     at = session.naive(rows["opened_at"])
     table = clocks.sessions(market, rows["opened_at"])
     opened, closed = table["opened_at"], table["closed_at"]
-    place = np.searchsorted(session.naive(opened), at, side="right") - 1
-    inside = at < session.naive(closed)[place]
+    place = np.searchsorted(session.naive(closed), at, side="right")
+    inside = session.naive(opened)[place] < at + np.timedelta64(max(bar, INSTANT))
     return rows.with_columns(opened.gather(place).alias("bucket"), closed.gather(place).alias("closed_at")).filter(
         pl.Series(inside)
     )

@@ -23,18 +23,21 @@ EITHER = r"^[-+]?\d{1,3},\d{3}$"
 SUFFIXES = {"k": "e3", "m": "e6", "b": "e9", "t": "e12"}
 
 #: Decimals that brokers quote beyond the point, by base or quote currency; the first under which the price is plausible holds.
-DIGITS: dict[str, tuple[int, ...]] = {"XAU": (2, 3), "XAG": (3, 4, 2), "XPT": (2, 3), "XPD": (2, 3), "JPY": (3, 2), "HUF": (3, 2)}
+DIGITS: dict[str, tuple[int, ...]] = {
+    "XAU": (2, 3), "XAG": (3, 4, 2), "XPT": (2, 3), "XPD": (2, 3), "BTC": (2,), "ETH": (2,),
+    "JPY": (3, 2), "HUF": (3, 2), "THB": (3, 2), "INR": (3, 2), "CZK": (3, 4, 5), "KRW": (2, 3),
+}  # fmt: skip
 ORDINARY_DIGITS = (5, 4)
 
-#: What a unit of the base has cost in living memory, with room: currencies otherwise.
+#: What a unit of the base has cost in living memory, with room, by pair or as DIGITS; currencies otherwise. A pair is here
+#: so that the points of brokers with a decimal less are not taken for a tenth of its price.
 PLAUSIBLE: dict[str, tuple[float, float]] = {
-    "XAU": (200, 10_000),
-    "XAG": (2, 200),
-    "XPT": (200, 5_000),
-    "XPD": (50, 5_000),
-    "JPY": (1, 400),
-    "HUF": (100, 700),
-}
+    "EURUSD": (0.7, 1.8), "GBPUSD": (0.9, 2.3), "AUDUSD": (0.4, 1.3), "NZDUSD": (0.35, 1.1), "USDCAD": (0.8, 1.8),
+    "USDCHF": (0.6, 2.0), "EURGBP": (0.5, 1.2), "EURCHF": (0.8, 1.9), "USDJPY": (65, 400), "EURJPY": (80, 400),
+    "GBPJPY": (100, 600), "AUDJPY": (45, 200), "CADJPY": (60, 200), "CHFJPY": (60, 300), "NZDJPY": (35, 150),
+    "XAU": (200, 10_000), "XAG": (2, 200), "XPT": (200, 5_000), "XPD": (50, 5_000), "BTC": (50, 500_000), "ETH": (5, 20_000),
+    "JPY": (1, 400), "HUF": (100, 700), "THB": (20, 60), "INR": (20, 150), "CZK": (10, 50), "KRW": (700, 2_500),
+}  # fmt: skip
 ORDINARY_PLAUSIBLE = (0.001, 900)
 
 #: Points that went through binary fractions on their way: 160374.00000000003 is 160374.
@@ -117,7 +120,7 @@ def _off_whole(price: str) -> pl.Expr:
 def _scale(symbol: str, median: float | None) -> float:
     pair = "".join(letter for letter in symbol.upper() if letter.isalnum())[:6]
     code = next((code for code in DIGITS if pair.startswith(code)), pair[3:])
-    low, high = PLAUSIBLE.get(code, ORDINARY_PLAUSIBLE)
+    low, high = PLAUSIBLE.get(pair, PLAUSIBLE.get(code, ORDINARY_PLAUSIBLE))
     if median is None or low <= median <= high:
         return 1.0
     powers = (10.0**digits for digits in DIGITS.get(code, ORDINARY_DIGITS))

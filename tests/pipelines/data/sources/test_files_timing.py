@@ -235,6 +235,44 @@ def test_lean_equity_is_in_deci_cents_and_new_york_time(tmp_path: Path) -> None:
     assert bars.select(BARS).row(0) == ("SPY", at("2013-10-07 13:30"), 167.36, 167.41, 167.35, 167.4, 1200.0)
 
 
+POINTS = {"EURUSD": (11223, 1.1223), "USDJPY": (11012, 110.12), "USDTHB": (33123, 33.123), "BTCUSD": (30_123, 30_123)}
+
+
+@pytest.mark.parametrize("symbol", POINTS)
+def test_points_of_a_broker_with_fewer_decimals_are_no_tenth_of_the_price(tmp_path: Path, symbol: str) -> None:
+    """Four decimals for the dollar and two for the yen, as before 2009; whole dollars are no points."""
+    point, price = POINTS[symbol]
+    path = tmp_path / f"{symbol}.csv"
+    path.write_text(
+        "date,open,high,low,close\n" + "\n".join(f"2024-03-05 {at}:00,{point},{point},{point},{point}" for at in (10, 11))
+    )
+
+    bars = files.read(path, fx("1h"))
+
+    assert bars["close"].to_list() == [price, price]
+
+
+def test_a_day_summed_from_hours_has_the_hour_in_which_its_session_opens(tmp_path: Path) -> None:
+    """LEAN stamps the first hour of New York 09:00, and it holds what traded from 09:30 on; 08:00 is before the session."""
+    folder = tmp_path / "equity" / "usa" / "hour"
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "aapl.zip", "w") as archive:
+        rows = [f"20200102 {hour:02d}:00,{hour}0000,990000,10000,{hour}5000,100" for hour in range(8, 16)]
+        archive.writestr("aapl.csv", "\n".join(rows))
+
+    bars = files.read(folder / "aapl.zip", equity("1d"))
+
+    assert bars.select(BARS).rows() == [("AAPL", at("2020-01-02 14:30"), 9.0, 99.0, 1.0, 15.5, 700.0)]
+
+
+def test_a_reading_that_no_clock_has_is_refused(tmp_path: Path) -> None:
+    """New York went from 02:00 to 03:00 on the 10th of March 2024, and every stamp of the file lies between."""
+    path = write(tmp_path / "AAA.csv", ["2024-03-10 02:30:00", "2024-03-10 02:35:00"])
+
+    with pytest.raises(UnreadableFile, match="02:30:00, which the clock of America/New_York skipped"):
+        files.read(path, equity("5m"))
+
+
 def test_four_hour_bars_of_currencies_begin_at_the_fx_day(tmp_path: Path) -> None:
     """Hours are summed from 17:00 New York on, as brokers do: their bars of four hours and ours agree in every price."""
     hours = pl.read_parquet(real("fx_1h.parquet")).filter(pl.col("symbol") == "GBPUSD", pl.col("ts").dt.year() == 2016)
