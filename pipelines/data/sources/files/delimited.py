@@ -24,6 +24,9 @@ VALUE = re.compile(
     r"\s*([-+]?[\d.,]+([eE][-+]?\d+)?|\d{1,4}[-./]\d.*|\d{8}[ T].*|\d\d?:\d\d.*|[-+]?nan|unnamed: \d+|)\s*", re.IGNORECASE
 )
 
+#: What a server answers instead of a file.
+PAGE = re.compile(r"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
+
 CANDLE = ("stamp", *PRICES, "volume")
 KLINE = (*CANDLE, "close_time", "quote_volume", "trades", "taker_volume", "taker_quote_volume", "ignore")
 BAR = (*PRICES, "volume")
@@ -107,6 +110,11 @@ def _names(line: str) -> list[str]:
 
 
 def _refuse_unknown(path: PurePath, names: list[str]) -> None:
+    if PAGE.match(names[0]):
+        raise UnreadableFile(
+            f"{path} was to be read as bars, but it is a page of a website or XML that begins with '{names[0][:SHOWN]}': needed is "
+            "a table with a date or time, open, high, low and close"
+        )
     if not all(VALUE.fullmatch(name) for name in names):
         columns.kind(names, columns.roles(names), path)
         return

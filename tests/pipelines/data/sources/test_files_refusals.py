@@ -85,6 +85,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "ragged.json": (b"[[1514764800000,1,2,1,2,5],[1514764860000,1,2]]", "row 2: .* is not a row of 6 values"),
     "odd.json": (b"[[1,2],[2,3]]", "its rows look like"),
     "close.csv": (b"date,open,high,low\n2024-03-05,1,2,1\n", "its columns are 'date', 'open', 'high', 'low': needed are"),
+    "page.csv": (b"<!DOCTYPE html>\n<html>Not found, sorry</html>\n", "a page of a website or XML .* needed is a table"),
     "book.xls": (b"\xd0\xcf\x11\xe0" + bytes(600), "a workbook: save each of its sheets as CSV"),
     "cut.tar": (b"x" * 257 + b"ustar" + bytes(300), "damaged tar file"),
     "cut.csv.bz2": (b"BZh91AY&SY" + b"\1" * 40, "damaged bzip2 file"),
@@ -159,7 +160,7 @@ def test_one_damaged_file_refuses_its_folder(tmp_path: Path) -> None:
         files.read(tmp_path, equity("1d"))
 
 
-@pytest.mark.parametrize("text", ["date,open,high,low\n2024-03-05,1,2,1\n", "2024,1,2,1,2,5,6\n2025,1,2,1,2,5,6\n"])
+@pytest.mark.parametrize("text", ["date,open,high,low\n2024-03-05,1,2,1\n", "2024,1,2,1,2,5,6\n2025,1,2,1,2,5,6\n", "<html>\n"])
 def test_a_file_that_is_almost_bars_is_not_left_out_of_its_folder(tmp_path: Path, text: str) -> None:
     """Without a close, or without names: a symbol would be missing and nobody would know."""
     (tmp_path / "AAA.csv").write_text(GOOD)
