@@ -32,8 +32,8 @@ def moments(table: Table, market: Market, bar: timedelta) -> pl.Series:
 
     - "24/7": UTC, the clock of every crypto exchange.
     - "24/5": the clock of FX_CLOCKS under which the stamps begin and end their weeks at Sunday and Friday 17:00 New York most
-      closely and leave the fewest outside; when the file holds no weekend to tell by, the broker's for a file that counts ticks,
-      as terminals do, and UTC for others.
+      closely and leave the fewest outside; for a file that counts ticks, as terminals do, the broker's unless more than one week
+      speaks against it; when there is no weekend to tell by, UTC for others.
     - an exchange: its local time, unless more of the stamps fall into its sessions when they are taken as UTC, or as read from
       the clock of the file's vendor.
 
@@ -82,10 +82,17 @@ def _infer(table: Table, market: Market, bar: timedelta) -> str:
         return UTC
     unique = table.rows["wall"].unique().sort()
     if market.calendar == session.FX_WEEK:
-        clocks = sorted(FX_CLOCKS, key=lambda zone: zone != BROKER) if table.layout.terminal else FX_CLOCKS
-        return min(clocks, key=lambda zone: _misfit(_moments(unique, zone).drop_nulls(), market, bar))
+        misfits = {zone: _misfit(_moments(unique, zone).drop_nulls(), market, bar) for zone in FX_CLOCKS}
+        best = min(misfits, key=lambda zone: misfits[zone])
+        return BROKER if table.layout.terminal and misfits[BROKER] <= misfits[best] + _one_week(unique) else best
     candidates = (session.zone(market.calendar), UTC, *table.layout.clocks)
     return max(candidates, key=lambda zone: _inside(_moments(unique, zone).drop_nulls(), market))
+
+
+def _one_week(wall: pl.Series) -> float:
+    """Return by how much a single week that opens or closes an hour off, as weeks of holidays do, adds to a misfit."""
+    span: timedelta = wall[-1] - wall[0]
+    return 1.0 / max(1, span // timedelta(days=7))
 
 
 def _moments(wall: pl.Series, zone: str) -> pl.Series:

@@ -84,6 +84,25 @@ def test_integer_points_on_any_broker_clock_come_back_as_the_utc_decimals(tmp_pa
     assert bars.select(BARS).equals(tidy.rename({"ts": "opened_at"}).select(BARS))
 
 
+@pytest.mark.parametrize("month", [3, 11])
+def test_one_odd_week_does_not_move_a_terminals_clock(tmp_path: Path, month: int) -> None:
+    """Easter Sunday of 2016 began an hour late and the 4th of November ended one early: those months read back as they were."""
+    tidy = pl.read_parquet(real("fx_1h.parquet")).filter(pl.col("symbol") == "GBPUSD")
+    local = pl.col("ts").dt.convert_time_zone("America/New_York").dt.replace_time_zone(None) + timedelta(hours=7)
+    tidy = tidy.with_columns(local=local).filter(pl.col("local").dt.year() == 2016, pl.col("local").dt.month() == month)
+    path = tmp_path / "GBPUSD_H1.csv"
+    tidy.select(
+        pl.col("local").dt.strftime("%Y.%m.%d").alias("<DATE>"),
+        pl.col("local").dt.strftime("%H:%M:%S").alias("<TIME>"),
+        *(pl.col(name).alias(f"<{name.upper()}>") for name in ("open", "high", "low", "close")),
+        pl.col("volume").alias("<TICKVOL>"),
+    ).write_csv(path, separator="\t")
+
+    bars = files.read(path, fx("1h"))
+
+    assert bars.select(BARS).equals(tidy.rename({"ts": "opened_at"}).select(BARS))
+
+
 def test_the_francs_release_is_in_the_broker_bar_that_holds_it(tmp_path: Path) -> None:
     """2015-01-15 09:30Z was 11:30 on a broker's clock: the four-hour bar stamped 08:00 there holds the fall of the euro."""
     tidy = pl.read_parquet(real("fx_4h.parquet")).filter(pl.col("ts").dt.year() == 2015)
