@@ -27,6 +27,8 @@ VALUE = re.compile(
 #: What a server answers instead of a file.
 PAGE = re.compile(r"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
 
+NEEDED = "needed is a table of bars as parquet, feather, JSON or delimited text"
+
 CANDLE = ("stamp", *PRICES, "volume")
 KLINE = (*CANDLE, "close_time", "quote_volume", "trades", "taker_volume", "taker_quote_volume", "ignore")
 BAR = (*PRICES, "volume")
@@ -142,9 +144,9 @@ def split(path: PurePath, data: bytes) -> list[tuple[int, str]]:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as problem:
-        raise UnreadableFile(f"{path} is neither a known format nor text: its byte {problem.start} is no UTF-8") from None
+        raise UnreadableFile(f"{path} is neither a known format nor text, its byte {problem.start} is no UTF-8: {NEEDED}") from None
     if "\0" in text:
-        raise UnreadableFile(f"{path} is neither a known format nor text: it holds a zero byte at {text.index(chr(0))}")
+        raise UnreadableFile(f"{path} is neither a known format nor text, it holds a zero byte at {text.index(chr(0))}: {NEEDED}")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:

@@ -51,6 +51,9 @@ def parse(column: pl.Series, path: PurePath, lines: pl.Series, *, comma: bool = 
     """
     if column.dtype.is_numeric():
         return column.cast(pl.Float64)
+    plain = column.cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
+    if not comma and plain.is_finite().fill_null(value=False).all():
+        return plain
     text, exponent = _split(column)
     if comma:
         points = text.str.replace_all(".", "", literal=True).str.replace(",", ".", literal=True)
@@ -72,7 +75,10 @@ def decimal_comma(columns: list[pl.Series], *, usual: bool) -> bool:
 
     Where every comma stands before three digits, as in 109,123, `usual` says that those of the first column are decimal.
     """
-    texts = [_split(column)[0] for column in columns if column.dtype == pl.String]
+    written = [column for column in columns if column.dtype == pl.String]
+    if not any(column.str.contains(",", literal=True).any() for column in written):
+        return False
+    texts = [_split(column)[0] for column in written]
     if any(text.str.contains(POINT_ONLY).any() for text in texts):
         return False
     shown = any(text.str.contains(COMMA_ONLY).any() for text in texts)
