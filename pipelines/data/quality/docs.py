@@ -1,12 +1,16 @@
 """The Data Docs of Great Expectations, made readable without a network."""
 
 import re
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 import polars as pl
 
 ROWS_SHOWN = 200
+
+#: What becomes of a row, by the severity of its defect.
+WORDS = {"critical": "quarantined", "warning": "flagged"}
 
 #: What the generated pages fetch from elsewhere or start there: style sheets, scripts, logos that count their readers.
 FOREIGN = re.compile(
@@ -18,6 +22,7 @@ FOREIGN = re.compile(
 STYLE = """<style>
 body { font: 14px/1.5 system-ui, sans-serif; color: #1d2733; margin: 0; background: #fff }
 a { color: #1a5fb4; text-decoration: none } h1 { font-size: 22px } h2, h5 { font-size: 16px; margin: 0 }
+h2 { margin-top: 24px } .when { white-space: nowrap }
 main, .container-fluid { padding: 12px 28px } .row { display: flex; flex-wrap: wrap; gap: 24px }
 .col-lg-2, .col-md-2 { flex: 0 0 210px } .col-md-10, .col-lg-10 { flex: 1; min-width: 0 } .col-12 { width: 100% }
 .modal, .popover, .btn, .ge-walkthrough-modal, .d-none:not([class*="d-md-"]) { display: none !important }
@@ -37,17 +42,34 @@ i.fa-times::before { content: "\\2717" } i.fa-exclamation-triangle::before { con
 </style>"""
 
 
-def publish(built: Path, folder: Path, title: str, summary: pl.DataFrame, quarantined: pl.DataFrame) -> Path:
+@dataclass(frozen=True)
+class Page:
+    """What the front page shows."""
+
+    title: str
+    rows: int
+    """Rows of the batch."""
+    summary: pl.DataFrame
+    """`defect`, `rows`, `share`, `severity`, and `promise`, what rows without the defect hold to."""
+    quarantined: pl.DataFrame
+    """`symbol`, `opened_at`, `reason` of the rows that left the batch."""
+    flagged: pl.DataFrame
+    """The same of rows that stayed and are suspicious."""
+    coverage: pl.DataFrame
+    """`symbol`, `bars`, `first`, `last`, `remark`."""
+
+
+def publish(built: Path, folder: Path, page: Page) -> Path:
     """Copy the pages that the library built into `folder`, self-contained, and return the front page written for them.
 
-    The front page shows the summary, the first quarantined rows with their reasons and every validation kept in the
-    folder, newest first; the generated one fills its tables by script, from elsewhere.
+    The front page shows the summary, the first quarantined and the first flagged rows with their reasons, and every validation
+    kept in the folder, newest first; the generated one fills its tables by script, from elsewhere.
     """
     for kind in ("expectations", "validations"):
-        for page in sorted(built.glob(f"{kind}/**/*.html")):
-            _close_in(page, folder / page.relative_to(built))
+        for generated in sorted(built.glob(f"{kind}/**/*.html")):
+            _close_in(generated, folder / generated.relative_to(built))
     index = folder / "index.html"
-    index.write_text(_front(folder, title, summary, quarantined), encoding="utf-8")
+    index.write_text(_front(folder, page), encoding="utf-8")
     return index
 
 
@@ -57,29 +79,67 @@ def _close_in(page: Path, to: Path) -> None:
     to.write_text(text.replace("</head>", f"{STYLE}\n</head>", 1), encoding="utf-8")
 
 
-def _front(folder: Path, title: str, summary: pl.DataFrame, quarantined: pl.DataFrame) -> str:
-    validations = sorted(folder.glob("validations/**/*.html"), key=lambda page: page.parent.name, reverse=True)
-    links = [f'<li><a href="{page.relative_to(folder).as_posix()}">{escape(page.parent.name)}</a></li>' for page in validations]
-    counts = [
-        f'<tr><td>{row["defect"]}</td><td class="{_colour(row)}">{row["severity"]}</td>'
+def _front(folder: Path, page: Page) -> str:
+    title = escape(page.title)
+    return f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Data quality: {title}</title>{STYLE}</head><body><main>
+<h1>Data quality: {title}</h1>
+<p>Of {page.rows:,} rows {len(page.quarantined):,} are impossible and went to quarantine, {len(page.flagged):,} more are suspicious
+and stay with a flag; bars outside regular hours are marked and counted below. Nothing was repaired.</p>
+{_counts(page.summary)}
+<h2>Quarantined: {_counted(page.quarantined)}</h2>
+{_reasons(page.quarantined)}
+<h2>Suspicious: {_counted(page.flagged)}</h2>
+{_reasons(page.flagged)}
+<h2>Coverage: {len(page.coverage):,} symbols to know about</h2>
+{_coverage(page.coverage)}
+<h2>Validations</h2><ul>{_validations(folder)}</ul>
+<p><a href="expectations/bars.html">The suite of expectations</a></p>
+</main></body></html>
+"""
+
+
+def _counts(summary: pl.DataFrame) -> str:
+    rows = [
+        f'<tr><td>{row["defect"]}</td><td>{escape(row["promise"])}</td><td class="{_colour(row)}">{WORDS[row["severity"]]}</td>'
         f'<td class="number">{row["rows"]:,}</td><td class="number">{row["share"]:.4%}</td></tr>'
         for row in summary.iter_rows(named=True)
     ]
-    reasons = [
-        f"<tr><td>{escape(row['symbol'])}</td><td>{row['opened_at']:%Y-%m-%d %H:%M}</td><td>{escape(row['reason'])}</td></tr>"
-        for row in quarantined.head(ROWS_SHOWN).iter_rows(named=True)
+    named = "".join(f"<th>{name}</th>" for name in ("Defect", "What is checked", "Otherwise"))
+    head = f'<tr>{named}<th class="number">Rows</th><th class="number">Share</th></tr>'
+    return f"<table>{head}{''.join(rows)}</table>"
+
+
+def _counted(rows: pl.DataFrame) -> str:
+    return f"{len(rows):,} rows" + (f", the first {ROWS_SHOWN} of them" if len(rows) > ROWS_SHOWN else "")
+
+
+def _reasons(rows: pl.DataFrame) -> str:
+    if rows.is_empty():
+        return "<p>None.</p>"
+    lines = [
+        f'<tr><td>{escape(row["symbol"])}</td><td class="when">{row["opened_at"]:%Y-%m-%d %H:%M}</td>'
+        f"<td>{escape(row['reason'])}</td></tr>"
+        for row in rows.head(ROWS_SHOWN).iter_rows(named=True)
     ]
-    shown = f", the first {ROWS_SHOWN} of them" if len(quarantined) > ROWS_SHOWN else ""
-    return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Data quality: {escape(title)}</title>{STYLE}</head><body><main>
-<h1>Data quality: {escape(title)}</h1>
-<table><tr><th>Defect</th><th>Severity</th><th class="number">Rows</th><th class="number">Share</th></tr>{"".join(counts)}</table>
-<p><a href="expectations/bars.html">The suite of expectations</a></p>
-<h2>Validations</h2><ul>{"".join(links)}</ul>
-<h2>Quarantined: {len(quarantined):,} rows{shown}</h2>
-<table><tr><th>Symbol</th><th>Opened at (UTC)</th><th>Reason</th></tr>{"".join(reasons)}</table>
-</main></body></html>
-"""
+    return f"<table><tr><th>Symbol</th><th>Opened at (UTC)</th><th>Reason</th></tr>{''.join(lines)}</table>"
+
+
+def _coverage(rows: pl.DataFrame) -> str:
+    if rows.is_empty():
+        return "<p>None.</p>"
+    lines = [
+        f'<tr><td>{escape(row["symbol"])}</td><td class="number">{row["bars"]:,}</td><td>{row["first"]:%Y-%m-%d %H:%M}</td>'
+        f"<td>{row['last']:%Y-%m-%d %H:%M}</td><td>{escape(row['remark'])}</td></tr>"
+        for row in rows.head(ROWS_SHOWN).iter_rows(named=True)
+    ]
+    head = '<tr><th>Symbol</th><th class="number">Bars</th><th>First (UTC)</th><th>Last (UTC)</th><th>Remark</th></tr>'
+    return f"<table>{head}{''.join(lines)}</table>"
+
+
+def _validations(folder: Path) -> str:
+    pages = sorted(folder.glob("validations/**/*.html"), key=lambda page: page.parent.name, reverse=True)
+    return "".join(f'<li><a href="{page.relative_to(folder).as_posix()}">{escape(page.parent.name)}</a></li>' for page in pages)
 
 
 def _colour(row: dict[str, object]) -> str:

@@ -10,7 +10,7 @@ from domain.bar import BAR_SCHEMA, IMPOSSIBLE, Defect
 from domain.error import DataError
 from domain.market import Market
 from domain.params import Quality
-from pipelines.data.quality import calendars, prices, reasons, rows, suite, volumes
+from pipelines.data.quality import calendars, coverage, jumps, prices, reasons, rows, suite, volumes
 from pipelines.data.quality import docs as data_docs
 
 DEFECTS = tuple(defect for defect in Defect if defect is not Defect.NONE)
@@ -46,13 +46,12 @@ def inspect(bars: pl.DataFrame, market: Market, limits: Quality, *, docs: Path |
     found = pl.sum_horizontal(pl.col(column(defect)).cast(pl.Int64) * int(defect) for defect in DEFECTS)
     table = table.with_columns(flags=found)
     wrong = (pl.col("flags") & int(IMPOSSIBLE)) != 0
-    quarantined = reasons.explain(table.filter(wrong)).select(*BAR_SCHEMA, "reason")
+    quarantined = reasons.explain(table.filter(wrong), reasons.IMPOSSIBLE).select(*BAR_SCHEMA, "reason")
     kept = table.filter(~wrong).select(list(BAR_SCHEMA))
     summary = _summary(table)
     with tempfile.TemporaryDirectory() as site:
         success = suite.checkpoint(table, market, None if docs is None else Path(site))
-        title = f"{market.name}, {market.timeframe}"
-        index = None if docs is None else data_docs.publish(Path(site), docs, title, summary, quarantined)
+        index = None if docs is None else data_docs.publish(Path(site), docs, _page(table, market, summary, quarantined))
     return Inspection(kept, quarantined, summary, success, index)
 
 
@@ -64,15 +63,33 @@ def examine(bars: pl.DataFrame, market: Market, limits: Quality) -> pl.DataFrame
     """
     table = rows.single(rows.keys(rows.order(bars.with_row_index("row"))))
     table = calendars.hours(table, market).sort("symbol", "opened_at", "known_at", "row")
+    table = calendars.gaps(table, market, limits.gap_sessions)
     sound = ~pl.any_horizontal("missing_price", "nonpositive_price", "duplicate_key", "market_closed")
-    series = prices.shifts(calendars.gaps(table.filter(sound), market, limits.gap_sessions))
-    shifted = series.filter("decimal_shift").select("row", "after_gap", "decimal_shift", "near")
-    judged = prices.spikes(series.filter(~pl.col("decimal_shift")), market.bar, limits)
-    judged = volumes.breaks(judged, market.bar, limits)
-    judged = judged.select("row", "after_gap", "near", "price_spike", "price_jump", "volume_break", "volume_ratio")
+    series = prices.shifts(table.filter(sound), market)
+    shifted = series.filter("decimal_shift").select("row", "decimal_shift", "near")
+    judged = prices.spikes(prices.measured(series.filter(~pl.col("decimal_shift")), market.bar), limits)
+    judged = jumps.jumps(volumes.breaks(judged, market.bar, limits), market, limits)
+    judged = judged.with_columns(pl.col("previous").exp().round_sig_figs(6))
+    judged = judged.select("row", "near", "previous", "price_spike", "price_jump", "volume_break", "volume_ratio")
     table = table.join(pl.concat([judged, shifted], how="diagonal"), on="row", how="left")
-    flags = ["decimal_shift", "price_spike", "volume_break", "after_gap", "price_jump"]
+    flags = ["decimal_shift", "price_spike", "volume_break", "price_jump"]
     return table.with_columns(pl.col(flags).fill_null(False)).sort("row")
+
+
+def _page(table: pl.DataFrame, market: Market, summary: pl.DataFrame, quarantined: pl.DataFrame) -> data_docs.Page:
+    promises = pl.DataFrame({"defect": [column(d) for d in suite.PROMISES], "promise": list(suite.PROMISES.values())})
+    kept = table.filter((pl.col("flags") & int(IMPOSSIBLE)) == 0)
+    # Prices first, then volumes, then gaps, which are many and harmless.
+    order = pl.when(pl.any_horizontal("price_spike", "price_jump")).then(0).when("volume_break").then(1).otherwise(2)
+    kept = kept.with_columns(order=order).sort("order", "symbol", "opened_at")
+    return data_docs.Page(
+        title=f"{market.name}, {market.timeframe}",
+        rows=len(table),
+        summary=summary.join(promises, on="defect", how="left", maintain_order="left"),
+        quarantined=quarantined,
+        flagged=reasons.explain(kept, reasons.SUSPICIOUS).filter(pl.col("reason").is_not_null()),
+        coverage=coverage.coverage(table),
+    )
 
 
 def column(defect: Defect) -> str:

@@ -54,7 +54,8 @@ def keys(table: pl.DataFrame) -> pl.DataFrame:
 def order(table: pl.DataFrame) -> pl.DataFrame:
     """Add time_backwards to rows in the source's own order: the fewest rows of a symbol whose removal leaves it in order.
 
-    The order may be ascending or descending: the one that most neighbours of the symbol follow.
+    The order may be ascending or descending: the one that most neighbours of the symbol follow. Time also runs backwards within
+    a row, in `clock_broken`, that closes before it opens or is known before it closes: a feature would read the future.
     """
     step = pl.col("opened_at").diff().dt.total_microseconds().sign().over("symbol")
     ways = (
@@ -68,7 +69,9 @@ def order(table: pl.DataFrame) -> pl.DataFrame:
         rows = table.filter(pl.col("symbol") == symbol).select("row", at=pl.col("opened_at").dt.epoch("us"))
         at = rows["at"].to_numpy()
         wrong += rows["row"].to_numpy()[_disordered(at if up >= down else -at)].tolist()
-    return table.with_columns(time_backwards=pl.col("row").is_in(wrong))
+    clock = (pl.col("event_at") <= pl.col("opened_at")) | (pl.col("known_at") < pl.col("event_at"))
+    table = table.with_columns(clock_broken=clock.fill_null(False))
+    return table.with_columns(time_backwards=pl.col("row").is_in(wrong) | pl.col("clock_broken"))
 
 
 def _disordered(at: npt.NDArray[np.int64]) -> list[int]:

@@ -37,8 +37,8 @@ PROMISES: dict[Defect, str] = {
     Defect.EXTENDED_HOURS: "Bars lie in the regular session",
     Defect.PRICE_SPIKE: "No lone print is reversed at once",
     Defect.VOLUME_BREAK: "The scale of volume stays what it was",
-    Defect.AFTER_GAP: "No sessions are missing before a bar",
-    Defect.PRICE_JUMP: "No jump stays: no split, spin-off or shock",
+    Defect.AFTER_GAP: "No bars that the calendar expects are missing before a bar",
+    Defect.PRICE_JUMP: "No jump stays: no split, spin-off or shock is left in the prices",
 }
 
 

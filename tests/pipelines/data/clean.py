@@ -12,7 +12,7 @@ from domain.instrument import Instrument
 from domain.market import AssetClass, Market
 from domain.params import Quality
 
-LIMITS = Quality(spike_sigma=12, jump_log=0.4, volume_break_ratio=8, gap_sessions=3)
+LIMITS = Quality(spike_sigma=12, jump_log=0.336, volume_break_ratio=8, gap_sessions=3)
 
 
 def market(calendar: str = "XNYS", timeframe: str = "1d") -> Market:

@@ -145,6 +145,23 @@ def test_missing_columns_are_named_in_one_sentence() -> None:
         quality.inspect(BARS.drop("low", "known_at"), DAILY, clean.LIMITS)
 
 
+def test_the_front_page_tells_reasons_counts_and_coverage_in_words(tmp_path: Path) -> None:
+    """What is checked and what became of it, why rows stayed with a flag, and which symbol begins late or has no volume."""
+    late = BARS.filter((pl.col("symbol") == "S0") | (pl.col("opened_at").dt.date() >= date(2023, 3, 1)))
+    frame = late.with_columns(volume=pl.when(pl.col("symbol") == "S1").then(0.0).otherwise("volume"))
+    lone = (pl.col("symbol") == "S0") & (pl.col("opened_at").dt.date() == date(2023, 7, 5))
+    frame = frame.with_columns(high=pl.when(lone).then(pl.col("high") * 1.5).otherwise("high"))
+
+    found = quality.inspect(clean.change(frame, 9, low=-1.0), DAILY, clean.LIMITS, docs=tmp_path)
+
+    assert found.docs is not None
+    front = found.docs.read_text(encoding="utf-8")
+    assert f"Of {len(frame):,} rows 1 are impossible and went to quarantine, 1 more are suspicious" in front
+    assert 'Every price is above zero</td><td class="critical">quarantined</td>' in front
+    assert "2023-07-05 13:30</td><td>price_spike: found open" in front
+    assert "begins 39 sessions after the batch; 100% of its bars have no volume" in front
+
+
 def test_pages_need_no_network(inspection: quality.Inspection) -> None:
     """No page refers to another machine; the front page leads to the validation and shows reasons."""
     assert inspection.docs is not None

@@ -133,6 +133,62 @@ def test_wicks_beyond_everything_around_are_found(price: str, factor: float) -> 
     assert found(scaled(BARS, [50], factor, (price,)), "price_spike") == [50]
 
 
+@settings(max_examples=30, deadline=None)
+@given(place=st.integers(4, COUNT - 9), length=st.integers(2, 3), sign=st.sampled_from([-1, 1]))
+def test_prints_in_a_row_are_found(place: int, length: int, sign: int) -> None:
+    """Bad prints come in batches: two or three bars away and back, and no other row."""
+    places = list(range(place, place + length))
+
+    assert found(scaled(BARS, places, math.exp(sign * 0.5)), "price_spike") == places
+
+
+@pytest.mark.parametrize(("price", "factor"), [("high", 1.45), ("low", 0.6)])
+def test_no_unrest_excuses_a_wick_of_forty_percent(price: str, factor: float) -> None:
+    """LTC moved by 8% an hour in late 2013, where twelve deviations were 96%: 19.99 between 8.00 and 10.26 is a wick still."""
+    wild = clean.bars(DAILY, date(2023, 1, 3), date(2023, 12, 29), symbols=1, sigma=0.06)
+
+    assert 90 in found(scaled(wild, [90], factor, (price,)), "price_spike")
+
+
+def test_a_wick_of_many_symbols_at_once_is_the_market() -> None:
+    """On 2024-06-07 at 18:00 eighteen coins fell by twelve deviations and came back, and most of the others by four."""
+    many = clean.bars(DAILY, date(2023, 1, 3), date(2023, 6, 30), symbols=10)
+    size = len(many) // 10
+    moment = [symbol * size + 60 for symbol in range(6)]
+    alone = size * 8 + 80
+
+    assert found(scaled(many, [*moment, alone], 0.8, ("low",)), "price_spike") == [alone]
+
+
+def test_even_a_shared_wick_of_forty_percent_is_flagged() -> None:
+    """ETFs at half their price on 2010-05-06 were traded together, and the trades were cancelled."""
+    many = clean.bars(DAILY, date(2023, 1, 3), date(2023, 6, 30), symbols=10)
+    size = len(many) // 10
+    moment = [symbol * size + 60 for symbol in range(6)]
+
+    assert found(scaled(many, moment, 0.5, ("low",)), "price_spike") == moment
+
+
+@pytest.mark.parametrize("low", [0.1, 0.01])
+def test_a_low_a_decade_away_is_impossible_for_stocks_and_suspicious_for_crypto(low: float) -> None:
+    """BTC traded at 13 on 2013-04-26, between 127 and 134: an order. PCG's low of 1.7777 on 1999-10-15 was 17.777."""
+    hourly = clean.market("24/7", "1h")
+    coin = clean.bars(hourly, date(2024, 1, 2), date(2024, 1, 12), symbols=1)
+    spotted = inspection.examine(scaled(coin, [100], low, ("low",)), hourly, clean.LIMITS)
+
+    assert found(scaled(BARS, [100], low, ("low",)), "decimal_shift") == [100]
+    assert spotted.filter("decimal_shift").is_empty()
+    assert spotted.filter("price_spike")["row"].to_list() == [100]
+
+
+def test_a_crypto_bar_wholly_in_another_unit_is_impossible() -> None:
+    """Open and close are no orders of one moment."""
+    hourly = clean.market("24/7", "1h")
+    coin = clean.bars(hourly, date(2024, 1, 2), date(2024, 1, 12), symbols=1)
+
+    assert inspection.examine(scaled(coin, [50], 100.0), hourly, clean.LIMITS).filter("decimal_shift")["row"].to_list() == [50]
+
+
 def test_a_crash_that_stays_is_no_spike() -> None:
     """News moves a price and leaves it there."""
     frame = scaled(BARS, list(range(120, COUNT)), 0.6)

@@ -6,7 +6,7 @@ from datetime import date
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.bar import BAR_SCHEMA
@@ -121,6 +121,16 @@ def test_symbols_interleaved_by_time_are_in_order() -> None:
     assert found(both.sort("symbol", "opened_at", descending=[True, False]), "time_backwards") == []
 
 
+@pytest.mark.parametrize(("column", "earlier"), [("known_at", 1), ("event_at", 60 * 24)])
+def test_a_bar_known_before_it_closed_runs_backwards(column: str, earlier: int) -> None:
+    """A bar opens, closes and is known, in this order: otherwise a feature reads the future."""
+    here = pl.int_range(pl.len()) == 4
+    frame = week().with_columns(pl.when(here).then(pl.col(column) - pl.duration(minutes=earlier)).otherwise(column).alias(column))
+
+    assert found(frame, "time_backwards") == [4]
+
+
+@settings(deadline=None)
 @given(st.permutations(range(9)))
 def test_what_remains_in_order_is_as_much_as_possible(order: list[int]) -> None:
     """The rows not named are sorted, and no larger set would be (every subset tried)."""
