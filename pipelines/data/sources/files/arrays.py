@@ -18,6 +18,8 @@ CLOSE_FIRST = ("stamp", "open", "close", "high", "low", "volume")
 #: freqtrade's trades; a funding time or a type may be null.
 TRADE = ("stamp", "id", "type", "side", "price", "amount", "cost")
 
+INT64_MAX = 2**63 - 1
+
 WIDTHS: dict[int, tuple[str, ...]] = {len(CANDLE): CANDLE, len(TRADE): TRADE, len(KLINE): KLINE}
 
 
@@ -70,13 +72,14 @@ def _records(path: PurePath, content: list[Any]) -> pl.DataFrame:
     for i, row in enumerate(content, 1):
         if not isinstance(row, dict):
             raise UnreadableFile(f"{path}, row {i}: {str(row)[:80]} is not a record as the first is")
-    return pl.DataFrame([_column(path, name, [row.get(name) for row in content]) for name in content[0]])
+    names = dict.fromkeys(name for row in content for name in row)
+    return pl.DataFrame([_column(path, name, [row.get(name) for row in content]) for name in names])
 
 
 def _column(path: PurePath, name: str, values: list[Any]) -> pl.Series:
     """Keep numbers as numbers; anything mixed becomes text, for the parser of fields to judge."""
     kinds = {type(value) for value in values}
-    if kinds == {int}:
+    if kinds == {int} and max(map(abs, values)) <= INT64_MAX:
         return pl.Series(name, values, dtype=pl.Int64)
     if kinds <= {int, float, type(None)}:
         return pl.Series(name, values, dtype=pl.Float64, strict=False)

@@ -3,7 +3,6 @@
 import bz2
 import gzip
 import io
-import json
 import logging
 import lzma
 import tarfile
@@ -70,7 +69,7 @@ def wanted(path: PurePath) -> bool:
 def _json(path: PurePath, data: bytes) -> Table:
     try:
         return arrays.read(path, arrays.parse(data))
-    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise UnreadableFile(f"{path} begins like JSON but is not: {problem}") from None
 
 

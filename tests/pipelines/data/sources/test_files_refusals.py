@@ -90,6 +90,8 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "cut.tar": (b"x" * 257 + b"ustar" + bytes(300), "damaged tar file"),
     "cut.csv.bz2": (b"BZh91AY&SY" + b"\1" * 40, "damaged bzip2 file"),
     "cut.csv.xz": (lzma.compress(GOOD.encode())[:-6], "damaged xz file"),
+    "deep.json": (b"[" * 100_000, "begins like JSON but is not"),
+    "truth.json": (b"[[true,1,2,1,2,5]]", "row 1: 'True' in column 'stamp' is not a date"),
     "half.jsonl": (b'{"a": 1}\n{"a"', "begins like JSON but is not"),
     "price.csv": (b"date,price,volume\n2024-03-05,1,2\n2024-03-06,1,2\n2024-03-07,1,2\n", "one price a day"),
     "weeks.csv": (b"date,open,high,low,close\n2024-03-04,1,2,1,2\n2024-03-11,1,2,1,2\n2024-03-18,1,2,1,2\n", "7 days apart"),
@@ -261,6 +263,17 @@ def test_kept_records_of_json_are_read_by_their_names(tmp_path: Path) -> None:
     bars = files.read(path, equity("1d"))
 
     assert bars.select("open", "high", "low", "close", "volume").row(0) == (1234.5, 1300.0, 1000.0, 1250.5, None)
+
+
+def test_what_only_later_records_have_is_read_too(tmp_path: Path) -> None:
+    """A first bar without a volume; and a number too long for 64 bits."""
+    path = tmp_path / "AAA.json"
+    prices = {"open": 1, "high": 2, "low": 1, "close": 2}
+    path.write_text(json.dumps([{"date": "2024-03-05", **prices}, {"date": "2024-03-06", **prices, "volume": 10**20}]))
+
+    bars = files.read(path, equity("1d"))
+
+    assert bars["volume"].to_list() == [None, 1e20]
 
 
 FUZZED = [
