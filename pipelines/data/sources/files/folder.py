@@ -40,8 +40,9 @@ def read(path: Path, market: Market, publication_delay_s: float = 0.0) -> pl.Dat
 
     BAR_SCHEMA, rows in the source's own order, `flags` 0, nothing repaired; `known_at` is the close plus the delay. Files of a
     finer bar length are summed up to the market's, across the files that share a bar; coarser ones are refused. In a folder
-    hidden files and files that are sound but about something else are left out (and logged), and so are LEAN quotes beside the
-    trades of the same day; a damaged file refuses the folder, so that no bar is lost unseen. Raises UnreadableFile, one sentence.
+    hidden files and files that are sound but about something else are left out (and logged), and so are LEAN's quotes and
+    freqtrade's marks beside trades; a damaged file refuses the folder, so that no bar is lost unseen. Raises UnreadableFile, one
+    sentence.
     """
     if not path.exists():
         raise UnreadableFile(f"bars were asked from {path}, but there is no such file or folder")
@@ -53,7 +54,7 @@ def read(path: Path, market: Market, publication_delay_s: float = 0.0) -> pl.Dat
 
 def _folder(path: Path, market: Market) -> list[Part]:
     found = sorted(file for file in path.rglob("*") if file.is_file() and contents.wanted(file.relative_to(path)))
-    found = [file for file in found if not _has_trades(file, found)]
+    found = [file for file in found if not _shadows(file, found)]
     if not found:
         raise UnreadableFile(
             f"bars were asked from the folder {path}, but it holds no file that could have any ({' '.join(contents.ENDINGS)})"
@@ -79,5 +80,10 @@ def _file(path: Path, market: Market) -> list[Part]:
     return [fitting.understand(table, market) for table in contents.read(path, data, market)]
 
 
-def _has_trades(file: Path, found: list[Path]) -> bool:
-    return file.name.endswith("_quote.zip") and file.with_name(file.name.replace("_quote.zip", "_trade.zip")) in found
+def _shadows(file: Path, found: list[Path]) -> bool:
+    """Say whether a file prices the same bars as one beside it does by trades: LEAN's quotes, or freqtrade's marks of a future."""
+    if file.name.endswith("_quote.zip"):
+        return file.with_name(file.name.replace("_quote.zip", "_trade.zip")) in found
+    pair = f"{file.name.split('-')[0]}-"
+    beside = (other.name for other in found if other.parent == file.parent and other.name.startswith(pair))
+    return "-mark." in file.name and any("-futures." in name for name in beside)

@@ -50,7 +50,7 @@ def of(path: PurePath, market: Market) -> str:
     own = keyed or _symbol(_stem(parts[0]), plain=_bare(parts[0]) in PLAIN)
     if own or len(market.symbols) == 1:
         return own or market.symbols[0]
-    folders = (_symbol(part, plain=True) for part in parts[1:])
+    folders = (_symbol(_bare(part), plain=True) for part in parts[1:])
     return next((name for name in folders if name), _stem(parts[0]).upper())
 
 

@@ -79,6 +79,18 @@ def test_a_real_folder_of_days_and_minutes_has_every_session_once() -> None:
     assert bars["symbol"].value_counts(sort=True).rows() == [("SPY", 283), ("AAPL", 5)]
 
 
+def test_marks_of_a_future_are_left_out_beside_its_trades(tmp_path: Path) -> None:
+    """Freqtrade keeps both under one pair; alone the marks are bars."""
+    for kind, high in (("futures", 2), ("mark", 3)):
+        (tmp_path / f"XRP_USDT_USDT-1h-{kind}.json").write_text(f"[[1586995200000,1,{high},0.5,1.5,4]]")
+
+    both = files.read(tmp_path, crypto("1h"))
+    marks = files.read(tmp_path / "XRP_USDT_USDT-1h-mark.json", crypto("1h"))
+
+    assert both["high"].to_list() == [2]
+    assert marks["high"].to_list() == [3]
+
+
 def test_a_file_that_is_named_from_within_its_folder_has_the_folders_symbol(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

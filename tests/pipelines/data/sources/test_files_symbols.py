@@ -46,6 +46,7 @@ NAMES = {
     "AAPL/daily.csv": "AAPL",
     "GE/csv/data.csv": "GE",
     "TSLA/1d/2020.csv": "TSLA",
+    "AAPL.zip/2024-01.csv": "AAPL",
     "MIN.csv": "MIN",
     "AAPL (1).csv": "AAPL",
     "AAPL - Copy.csv": "AAPL",
