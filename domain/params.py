@@ -289,6 +289,9 @@ def _read(path: Path) -> dict[str, Any]:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigurationError(f"parameters were asked from {path}, but there is no such file") from None
+    except (OSError, UnicodeDecodeError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else "it is not text in UTF-8"
+        raise ConfigurationError(f"parameters were asked from {path}, but it cannot be read: {reason}") from None
     except yaml.YAMLError as problem:
         raise ConfigurationError(f"{path.name} is not YAML: {' '.join(str(problem).split())}") from None
     if not isinstance(raw, dict):

@@ -1,41 +1,48 @@
 """The `nightshift` command: every stop of the path as a word; a failure is one sentence and a non-zero exit."""
 
-import errno
 import functools
+import gc
 import getpass
-import sys
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
-from domain import params as parameters
-from domain.error import DiskFull, NightshiftError
-from domain.params import Params
 from flows import home as homes
-from flows import screen
+from flows import screen, sentence
 from flows.home import Home
 
+if TYPE_CHECKING:
+    from domain.params import Params
+
 P = ParamSpec("P")
-FAILED, INTERRUPTED = 1, 130
 
 app = typer.Typer(
     name="nightshift",
+    cls=sentence.Commands,
     help="Trades in the session. Learns after hours.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
-DATE = typer.Option(formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is not a day such as 2016-06-30") from None
+
+
+DAY = typer.Option(parser=_day, metavar="YYYY-MM-DD")
+PORT = typer.Option(min=1, max=65535)
 MarketOption = Annotated[str, typer.Option("--market", help="A market of params.yaml.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables; {error} where it fails.")]
 VersionOption = Annotated[str, typer.Option("--version", help="A version's number, or champion, challenger, previous.")]
-Since = Annotated[datetime, DATE]
-Until = Annotated[datetime | None, DATE]
+Since = Annotated[date, DAY]
+Until = Annotated[date | None, DAY]
 
 
 def command(step: Callable[P, None]) -> Callable[P, None]:
@@ -44,33 +51,16 @@ def command(step: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(step)
     def guarded(*arguments: P.args, **named: P.kwargs) -> None:
         homes.quiet()
-        try:
+        with sentence.told(as_json=bool(named.get("json"))):
             step(*arguments, **named)
-        except NightshiftError as problem:
-            _fail(str(problem))
-        except OSError as problem:
-            if problem.errno not in {errno.ENOSPC, errno.EDQUOT}:
-                raise
-            _fail(
-                str(
-                    DiskFull(
-                        f"the disk is full ({problem.filename}): free some space and run this again; nothing written before is lost"
-                    )
-                )
-            )
-        except KeyboardInterrupt:
-            _fail("stopped by Ctrl-C; what was finished is kept: run the same command again", INTERRUPTED)
 
     app.command(step.__name__.removesuffix("_").replace("_", "-"))(guarded)
     return guarded
 
 
-def _fail(sentence: str, code: int = FAILED) -> None:
-    sys.stderr.write(f"nightshift: {sentence}\n")
-    raise typer.Exit(code)
+def _opened(market: str) -> tuple[Home, "Params"]:
+    from domain import params as parameters
 
-
-def _opened(market: str) -> tuple[Home, Params]:
     return homes.from_environment(), parameters.load(homes.parameters(), market)
 
 
@@ -107,7 +97,7 @@ def ingest(market: MarketOption, until: Until = None, json: JsonOption = False) 
 
     home, params = _opened(market)
     with screen.steps(quiet=json) as do:
-        done = do("asking the source", prepare.prepare, market, known_by(_day(until)), home, params)
+        done = do("asking the source", prepare.prepare, market, known_by(until), home, params)
     screen.say(done, json, market)
 
 
@@ -118,7 +108,7 @@ def materialize(market: MarketOption, until: Until = None, json: JsonOption = Fa
     from flows.retrain import known_by
 
     home, params = _opened(market)
-    job = stages.Job(home.root / "materialized" / market, home, params.market(market), params, known_by(_day(until)))
+    job = stages.Job(home.root / "materialized" / market, home, params.market(market), params, known_by(until))
     with screen.steps(2, quiet=json) as do:
         taken = stages.materialized(job, do)
     screen.say({**taken, "folder": str(job.folder)}, json, market)
@@ -131,7 +121,7 @@ def train(market: MarketOption, until: Until = None, json: JsonOption = False) -
 
     home, params = _opened(market)
     with screen.steps(len(stages.STAGES) + 1, quiet=json) as do:
-        concluded = retrain.retrain(market, _day(until), home, params, do)
+        concluded = retrain.retrain(market, until, home, params, do)
     _say_gates(concluded.to_dict(), json)
 
 
@@ -142,7 +132,7 @@ def learn(market: MarketOption, until: Until = None, json: JsonOption = False) -
 
     home, params = _opened(market)
     with screen.steps(quiet=json) as do:
-        told = night.night(market, _day(until), home, params, do)
+        told = night.night(market, until, home, params, do)
     _say_gates(told, json)
 
 
@@ -187,7 +177,7 @@ def simulate(
     from flows import replay as replays
 
     home, params = _opened(market)
-    asked = replays.stretch(market, since.date(), _day(until), _which(version), home, params)
+    asked = replays.stretch(market, since, until, _which(version), home, params)
     screen.say(replays.told(asked, replays.simulated(asked)), json, f"{market}, version {asked.version.number}, simulated")
 
 
@@ -199,7 +189,7 @@ def replay(
     from flows import replay as replays
 
     home, params = _opened(market)
-    asked = replays.stretch(market, since.date(), _day(until), _which(version), home, params)
+    asked = replays.stretch(market, since, until, _which(version), home, params)
     with screen.bars(f"replaying {market}", asked.bars, quiet=json) as progress:
         outcome = replays.replayed(asked, progress)
     answer = {**replays.told(asked, outcome), "journal": str(asked.folder)}
@@ -207,26 +197,29 @@ def replay(
 
 
 @command
-def trade(market: MarketOption) -> None:
+def trade(market: MarketOption, json: JsonOption = False) -> None:
     """Trade the champion on paper until stopped."""
     from flows import trade as trading
 
     home, params = _opened(market)
-    trading.run(market, home, params)
+    screen.say(trading.run(market, home, params), json, f"{market}, until it was stopped")
 
 
 @command
-def up(prefect_port: int = 4200, mlflow_port: int = 5000) -> None:
+def up(prefect_port: Annotated[int, PORT] = 4200, mlflow_port: Annotated[int, PORT] = 5000, json: JsonOption = False) -> None:
     """Start Prefect, MLflow and the deployments; Ctrl-C ends."""
+    from domain import params as parameters
     from flows import up as servers
 
     parameters.load(homes.parameters())
-    servers.up(homes.from_environment(), servers.Ports(prefect_port, mlflow_port), typer.echo)
+    ports = servers.Ports(prefect_port, mlflow_port)
+    servers.up(homes.from_environment(), ports, lambda standing: screen.say(standing, json, "up, until Ctrl-C"))
 
 
 @command
 def status(json: JsonOption = False) -> None:
     """Show every market: its bars and its champion."""
+    from domain import params as parameters
     from flows import status as standing
 
     home, params = homes.from_environment(), parameters.load(homes.parameters())
@@ -272,8 +265,10 @@ def doctor(json: JsonOption = False) -> None:
         screen.say({"findings": findings}, json)
     else:
         screen.table("doctor", findings)
-    if not all(finding["well"] for finding in findings):
-        raise typer.Exit(FAILED)
+    unwell = [f"{finding['check']} ({finding['found']})" for finding in findings if not finding["well"]]
+    if unwell:
+        sentence.tell(f"doctor was asked whether all is well and found otherwise: {', '.join(unwell)}", as_json=False)
+        raise typer.Exit(sentence.FAILED)
 
 
 def _leave(market: str, word: str, reason: str, as_json: bool) -> None:
@@ -294,17 +289,20 @@ def _say_gates(told: dict[str, Any], as_json: bool) -> None:
     screen.say({name: value for name, value in told.items() if name not in {"gates", "markdown"}}, as_json)
 
 
-def _day(at: datetime | None) -> Any:
-    return None if at is None else at.date()
-
-
 def _which(version: str) -> str | int:
     return int(version) if version.isdecimal() else version
 
 
 def main() -> None:
     """Run the command line."""
-    app()
+    try:
+        app()
+    except KeyboardInterrupt:  # before typer was ready to say so
+        sentence.tell(sentence.STOPPED, as_json=False)
+        raise SystemExit(sentence.INTERRUPTED) from None
+    finally:
+        # Leaving, Python would look through every object of every library for garbage: seconds after a long command.
+        gc.freeze()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Screen: how a command speaks, to a person in tables and progress bars, to a program in JSON."""
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,22 +17,33 @@ R = TypeVar("R")
 
 
 def say(answer: Mapping[str, Any], as_json: bool, title: str = "") -> None:
-    """Print flat facts: one JSON object on a line, or a two-column table."""
+    """Print flat facts: one JSON object on a line, or a two-column table. A number that is not finite is null in JSON."""
     if as_json:
-        sys.stdout.write(json.dumps(answer, sort_keys=True, default=str) + "\n")
+        sys.stdout.write(json.dumps(_finite(answer), sort_keys=True, default=str, allow_nan=False) + "\n")
+        sys.stdout.flush()
         return
     grid = Table(title=title or None, show_header=False, title_justify="left")
+    grid.add_column()
+    grid.add_column(overflow="fold")  # a path is of use only as a whole
     for name, value in answer.items():
         if not isinstance(value, dict | list):
             grid.add_row(name, shown(value))
     Console().print(grid)
 
 
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Print rows that share their columns."""
     grid = Table(title=title, title_justify="left")
     for name in rows[0] if rows else ():
-        grid.add_column(name, justify="right" if isinstance(rows[0][name], int | float) else "left")
+        grid.add_column(name, justify="right" if isinstance(rows[0][name], int | float) else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(shown(value) for value in row.values()))
     Console().print(grid)
@@ -40,6 +52,8 @@ def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
 def beside(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Print rows that share their columns turned on their side, a line a fact: a few rows then need no wide screen."""
     grid = Table(title=title, title_justify="left", show_header=False)
+    for _ in range(len(rows) + 1):
+        grid.add_column(overflow="fold")
     for name in rows[0] if rows else ():
         grid.add_row(name, *(shown(row[name]) for row in rows))
     Console().print(grid)

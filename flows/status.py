@@ -57,7 +57,8 @@ def proofs(place: Path) -> list[dict[str, Any]]:
     """Verify every journal in `place`, a file or a folder; raise JournalBroken at the first broken one, NoData without any."""
     found = [place] if place.is_file() else sorted(place.rglob("journal.db"))
     if not found:
-        raise NoData(f"journals were to be verified in {place}, but there is none: replay or trade first")
+        nothing = "there is none" if place.exists() else "there is no such place"
+        raise NoData(f"journals were to be verified in {place}, but {nothing}: replay or trade first, or name where one lies")
     return [_proof(path) for path in found]
 
 

@@ -99,10 +99,11 @@ def _served() -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def up(home: Home, ports: Ports, announce: Callable[[str], None]) -> None:
-    """Start all services, announce their addresses, and stop them on SIGINT or SIGTERM, or when one of them ends.
+def up(home: Home, ports: Ports, announce: Callable[[Mapping[str, str]], None]) -> None:
+    """Start all services, announce their addresses and the folder of their logs, and stop them when a signal says so.
 
-    Raises ResourceError in one sentence when a port is taken, or a service does not start or ends by itself.
+    Signals are SIGINT and SIGTERM. Raises ResourceError in one sentence when a port is taken, or when a service does not start or
+    ends by itself.
     """
     wanted = services(home, ports)
     for service in wanted:
@@ -117,9 +118,7 @@ def up(home: Home, ports: Ports, announce: Callable[[str], None]) -> None:
             children.append(running.enter_context(_child(service, home, environment(home, ports))))
             _wait_until_ready(children[-1], stop)
         running.callback(_cancel_runs, ports)
-        announce(f"Prefect  http://{HOST}:{ports.prefect}")
-        announce(f"MLflow   {ports.mlflow_address}")
-        announce(f"logs     {home.logs}")
+        announce({"prefect": f"http://{HOST}:{ports.prefect}", "mlflow": ports.mlflow_address, "logs": str(home.logs)})
         _watch(children, stop)
 
 
