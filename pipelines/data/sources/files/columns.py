@@ -64,7 +64,11 @@ FOUND_LIMIT = 300
 
 
 class NotBars(UnreadableFile):
-    """A sound file about something else: alone it is refused, in a folder it is left out."""
+    """A sound file about something else: it is refused, but left out of an archive, whose makers pack what belongs together."""
+
+
+class Companion(NotBars):
+    """What lies beside bars on purpose, a licence or a funding rate: a folder leaves it out too."""
 
 
 def plain(name: str) -> str:
@@ -106,7 +110,7 @@ def stooq(columns: Iterable[str]) -> bool:
 def kind(columns: Iterable[str], part: dict[str, str], path: PurePath) -> str:
     """Return one of KINDS; raise NotBars saying which columns were found and which are needed.
 
-    A file with some of the prices of a bar is no file about something else: it raises UnreadableFile, so that no folder is read
+    A file with some of the prices of a bar is no file about something else: it raises UnreadableFile, so that no archive is read
     without it.
     """
     name = _kind(part)

@@ -27,7 +27,7 @@ Reader = Callable[[PurePath, bytes, Market], list[Table]]
 #: What folders and archives are searched for; a file that is named itself may be called anything.
 ENDINGS = (
     ".parquet", ".pq", ".feather", ".arrow", ".ipc", ".csv", ".tsv", ".txt", ".prn", ".json", ".jsonl", ".ndjson",
-    ".gz", ".bz2", ".xz", ".zip", ".tar", ".tgz", ".tbz2", ".txz", ".xls", ".xlsx",
+    ".gz", ".bz2", ".xz", ".zip", ".tar", ".tgz", ".tbz2", ".txz", ".xls", ".xlsx", ".dat",
 )  # fmt: skip
 
 DAMAGED = (
@@ -140,7 +140,7 @@ def _sound(path: PurePath, members: list[tuple[str, bytes]], market: Market) -> 
         try:
             tables += read(path / name, data, market)
         except NotBars as problem:
-            LOG.info("left out: %s", problem)
+            LOG.warning("left out: %s", problem)
             refused = refused or problem
     if not tables:
         raise refused or UnreadableFile(f"{path} was to be read as bars, but it is an archive without files")

@@ -10,7 +10,7 @@ import polars as pl
 
 from domain.error import UnreadableFile
 from pipelines.data.sources.files import columns, table
-from pipelines.data.sources.files.columns import PRICES, NotBars
+from pipelines.data.sources.files.columns import PRICES, SIDES, Companion, NotBars
 from pipelines.data.sources.files.table import EST, UTC, Layout, Table
 
 SEPARATORS = ",;\t|"
@@ -36,7 +36,7 @@ BAR = (*PRICES, "volume")
 DAY = r"\d{4}[-./]?\d\d[-./]?\d\d|\d\d?[-./]\d\d?[-./]\d{4}"
 CLOCK = r"\d\d?:\d\d(:\d\d(\.\d+)?)?"
 MOMENT = rf"({DAY})([T ]{CLOCK})?"
-TICKER = r"[A-Za-z^][\w^./=-]*"
+TICKER = r"(?=.*[A-Za-z])[\w^][\w^./=-]*"
 
 
 NOTHING_FIXED = Layout()
@@ -117,14 +117,21 @@ def _refuse_unknown(path: PurePath, names: list[str]) -> None:
             f"{path} was to be read as bars, but it is a page of a website or XML that begins with '{names[0][:SHOWN]}': needed is "
             "a table with a date or time, open, high, low and close"
         )
-    if not all(VALUE.fullmatch(name) for name in names):
+    if all(VALUE.fullmatch(name) for name in names):
+        # Numbers that could be bars are not left out of an archive.
+        raise (UnreadableFile if len(names) > len(PRICES) else NotBars)(
+            f"{path} was to be read as bars, but it has no header and its {len(names)} columns ({', '.join(names)[:SHOWN]} …) are "
+            "no known shape: needed is a header that names a date or time, open, high, low and close"
+        )
+    try:
         columns.kind(names, columns.roles(names), path)
-        return
-    # Numbers that could be bars are not left out of a folder.
-    raise (UnreadableFile if len(names) > len(PRICES) else NotBars)(
-        f"{path} was to be read as bars, but it has no header and its {len(names)} columns ({', '.join(names)[:SHOWN]} …) are no "
-        "known shape: needed is a header that names a date or time, open, high, low and close"
-    )
+    except NotBars as problem:
+        raise (Companion if _prose(path, names) else NotBars)(str(problem)) from None
+
+
+def _prose(path: PurePath, names: list[str]) -> bool:
+    """Say whether a text names no price in its first line: a licence, a list of symbols."""
+    return path.suffix.lower() == ".txt" and not {*PRICES, *SIDES, "price"} & set(columns.roles(names))
 
 
 def _three_headers(path: PurePath, lines: list[tuple[int, str]], names: list[str], separator: str) -> Table:

@@ -10,7 +10,7 @@ import polars as pl
 from domain.error import UnreadableFile
 from domain.market import Market
 from pipelines.data.sources.files import contents, fitting
-from pipelines.data.sources.files.columns import NotBars
+from pipelines.data.sources.files.columns import Companion
 from pipelines.data.sources.files.fitting import Part
 
 LOG = logging.getLogger(__name__)
@@ -40,8 +40,8 @@ def read(path: Path, market: Market, publication_delay_s: float = 0.0) -> pl.Dat
 
     BAR_SCHEMA, rows in the source's own order, `flags` 0, nothing repaired; `known_at` is the close plus the delay. Files of a
     finer bar length are summed up to the market's, across the files that share a bar; coarser ones are refused. In a folder
-    hidden files and files that are sound but about something else are left out (and logged), and so are LEAN's quotes and
-    freqtrade's marks beside trades; a damaged file refuses the folder, so that no bar is lost unseen. Raises UnreadableFile, one
+    hidden files are left out, and (logged) licences and funding rates, and so are LEAN's quotes and freqtrade's marks beside
+    trades; any other file that holds no bars refuses the folder, so that no bar is lost unseen. Raises UnreadableFile, one
     sentence.
     """
     if not path.exists():
@@ -64,7 +64,7 @@ def _folder(path: Path, market: Market) -> list[Part]:
     for file in found:
         try:
             parts += _file(file, market)
-        except NotBars as problem:
+        except Companion as problem:
             LOG.warning("left out: %s", problem)
             left_out.append(str(problem))
     if not parts:

@@ -7,7 +7,7 @@ import polars as pl
 
 from domain.error import UnreadableFile
 from pipelines.data.sources.files import columns, numbers, stamps
-from pipelines.data.sources.files.columns import PRICES, NotBars
+from pipelines.data.sources.files.columns import PRICES, Companion
 
 UTC = "UTC"
 #: Eastern standard time all year: HistData and FXCM never move their clocks.
@@ -115,7 +115,7 @@ def _bars(rows: pl.DataFrame, kind: str, path: PurePath) -> pl.DataFrame:
 def _refuse_rates(rows: pl.DataFrame, kind: str, path: PurePath) -> None:
     """Refuse a series of rates in the dress of bars: freqtrade keeps funding rates as an open beside zeros."""
     if kind == "bars" and rows.select(pl.all_horizontal((pl.col("high", "low", "close").fill_null(1.0) == 0).all())).item():
-        raise NotBars(
+        raise Companion(
             f"{path} was to be read as bars, but its high, low and close are 0 in every row (perhaps a funding rate): "
             "needed are prices"
         )

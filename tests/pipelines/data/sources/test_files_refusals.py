@@ -133,12 +133,11 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     refusal(tmp_path, "holds no file that could have any")
 
 
-def test_a_folder_leaves_out_other_kinds_and_reads_the_rest_in_order(tmp_path: Path) -> None:
-    """News beside bars is no fault; sub-folders count; one symbol a file."""
+def test_a_folder_is_read_with_all_its_folders_in_order(tmp_path: Path) -> None:
+    """Sub-folders count; one symbol a file."""
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "AAA_data.csv").write_text(GOOD)
     (tmp_path / "BBB.csv").write_text(GOOD)
-    (tmp_path / "news.csv").write_text("time,headline\n2024-03-05,Nothing happened\n")
 
     bars = files.read(tmp_path, equity("1d"))
 
@@ -147,9 +146,11 @@ def test_a_folder_leaves_out_other_kinds_and_reads_the_rest_in_order(tmp_path: P
 
 def test_a_folder_without_any_bars_says_why(tmp_path: Path) -> None:
     """The first refusal stands for all."""
-    (tmp_path / "news.csv").write_text("time,headline\n2024-03-05,Nothing happened\n")
+    (tmp_path / "README.txt").write_text("Nothing to see, in any of these lines\n")
 
-    with pytest.raises(UnreadableFile, match=r"none of the 1 files .* holds bars: .*'headline'"):
+    with pytest.raises(
+        UnreadableFile, match=r"none of the 1 files .* holds bars: .*README\.txt .* its columns are .Nothing to see.* needed are"
+    ):
         files.read(tmp_path, equity("1d"))
 
 
@@ -162,13 +163,23 @@ def test_one_damaged_file_refuses_its_folder(tmp_path: Path) -> None:
         files.read(tmp_path, equity("1d"))
 
 
-@pytest.mark.parametrize("text", ["date,open,high,low\n2024-03-05,1,2,1\n", "2024,1,2,1,2,5,6\n2025,1,2,1,2,5,6\n", "<html>\n"])
-def test_a_file_that_is_almost_bars_is_not_left_out_of_its_folder(tmp_path: Path, text: str) -> None:
-    """Without a close, or without names: a symbol would be missing and nobody would know."""
-    (tmp_path / "AAA.csv").write_text(GOOD)
-    (tmp_path / "BBB.csv").write_text(text)
+BESIDE = {
+    "no close": "date,open,high,low\n2024-03-05,1,2,1\n",
+    "no names": "2024,1,2,1,2,5,6\n2025,1,2,1,2,5,6\n",
+    "a web page": "<html>\n",
+    "an answer": '{"Error Message": "Invalid API call"}',
+    "news": "time,headline\n2024-03-05,Nothing happened\n",
+    "noise": "hello\n",
+}
 
-    with pytest.raises(UnreadableFile, match=r"BBB\.csv was to be read as bars, but its? .* needed"):
+
+@pytest.mark.parametrize("kind", BESIDE)
+def test_a_file_without_bars_refuses_the_folder_of_good_ones(tmp_path: Path, kind: str) -> None:
+    """Otherwise a symbol could be missing and nobody would know; the sentence says what was found and what is needed."""
+    (tmp_path / "AAA.csv").write_text(GOOD)
+    (tmp_path / "BBB.csv").write_text(BESIDE[kind])
+
+    with pytest.raises(UnreadableFile, match=r"BBB\.csv was to be read as bars, but it.* needed"):
         files.read(tmp_path, equity("1d"))
 
 
