@@ -71,16 +71,19 @@ def ingest(
 
 def from_source(
     market: Market, params: Params, store: Store, since: datetime | None = None, until: datetime | None = None, *,
-    docs: Path | None = None, clock: Clock | None = None,
+    docs: Path | None = None, clock: Clock | None = None, source: Source | None = None,
 ) -> Ingested:  # fmt: skip
-    """Ask the market's own source for bars opened from `since` to `until` and ingest what the store does not have.
+    """Ask `source`, by default the market's own, for bars opened from `since` to `until` and ingest what the store does not have.
 
     Without `since` the source is asked from the last stored bar on, and for everything if it has rewritten a symbol's history
-    meanwhile (a split, another seed). Headlines and corporate actions come along where the source has them. Raises
-    ConfigurationError for a market that is fed from files, and what the source and `ingest` raise.
+    meanwhile (a split). Headlines and corporate actions come along where the source has them. Raises ConfigurationError for a
+    market that is fed from files or whose store holds another simulated world, and what the source and `ingest` raise.
     """
-    source, now = _source(market, params, clock or SystemClock()), clock or SystemClock()
+    now = clock or SystemClock()
+    source = source or _source(market, params, now)
     stored = _stored(store, market)
+    if isinstance(source, Simulated):
+        _refuse_another_world(source, market, store)
     asked = since if since is not None or stored is None else _context(market, stored["opened_at"].max())
     frame = source.bars(market, asked, until)
     if since is None and stored is not None and _rewritten(frame, stored):
@@ -170,6 +173,42 @@ def _stored(store: Store, market: Market) -> pl.DataFrame | None:
     except NoData:
         return None
     return None if set(market.symbols) - set(bars["symbol"].unique()) else bars
+
+
+def _refuse_another_world(source: Simulated, market: Market, store: Store) -> None:
+    """Raise ConfigurationError when bars or headlines are stored that the simulated market does not have.
+
+    Replacing them would be easy and wrong: this home's champion was trained in the stored world, its paper account holds positions
+    at that world's prices, and both would go on in the new one as if the market had moved there overnight. A world that only became
+    longer or shorter is the same world.
+    """
+    made = source.bars(market, None, None)
+    strange = _strange(_rows(store, "bars", market), made, ["symbol", "opened_at", *VALUES], "opened_at")
+    if not strange:
+        news = source.news(market, None, None).filter(pl.col("event_at") <= made["event_at"].max())
+        strange = _strange(_rows(store, "news", market), news, ["symbol", "event_at", "headline"], "event_at")
+    if strange:
+        asked = source.parameters
+        raise ConfigurationError(
+            f"market '{market.name}' was to be simulated with seed {asked.seed}, {made['symbol'].n_unique()} symbols and edge "
+            f"{asked.edge:g}, but {strange:,} stored rows are of another world, to which this home's models and accounts belong: "
+            "set sources.simulated back, or name another home with NIGHTSHIFT_HOME"
+        )
+
+
+def _rows(store: Store, table: str, market: Market) -> pl.DataFrame | None:
+    try:
+        return store.read(table, where={"market": market.name})
+    except NoData:
+        return None
+
+
+def _strange(stored: pl.DataFrame | None, made: pl.DataFrame, columns: list[str], time: str) -> int:
+    """Count the stored rows that a world which reaches as far does not have."""
+    if stored is None or made.is_empty():
+        return 0
+    reached = stored.filter(pl.col(time) <= made[time].max())
+    return reached.join(made, on=columns, how="anti", nulls_equal=True).height
 
 
 def _context(market: Market, last: object) -> datetime:

@@ -1,7 +1,7 @@
 """Ingest: possible bars into the store, impossible ones into quarantine, only what is missing, and again without a trace."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -40,9 +40,9 @@ def market(params: Params) -> Market:
     return params.market("sim_equity")
 
 
-def with_seed(params: Params, seed: int) -> Params:
-    """Return parameters of another simulated world."""
-    simulated = params.sources.simulated.model_copy(update={"seed": seed})
+def simulating(params: Params, **change: object) -> Params:
+    """Return parameters whose simulated market is made otherwise."""
+    simulated = params.sources.simulated.model_copy(update=change)
     return params.model_copy(update={"sources": params.sources.model_copy(update={"simulated": simulated})})
 
 
@@ -127,27 +127,69 @@ def test_a_source_is_asked_only_for_what_is_missing(store: Store, params: Params
     assert store.read("news").equals(whole.read("news"))
 
 
-def test_a_source_that_rewrote_history_is_asked_for_all_of_it(store: Store, params: Params, market: Market) -> None:
-    """Another seed is another past: nothing of the first world stays among the second's bars."""
-    ingest.from_source(market, params, store, until=CUT, clock=NOW)
+@dataclass
+class Changed:
+    """A source whose past is what it was last given."""
 
-    ingest.from_source(market, with_seed(params, 99), store, clock=NOW)
+    whole: pl.DataFrame
 
-    whole = Store(store.root.parent / "whole")
-    ingest.from_source(market, with_seed(params, 99), whole, clock=NOW)
-    mixed = store.bars("sim_equity", "1d").join(whole.bars("sim_equity", "1d"), on=["symbol", "opened_at", "close"], how="semi")
-    assert mixed.height == whole.bars("sim_equity", "1d").height
+    def bars(self, market: Market, since: datetime | None, until: datetime | None) -> pl.DataFrame:
+        """Return what there is between the two."""
+        return self.whole.filter(pl.col("opened_at") >= since) if since else self.whole
 
 
-def test_a_new_symbol_brings_its_whole_past(store: Store, params: Params, market: Market) -> None:
+def test_a_source_that_rewrote_history_is_asked_for_all_of_it(store: Store, params: Params) -> None:
+    """After a split every price of the symbol is another one: no bar of before stays among those of after."""
+    where = clean.market()
+    before = clean.bars(where, date(2018, 1, 1), date(2020, 12, 31))
+    after = before.with_columns(pl.col("open", "high", "low", "close") / 2.0)
+    ingest.from_source(where, params, store, clock=NOW, source=Changed(before))
+
+    ingest.from_source(where, params, store, clock=NOW, source=Changed(after))
+
+    assert store.bars(where.name, "1d").select("symbol", "opened_at", "close").equals(after.select("symbol", "opened_at", "close"))
+
+
+def test_a_new_symbol_brings_its_whole_past(store: Store, params: Params) -> None:
     """Although the store already has bars of another."""
-    ingest.from_source(replace(market, symbols=("A", "B")), params, store, clock=NOW)
+    where = replace(clean.market(), symbols=("S0",))
+    whole = clean.bars(where, date(2018, 1, 1), date(2020, 12, 31))
+    ingest.from_source(where, params, store, clock=NOW, source=Changed(whole.filter(pl.col("symbol") == "S0")))
 
-    ingest.from_source(replace(market, symbols=("A", "B", "C")), params, store, clock=NOW)
+    ingest.from_source(replace(where, symbols=("S0", "S1")), params, store, clock=NOW, source=Changed(whole))
 
-    counts = store.bars("sim_equity", "1d")["symbol"].value_counts().sort("symbol")
-    assert counts["symbol"].to_list() == ["A", "B", "C"]
-    assert counts["count"].min() > 500  # type: ignore[operator]
+    assert store.bars(where.name, "1d").select("symbol", "opened_at").equals(whole.select("symbol", "opened_at"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 99}, {"symbols": 5}, {"symbols": 9}, {"edge": 0.5}, {"start": "2019-01-02"}, {"edge": 0.0, "news_per_bar": 1.0}],
+    ids=str,
+)
+def test_another_simulated_world_does_not_mix_with_the_stored_one(
+    store: Store, params: Params, market: Market, change: dict[str, object]
+) -> None:
+    """One sentence says which two worlds, and no table has changed; with its own parameters the stored one goes on."""
+    first = simulating(params, edge=0.0) if "news_per_bar" in change else params
+    ingest.from_source(market, first, store, until=CUT, clock=NOW)
+    tables = {name: store.read(name) for name in ("bars", "news", "quality")}
+
+    with pytest.raises(ConfigurationError, match=r"stored rows are of another world.*sources\.simulated back.*NIGHTSHIFT_HOME"):
+        ingest.from_source(market, simulating(params, **change), store, clock=NOW)
+
+    assert all(store.read(name).equals(table) for name, table in tables.items())
+    assert ingest.from_source(market, first, store, clock=NOW).rows > 0
+
+
+@pytest.mark.parametrize("bars", [300, 900])
+def test_a_world_that_became_longer_or_shorter_is_the_same(store: Store, params: Params, market: Market, bars: int) -> None:
+    """More bars only lengthen history."""
+    ingest.from_source(market, params, store, clock=NOW)
+    before = store.bars("sim_equity", "1d")
+
+    ingest.from_source(market, simulating(params, bars=bars), store, clock=NOW)
+
+    assert store.bars("sim_equity", "1d").join(before, on=["symbol", "opened_at", "close"], how="semi").height == before.height
 
 
 def test_what_is_known_late_is_stored_so(store: Store, params: Params, market: Market) -> None:
