@@ -135,15 +135,16 @@ def _workbook(path: PurePath, _: bytes, __: Market) -> list[Table]:
 def _sound(path: PurePath, members: list[tuple[str, bytes]], market: Market) -> list[Table]:
     """Read the members that hold bars; raise the first refusal when none does."""
     tables: list[Table] = []
-    refused: NotBars | None = None
+    refused: dict[str, NotBars] = {}
     for name, data in [(name, data) for name, data in members if wanted(PurePath(name))] or members:
         try:
             tables += read(path / name, data, market)
         except NotBars as problem:
-            LOG.warning("left out: %s", problem)
-            refused = refused or problem
+            refused[name] = problem
     if not tables:
-        raise refused or UnreadableFile(f"{path} was to be read as bars, but it is an archive without files")
+        raise next(iter(refused.values()), UnreadableFile(f"{path} was to be read as bars, but it is an archive without files"))
+    if refused:
+        LOG.warning("left out of %s, for they hold no bars: %s", path, ", ".join(refused))
     return tables
 
 

@@ -79,13 +79,17 @@ def _without(rows: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
 
 
 def _pooled(parts: list[Part], market: Market) -> pl.DataFrame:
-    """Return the rows of files of one bar length; what one file repeats of another, as overlapping downloads do, comes once."""
+    """Return the rows of files of one bar length, a bar that is repeated once.
+
+    Ticks may well be alike, so that only those are repetitions which another file has already, as overlapping downloads do.
+    """
     rows = pl.concat(part.rows.with_columns(file=pl.lit(i)) for i, part in enumerate(parts))
-    if len(parts) > 1:
-        first = pl.col("file").min().over([name for name in rows.columns if name != "file"])
-        rows = rows.filter(pl.col("file") == first)
+    content = [name for name in rows.columns if name != "file"]
     if parts[0].bar:
+        rows = rows.unique(content, keep="first", maintain_order=True)
         _refuse_doubles(rows, parts, market)
+    elif len(parts) > 1:
+        rows = rows.filter(pl.col("file") == pl.col("file").min().over(content))
     return rows
 
 

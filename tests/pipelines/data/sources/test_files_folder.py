@@ -37,9 +37,9 @@ def test_the_real_files_of_two_hours_make_bars_of_four() -> None:
 
 
 def test_downloads_that_overlap_are_counted_once(tmp_path: Path) -> None:
-    """The same file twice, and one that begins where another has not ended."""
+    """The same file twice, one that begins where another has not ended, and a line that comes twice in one."""
     minutes = [f"2024-03-05 00:{minute:02d},1,2,0.5,1.5,10" for minute in range(10)]
-    write(tmp_path / "BTC.csv", *minutes[:7])
+    write(tmp_path / "BTC.csv", *minutes[:7], minutes[6])
     write(tmp_path / "BTC (1).csv", *minutes[:7])
     write(tmp_path / "BTC_2024.csv", *minutes[3:])
 
@@ -47,6 +47,16 @@ def test_downloads_that_overlap_are_counted_once(tmp_path: Path) -> None:
 
     assert bars["symbol"].to_list() == ["BTC", "BTC"]
     assert bars["volume"].to_list() == [50, 50]
+
+
+def test_ticks_that_are_alike_count_each_unless_two_files_have_them(tmp_path: Path) -> None:
+    """Two trades of one moment, price and size are two trades; the file that was loaded twice has no others."""
+    for name in ("BTC-trades.csv", "BTC-trades (1).csv"):
+        (tmp_path / name).write_text("timestamp,price,amount\n1586995200123,2,5\n1586995200123,2,5\n1586995201000,3,1\n")
+
+    bars = files.read(tmp_path, crypto("1m"))
+
+    assert bars.select("open", "close", "volume", "trades").rows() == [(2, 3, 11, 3)]
 
 
 def test_downloads_that_contradict_each_other_are_not_summed(tmp_path: Path) -> None:
