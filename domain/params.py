@@ -77,7 +77,9 @@ class Features(Section):
 class Datasets(Section):
     """How features and labels become samples."""
 
-    label: Literal["forward", "scaled", "net", "barrier"]
+    label: Literal["scaled", "net", "barrier"]
+    """What models are fitted to: the forward return as it is, net of a round trip's cost, or to the first barrier touched; each in
+    volatilities of the horizon, so that a wild symbol weighs no more than a calm one. All are judged by the forward return."""
     barrier_sigma: float = Field(gt=0)
     """Triple-barrier width in volatilities of the horizon."""
     bars_max: int = Field(ge=100)

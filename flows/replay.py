@@ -70,7 +70,8 @@ def stretch(market: str, since: date, until: date | None, which: str | int, home
     start = np.datetime64(datetime.combine(since, time.min), "us")
     if panel.event_at[-1] < start:
         newest = np.datetime_as_string(panel.event_at[-1], unit="s")
-        raise NoData(f"market '{market}' was to be replayed since {since}, but its newest bar closed at {newest}Z")
+        asked = f"market '{market}' was to be replayed from {since}" + (f" to {until}" if until is not None else "")
+        raise NoData(f"{asked}, but the newest bar known by then closed at {newest}Z: begin before that")
     return Stretch(home, params, version, served, panel, start, table_version)
 
 

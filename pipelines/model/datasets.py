@@ -56,7 +56,6 @@ Labelled = Callable[[Panel, FloatArray, FloatArray, Market, Params], FloatArray]
 
 #: What `datasets.label` means, as log returns; models get each in volatilities of the horizon.
 LABELS: dict[str, Labelled] = {
-    "forward": lambda panel, forward, scale, market, params: forward,
     "scaled": lambda panel, forward, scale, market, params: forward,
     "net": lambda panel, forward, scale, market, params: labels.net(forward, market.cost, scale),
     "barrier": lambda panel, forward, scale, market, params: labels.barrier(

@@ -1,8 +1,10 @@
 """A dataset pairs what was known at a bar with what came after it."""
 
+import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from domain import params
 from domain.error import DataError
 from domain.panel import Panel
-from domain.params import Params
+from domain.params import Datasets, Params
 from features import catalog
 from pipelines.model import datasets
 
@@ -125,6 +127,15 @@ def test_a_barrier_label_stops_where_the_price_touches(panel: Panel, features: n
     assert near.label[row, 0] * near.scale[row, 0] * math.sqrt(5) == pytest.approx(
         math.log(panel.close[101, 0] / panel.open[101, 0])
     )
+
+
+def test_every_word_for_a_label_means_another_one(panel: Panel, features: np.ndarray):
+    """Two words for one thing would let a trial of both pass for two trials."""
+    words = get_args(Datasets.model_fields["label"].annotation)
+    made = [np.nan_to_num(datasets.build(panel, features, NAMES, MARKET, _with(label=word)).label) for word in words]
+
+    assert set(words) == set(datasets.LABELS)
+    assert not any(np.array_equal(one, other) for one, other in itertools.combinations(made, 2))
 
 
 def test_a_history_shorter_than_the_warm_up_is_refused(panel: Panel, features: np.ndarray):
