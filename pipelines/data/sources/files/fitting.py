@@ -1,7 +1,7 @@
 """Fitting: brings a file's rows to the market's bar length and to the bar table's columns."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import PurePath
 
@@ -39,7 +39,7 @@ def understand(table: Table, market: Market) -> Part:
     sessions.
     """
     named = table.rows.with_columns(pl.col("symbol").fill_null(symbols.of(table.path, market)))
-    table = Table(table.path, numbers.decimals(named, market), table.layout, table.ticks)
+    table = replace(table, rows=numbers.decimals(named, market))
     timed = timing.understand(table, market)
     if timed.bar == market.bar:
         return Part(table.path, timed.rows, timed.bar)

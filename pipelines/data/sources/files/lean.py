@@ -8,6 +8,7 @@ five hours later, and at no other shift).
 """
 
 import re
+from dataclasses import replace
 from pathlib import PurePath
 
 import polars as pl
@@ -66,7 +67,7 @@ def read(path: PurePath, data: bytes, market: Market) -> Table:
     rows = found.rows.with_columns(pl.lit(symbol.upper()).alias("symbol"))
     if asset_class is AssetClass.EQUITY:
         rows = numbers.divided(rows, pl.Series([DECI_CENTS]))
-    return Table(path, rows, found.layout, found.ticks)
+    return replace(found, rows=rows)
 
 
 def _row(named: re.Match[str] | None) -> str:

@@ -16,6 +16,9 @@ PATTERN = (
     r"\s*(?P<half>[AaPp][Mm])?\s*(?P<offset>Z|(?:UTC|GMT)?[+-]\d{2}:?\d{2}|UTC|GMT)?)?\s*$"
 )
 
+#: Which group of PATTERN the hour is.
+HOUR = 2
+
 DATES = (
     "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y",
     "%d-%B-%Y", "%d-%B-%y", "%d/%B/%Y", "%d %B %Y", "%B %d, %Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%y",
@@ -48,6 +51,14 @@ def parse(column: pl.Series, path: PurePath, lines: pl.Series) -> pl.DataFrame:
     else:
         parsed = _epochs(column)
     return _checked(parsed, column, path, lines)
+
+
+def dated(column: pl.Series) -> bool:
+    """Say whether stamps are days, written without a time of day."""
+    if column.dtype == pl.Date:
+        return True
+    text = column.cast(pl.String)
+    return not bool(text.str.contains(EPOCH).any()) and text.str.extract(PATTERN, HOUR).null_count() == len(text)
 
 
 def _datetimes(column: pl.Series) -> pl.DataFrame:

@@ -49,6 +49,8 @@ class Table:
     layout: Layout = Layout()
     ticks: bool = False
     """Rows are trades or quotes."""
+    dated: bool = False
+    """Stamps are days without a time of day."""
 
 
 def assemble(path: PurePath, frame: pl.DataFrame, lines: pl.Series, layout: Layout = Layout()) -> Table:
@@ -61,7 +63,8 @@ def assemble(path: PurePath, frame: pl.DataFrame, lines: pl.Series, layout: Layo
     kind = columns.kind(frame.columns, part, path)
     if frame.is_empty():
         raise UnreadableFile(f"{path} was to be read as bars, but it has columns and no rows")
-    rows = stamps.parse(_stamp(frame, part), path, lines)
+    stamp = _stamp(frame, part)
+    rows = stamps.parse(stamp, path, lines)
     if "symbol" in part:
         rows = rows.with_columns(_symbols(frame[part["symbol"]], frame.columns))
     wanted = [role for role in (*columns.KINDS[kind], *columns.OPTIONAL[kind]) if role in part]
@@ -72,7 +75,7 @@ def assemble(path: PurePath, frame: pl.DataFrame, lines: pl.Series, layout: Layo
     terminal = layout.terminal or columns.plain(part.get("volume", "")).startswith("tickvol")
     zone = layout.zone or columns.ZONES.get(columns.plain(part["stamp"]))
     fixed = Layout(zone, opens, terminal, ("Europe/Warsaw",) if columns.stooq(frame.columns) else ())
-    return Table(path, _complete(_bars(rows, kind, path)), fixed, kind in {"trades", "quotes"})
+    return Table(path, _complete(_bars(rows, kind, path)), fixed, kind in {"trades", "quotes"}, stamps.dated(stamp))
 
 
 def _stamp(frame: pl.DataFrame, part: dict[str, str]) -> pl.Series:

@@ -36,10 +36,10 @@ class Timed:
 def understand(table: Table, market: Market) -> Timed:
     """Return the table's rows with opened_at.
 
-    The bar length is the difference between neighbouring stamps of a symbol that occurs most often, the least of equals; for
-    a single row it is the market's own. Rows less than a minute apart are ticks. A daily row is a session (see `_daily`); any
-    other is stamped by its open or, if `clocks.ended` says so, by its close. Raises NotBars for one price a day,
-    UnreadableFile for weekly bars and impossible times.
+    The bar length is the difference between neighbouring stamps of a symbol that occurs most often, the least of equals; a
+    single row is a day if no time is written, else as long as the market's bar. Rows less than a minute apart are ticks. A daily
+    row is a session (see `_daily`); any other is stamped by its open or, if `clocks.ended` says so, by its close. Raises NotBars
+    for one price a day, UnreadableFile for weekly bars and impossible times.
     """
     bar = _length(table, market)
     if bar >= WEEK_LIKE:
@@ -76,7 +76,7 @@ def _length(table: Table, market: Market) -> timedelta:
     )  # fmt: skip
     if apart.is_empty():
         exchange = market.calendar not in {session.CONTINUOUS, session.FX_WEEK}
-        return DAY if exchange and _midnight(table.rows["wall"]).all() else market.bar
+        return DAY if table.dated or (exchange and _midnight(table.rows["wall"]).all()) else market.bar
     found: timedelta = apart.group_by("apart").len().sort(["len", "apart"], descending=[True, False])["apart"][0]
     return found
 

@@ -322,6 +322,19 @@ def test_bars_longer_than_the_markets_are_refused(name: str, into: object, said:
         files.read(path, into)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("stamp", ["2024-03-05", "20240305", "05-Mar-2024"])
+def test_a_single_row_without_a_time_is_a_day(tmp_path: Path, stamp: str) -> None:
+    """It is no hour from midnight, and at 00:00 it is."""
+    path = tmp_path / "BTC.csv"
+
+    day, hour = write(path, [stamp]), write(tmp_path / "ETH.csv", [f"{stamp} 00:00"])
+
+    assert files.read(day, crypto("1d"))["event_at"].to_list() == [at("2024-03-06")]
+    assert files.read(hour, crypto("1h"))["event_at"].to_list() == [at("2024-03-05 01:00")]
+    with pytest.raises(UnreadableFile, match="holds daily bars"):
+        files.read(day, crypto("1h"))
+
+
 def test_a_sum_that_would_hide_a_doubled_bar_is_refused(tmp_path: Path) -> None:
     """Two rows of one minute would make twice the volume: the finer market takes both and lets quality judge."""
     path = write(tmp_path / "BTC.csv", ["2024-03-05 00:00:00", "2024-03-05 00:01:00", "2024-03-05 00:01:00", "2024-03-05 00:02:00"])
