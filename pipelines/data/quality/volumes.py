@@ -17,6 +17,9 @@ WINDOW = 21
 BARS_MIN = 10
 #: The change must also be this many robust deviations of ordinary session-to-session changes: thin symbols swing by themselves.
 NOISE = 4.0
+#: Where this share of several symbols collapsed in one session the feed did, and a fall by SHARED_RATIO is no quiet day either:
+#: news may have multiplied the volume of which a single venue is left.
+SHARED, SHARED_MIN, SHARED_RATIO = 0.5, 3, 2.0
 #: Median of the absolute difference of two normal variables of deviation one.
 DIFFERENCE = 0.6745 * math.sqrt(2)
 
@@ -27,7 +30,8 @@ def breaks(series: pl.DataFrame, bar: timedelta, limits: Quality) -> pl.DataFram
     A session counts by the volume of its regular bars over the time from the first to the last of them, so that neither
     a missing quiet bar nor a day that ends early looks like another scale. Flagged are the regular bars of the first
     session of a scale `volume_break_ratio` times larger or smaller than the one before; and, where a session has many
-    bars, those of one that collapsed by that ratio: news multiplies the volume of a day, but nothing divides it so.
+    bars, those of one that collapsed by that ratio: news multiplies the volume of a day, but nothing divides it so. In a session
+    in which most symbols collapsed, half the usual volume is enough.
     """
     regular = ~pl.col("extended_hours")
     span = pl.col("opened_at").max() - pl.col("opened_at").min() + bar
@@ -72,4 +76,6 @@ def _collapsed(limits: Quality) -> pl.Expr:
     fall = pl.min_horizontal(usual, "before") - pl.col("size")
     far = (fall >= math.log(limits.volume_break_ratio)) & (fall >= NOISE * pl.col("noise"))
     known = pl.col("before").is_not_null() & (pl.col("bars") >= BARS_MIN)
-    return (far & known).fill_null(False)
+    alone = (far & known).fill_null(False)
+    shared = (alone.mean().over("session") > SHARED) & (pl.len().over("session") >= SHARED_MIN)
+    return alone | (shared & known & (fall >= math.log(SHARED_RATIO))).fill_null(False)

@@ -61,6 +61,16 @@ def test_sessions_of_a_single_venue_are_named(length: int, place: int) -> None:
     assert broken(times(BARS, 0.035, days[0], days[-1])) == [("S0", day, 78) for day in days]
 
 
+def test_a_feed_that_falls_back_to_one_venue_is_seen_through_news() -> None:
+    """On 2026-03-10 all symbols lost 96% of their volume; of one with ten times the usual a third is left, and it is wrong too."""
+    many = clean.bars(FIVE, date(2025, 4, 1), date(2025, 6, 30), symbols=5)
+    frame = times(many, 10.0, DAYS[40])
+    for number in range(5):
+        frame = times(frame, 0.035, DAYS[40], symbol=f"S{number}")
+
+    assert broken(frame) == [(f"S{number}", DAYS[40], 78) for number in range(5)]
+
+
 @pytest.mark.parametrize("factor", [6.0, 25.0])
 def test_a_day_of_news_is_no_break(factor: float) -> None:
     """Volume that multiplies for a day or three and comes back."""
