@@ -14,7 +14,7 @@ from features.kernels import average, calendar, cross_section, momentum, statist
 SCALE = "volatility_ewma_60"
 
 _LOG_OPEN, _LOG_HIGH, _LOG_LOW, _LOG_CLOSE, _LOG_VOLUME = (
-    plain.pointwise(f"log_{column}", momentum.logarithm, column) for column in ("open", "high", "low", "close", "volume")
+    plain.logarithm(column) for column in ("open", "high", "low", "close", "volume")
 )
 _BAR = (_LOG_OPEN, _LOG_HIGH, _LOG_LOW, _LOG_CLOSE)
 _RETURN = plain.change(_LOG_CLOSE)
@@ -176,13 +176,12 @@ _VOLUME = (
     ),
     _named("volume", "mfi_14", "share of traded value on rising prices, 0 to 100", "Quong, Soudack 1989, TASC 7(3)", plain.mfi(14)),
     _from(_VWAP, "close_over_vwap_20", "distance from the 20-bar volume-weighted price", "Berkowitz et al. 1988, J. Finance 43(1)"),
-    _row(
+    _named(
         "volume",
         "log_amihud_20",
         "log of mean absolute return per traded value",
         "Amihud 2002, J. Financial Markets 5(1)",
-        momentum.logarithm,
-        plain.sma(plain.pointwise("illiquidity", volume.illiquidity, _RETURN, _VALUE), 20),
+        plain.logarithm(plain.sma(plain.pointwise("illiquidity", volume.illiquidity, _RETURN, _VALUE), 20)),
     ),
     _named(
         "volume",

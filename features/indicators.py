@@ -2,6 +2,7 @@
 
 from features.feature import Feature, Source, label
 from features.kernels import average, momentum, smoothing, statistics, volatility, volume, window
+from features.kernels import logarithm as logarithms
 
 
 def _windowed(kind: str, kernel: object, source: Source, bars: int, slots: int, *more: float) -> Feature:
@@ -94,6 +95,11 @@ def lagged(source: Source, bars: int = 1) -> Feature:
 def pointwise(name: str, kernel: object, *inputs: Source, parameters: tuple[int | float, ...] = ()) -> Feature:
     """Return a feature of the same bar's inputs alone."""
     return Feature(name, kernel, inputs, parameters)  # type: ignore[arg-type]
+
+
+def logarithm(source: Source) -> Feature:
+    """Return the natural logarithm."""
+    return Feature(f"log_{label(source)}", logarithms.logarithm, (source,), (), logarithms.SLOTS)
 
 
 def change(source: Source, bars: int = 1) -> Feature:

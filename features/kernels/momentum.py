@@ -17,15 +17,6 @@ CCI_HEAD = window.HEAD + 3
 
 
 @kernel
-def logarithm(x: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
-    """Write the natural logarithm; NaN where x is not positive."""
-    for t in range(x.shape[0]):
-        row, o = x[t, first:last], out[t, first:last]
-        for s in range(o.size):
-            o[s] = math.log(row[s]) if row[s] > 0.0 else np.nan
-
-
-@kernel
 def difference(x: FloatArray, before: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write x - before."""
     for t in range(x.shape[0]):

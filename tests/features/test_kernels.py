@@ -14,7 +14,7 @@ from domain.panel import FloatArray
 from features import indicators, kernels
 from features.engine import FeatureEngine
 from features.feature import Feature
-from features.kernels import average, calendar, cross_section, momentum, statistics, volatility, volume, window
+from features.kernels import average, calendar, cross_section, logarithm, momentum, statistics, volatility, volume, window
 from tests.features import naive, panels
 
 INPUTS = ("close", "open", "high", "low")
@@ -53,7 +53,7 @@ SERIES: list[tuple[Callable[..., object], int, tuple[float, ...], int, Twin]] = 
     (average.twice, 2, (), 0, each(lambda a, b: 2 * a - b)),
     (average.thrice, 3, (), 0, each(lambda a, b, c: 3 * a - 3 * b + c)),
     (average.distance, 2, (), 0, each(lambda a, b: (a - b) / b)),
-    (momentum.logarithm, 1, (), 0, each(LOG)),
+    (logarithm.logarithm, 1, (), logarithm.SLOTS, each(LOG)),
     (momentum.difference, 2, (), 0, each(lambda a, b: a - b)),
     (momentum.over, 2, (100.0,), 0, lambda a, b, scale: [scale * u / v for u, v in zip(a, b, strict=True)]),
     (momentum.relative_strength, 1, (7,), momentum.RSI_SLOTS, naive.relative_strength),
@@ -213,6 +213,28 @@ def test_ranks_survive_values_of_any_size() -> None:
     ranks = run(Feature("rank", cross_section.rank, ("close",), (), cross_section.RANK_SLOTS, whole_row=True), [x])
 
     np.testing.assert_allclose(ranks, (scipy.stats.rankdata(x, axis=1) - 1) / 30 - 0.5, atol=1e-15)
+
+
+def test_a_logarithm_is_as_close_as_a_double_can_be() -> None:
+    """Within one unit in the last place of the logarithm in extended precision, over all sizes and close to one."""
+    draw = np.random.default_rng(10)
+    x = np.concatenate(
+        [np.exp(draw.uniform(-700.0, 700.0, 4000)), 1.0 + draw.normal(0.0, 1e-9, 1000), [1.0, 2.0, 1.5e308, 2.3e-308]]
+    )
+    exact = np.log(x.astype(np.longdouble))
+
+    values = run(indicators.logarithm("close"), [x[:, None]])[:, 0]
+
+    assert (np.abs(values - exact) <= np.spacing(np.abs(exact.astype(np.float64)))).all()
+
+
+def test_only_a_positive_number_has_a_logarithm() -> None:
+    """Zero, a negative number and a missing one have none; that of infinity is infinite."""
+    x = np.array([[0.0, -0.0, -1.0, -np.inf, np.nan, np.inf]])
+
+    values = run(indicators.logarithm("close"), [x])
+
+    np.testing.assert_array_equal(values, [[np.nan, np.nan, np.nan, np.nan, np.nan, np.inf]])
 
 
 def test_the_mean_of_a_row_skips_missing_values() -> None:
