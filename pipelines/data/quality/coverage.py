@@ -23,16 +23,16 @@ def coverage(table: pl.DataFrame) -> pl.DataFrame:
         still=(pl.col("volume").fill_null(0) == 0).mean(),
         flat=(pl.col("high") == pl.col("low")).mean(),
     )
+    spans = spans.with_columns(remark=pl.concat_str(_remarks(), separator="; ", ignore_nulls=True))
+    return spans.filter(pl.col("remark") != "").select("symbol", "bars", "first", "last", "remark").sort("symbol")
+
+
+def _remarks() -> list[pl.Expr]:
     late, early = pl.col("late") - pl.col("late").min(), pl.col("early").max() - pl.col("early")
-    remarks = [
+    still, flat = ((pl.col(name) * 100).round(0).cast(pl.Int64) for name in ("still", "flat"))
+    return [
         pl.when(late > EDGE).then(pl.format("begins {} sessions after the batch", late)),
         pl.when(early > EDGE).then(pl.format("ends {} sessions before the batch", early)),
-        pl.when(pl.col("still") > SHARE).then(
-            pl.format("{}% of its bars have no volume", (pl.col("still") * 100).round(0).cast(pl.Int64))
-        ),
-        pl.when(pl.col("flat") > SHARE).then(
-            pl.format("{}% of its bars have no range", (pl.col("flat") * 100).round(0).cast(pl.Int64))
-        ),
+        pl.when(pl.col("still") > SHARE).then(pl.format("{}% of its bars have no volume", still)),
+        pl.when(pl.col("flat") > SHARE).then(pl.format("{}% of its bars have no range", flat)),
     ]
-    spans = spans.with_columns(remark=pl.concat_str(remarks, separator="; ", ignore_nulls=True))
-    return spans.filter(pl.col("remark") != "").select("symbol", "bars", "first", "last", "remark").sort("symbol")
