@@ -32,7 +32,7 @@ ENDINGS = (
 
 DAMAGED = (
     OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, NotImplementedError,
-    RuntimeError,
+    RuntimeError, IndexError,
 )  # fmt: skip
 
 #: Where a tar file, which has no first bytes of its own, says what it is.

@@ -148,8 +148,10 @@ def together(buckets: pl.DataFrame) -> pl.DataFrame:
 
 
 def _finish(rows: pl.DataFrame, market: Market, publication_delay_s: float) -> pl.DataFrame:
-    closes = session.closes(market, session.naive(rows["opened_at"]))
-    event_at = pl.coalesce("closed_at", pl.Series(closes).cast(pl.Datetime("us")).dt.replace_time_zone(UTC))
+    event_at = rows["closed_at"]
+    if event_at.has_nulls():
+        closes = session.closes(market, session.naive(rows["opened_at"]))
+        event_at = event_at.zip_with(event_at.is_not_null(), pl.Series(closes).cast(pl.Datetime("us")).dt.replace_time_zone(UTC))
     rows = rows.with_columns(
         market=pl.lit(market.name),
         timeframe=pl.lit(market.timeframe),

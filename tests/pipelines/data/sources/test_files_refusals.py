@@ -109,6 +109,16 @@ def test_damage_is_refused_in_one_sentence(tmp_path: Path, name: str) -> None:
     refusal(path, said)
 
 
+def test_an_archive_with_a_nameless_member_is_damaged(tmp_path: Path) -> None:
+    """Python's own reader stumbles over an empty name."""
+    path = tmp_path / "bars.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("AAA.csv", GOOD)
+    path.write_bytes(path.read_bytes().replace(b"AAA.csv", b"\0AA.csv"))
+
+    refusal(path, "damaged zip file")
+
+
 def test_a_truncated_real_parquet_file_is_refused(tmp_path: Path) -> None:
     """The first half of a good file."""
     path = tmp_path / "half.parquet"

@@ -212,6 +212,15 @@ def test_a_row_of_a_holiday_keeps_its_place_for_quality_to_see(tmp_path: Path) -
     assert bars.height == 4
 
 
+def test_a_single_row_in_the_middle_of_a_long_holiday_is_read(tmp_path: Path) -> None:
+    """Tokyo was closed from the 31st of December 2019 to the 5th of January: the hours are those of the 30th, 09:00 to 15:00."""
+    path = write(tmp_path / "7203.csv", ["2020-01-02"])
+
+    bars = files.read(path, equity("1d", "XTKS"))
+
+    assert bars.select("opened_at", "event_at").rows() == [(at("2020-01-02 00:00"), at("2020-01-02 06:00"))]
+
+
 def test_dated_currency_days_are_trading_days_unless_there_are_sundays(tmp_path: Path) -> None:
     """Monday to Friday: 17:00 to 17:00 New York. With a Sunday: days of UTC, cut at the week's open and close."""
     weekdays = write(tmp_path / "EURUSD.csv", ["2024-03-05", "2024-03-06", "2024-03-07"])
