@@ -31,9 +31,14 @@ class Champion:
     model: Model
     manifest: Manifest
     last: np.datetime64
-    """Close of the newest bar that it was trained on."""
+    """Close of the newest bar that it has seen."""
     forecasts: FloatArray
     """[T, S, Q] over the asking dataset's rows, out of sample: of its own walk-forward and from after its training; else NaN."""
+
+    @property
+    def learned(self) -> np.datetime64:
+        """Close of the newest bar that its members learned from: recalibrating sees later ones and teaches them nothing."""
+        return moment(self.manifest.lineage.get("learned", self.version.lineage.last))
 
     def unseen(self, dataset: Dataset) -> FloatArray:
         """Return [T, S, Q] its forecasts for bars after its training alone."""
@@ -51,7 +56,7 @@ def champion(job: Job, registry: Registry, dataset: Dataset) -> Champion | None:
     except NoChampion:
         return None
     model, manifest = bundle.load(fetched(registry, version, job.home))
-    last = np.datetime64(version.lineage.last.removesuffix("Z"), "us")
+    last = moment(version.lineage.last)
     _, _, schema_hash = materialize.load_features(job.at("features"))
     if last > dataset.event_at[-1] or manifest.schema_hash != schema_hash:
         return None
@@ -59,6 +64,11 @@ def champion(job: Job, registry: Registry, dataset: Dataset) -> Champion | None:
     forecasts[dataset.event_at <= last] = np.nan
     _lay_walk_forward(forecasts, dataset, run_folder(job.home, version.market, version.number))
     return Champion(version, model, manifest, last, forecasts)
+
+
+def moment(told: str) -> np.datetime64:
+    """Return the time that a lineage tells, as the arrays of a dataset hold it."""
+    return np.datetime64(told.removesuffix("Z"), "us")
 
 
 def run_folder(home: Home, market: str, number: int) -> Path:

@@ -58,12 +58,12 @@ def measure(dataset: Dataset, champion: Champion, params: Params) -> Drift:
 
 
 def choose(moved: Drift | None, champion: Champion | None, registry: Registry, dataset: Dataset, job: Job) -> Plan:
-    """Choose what to do, by what moved and by how many bars no version, and the champion, has seen."""
+    """Choose what to do: by what moved, by how many bars no version has seen, and by how many the champion did not learn from."""
     versions = registry.versions(job.market.name)
-    seen = [np.datetime64(version.lineage.last.removesuffix("Z"), "us") for version in versions]
+    seen = [evidence.moment(version.lineage.last) for version in versions]
     seen = [last for last in seen if last <= dataset.event_at[-1]]
     new_bars = int((dataset.event_at > max(seen)).sum()) if seen else dataset.bars
-    age_bars = int((dataset.event_at > champion.last).sum()) if champion is not None else 0
+    age_bars = int((dataset.event_at > champion.learned).sum()) if champion is not None else 0
     chosen = learning.plan(moved, new_bars, age_bars, job.params.learning)
     if champion is None and any(CHAMPION in version.aliases for version in versions):
         return replace(
@@ -74,40 +74,61 @@ def choose(moved: Drift | None, champion: Champion | None, registry: Registry, d
 
 def act(job: Job, registry: Registry, plan: Plan, champion: Champion | None, do: Do) -> Concluded:
     """Make the challenger that was planned, judge it out of sample, and let the gates decide."""
-    if plan.action is Action.FINE_TUNE and champion is not None:
-        do("training", fine_tune, job, champion)
+    if plan.action in REFINED and champion is not None:
+        do("training", refine, job, champion, plan.action)
     else:
-        # The spread of a model is fitted with the whole of it: recalibrating is training anew.
         do("training", stages.training, job)
     stages.run(job, do, skip=(*LOOKING, "training"))
     return do("gates", retrain.conclude, job, registry, champion)
 
 
-def fine_tune(job: Job, champion: Champion) -> None:
-    """Let the champion go on learning from the newest bars and write it as the job's model.
+def refine(job: Job, champion: Champion, action: Action) -> None:
+    """Fine-tune or recalibrate a copy of the champion on the newest bars and write it, with its parent, as the job's model.
 
-    What it is judged by is out of sample: the newer half of the bars that the champion has not seen is forecast by a model that was
-    tuned without them, with the same purge and embargo as in training; the older bars by the champion, as it was served.
+    What it is judged by is out of sample: the newer half of the bars that the champion has not seen is forecast by a copy that was
+    refined without them, with the same purge and embargo as in training; the older bars by the champion, as it was served.
     """
-    dataset, chosen = stages.load_dataset(job), job.params
+    dataset = stages.load_dataset(job)
     unseen = np.flatnonzero(dataset.event_at > champion.last)
     test = unseen[len(unseen) // 2 :]
-    gap = labels.known_after(dataset.horizon) + chosen.training.embargo_bars
+    gap = labels.known_after(dataset.horizon) + job.params.training.embargo_bars
     forecasts = champion.forecasts.copy()
-    tuned = _tuned(job, champion, dataset, int(test[0]) - gap)
-    forecasts[test] = tuned.predict(dataset.features[test], dataset.scale[test])
-    model = _tuned(job, champion, dataset, dataset.bars)
-    stages.write_trained(job, Trained(model, forecasts, [], (chosen.learning.fine_tune_rounds,)))
+    judged, model = (REFINED[action](job, champion, dataset, last) for last in (int(test[0]) - gap, dataset.bars))
+    forecasts[test] = judged.predict(dataset.features[test], dataset.scale[test])
+    made = {"action": action.value, "parent": champion.version.number}
+    if action is Action.RECALIBRATE:
+        made["learned"] = stages.iso(champion.learned)
+    stages.write_trained(job, Trained(model, forecasts, [], (model.rounds,)), made)
 
 
 def _tuned(job: Job, champion: Champion, dataset: Dataset, last: int) -> Model:
-    """Return a copy of the champion, tuned on the recent rows before row `last`, and on all rows there that it had not seen."""
+    """Return a copy of the champion, tuned on the recent rows before row `last`, and on all there that it did not learn from."""
     limits = job.params.learning
-    unseen = int(np.searchsorted(dataset.event_at, champion.last, side="right"))
-    rows: IntArray = np.arange(max(min(last - limits.recent_bars, unseen), 0), last, dtype=np.int64)
-    model, _ = bundle.load(job.home.models / job.market.name / champion.version.run_id)
+    fresh = int(np.searchsorted(dataset.event_at, champion.learned, side="right"))
+    rows: IntArray = np.arange(max(min(last - limits.recent_bars, fresh), 0), last, dtype=np.int64)
+    model = _copied(job, champion)
     model.fine_tune(dataset, rows, limits.fine_tune_rounds)
     return model
+
+
+def _recalibrated(job: Job, champion: Champion, dataset: Dataset, last: int) -> Model:
+    """Return a copy of the champion whose quantiles fit the recent rows before row `last`, all of them forecast out of sample."""
+    first = max(last - job.params.learning.recent_bars, 0)
+    model = _copied(job, champion)
+    model.recalibrate(champion.forecasts[first:last], dataset.forward[first:last])
+    return model
+
+
+def _copied(job: Job, champion: Champion) -> Model:
+    model, _ = bundle.load(job.home.models / job.market.name / champion.version.run_id)
+    return model
+
+
+#: How a copy of the champion learns from the rows before one.
+REFINED: dict[Action, Callable[[Job, Champion, Dataset, int], Model]] = {
+    Action.FINE_TUNE: _tuned,
+    Action.RECALIBRATE: _recalibrated,
+}
 
 
 def _timed(do: Do, seconds: dict[str, float]) -> Do:

@@ -51,7 +51,7 @@ class Stretch:
     @property
     def in_sample_bars(self) -> int:
         """Bars traded that the model was fitted on: any at all makes the result a description, not a test."""
-        last = np.datetime64(self.version.lineage.last.removesuffix("Z"), "us")
+        last = evidence.moment(self.version.lineage.last)
         traded = self.panel.event_at[self.panel.event_at >= self.since]
         return int((traded <= last).sum())
 

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -18,6 +18,7 @@ from flows.evidence import Champion
 from flows.home import Home
 from flows.stages import Do, Job
 from models import bundle
+from models.bundle import Manifest
 from pipelines.model import promotion
 from pipelines.model.promotion import Report
 from pipelines.registry import Lineage, Registry, Version
@@ -73,7 +74,7 @@ def conclude(job: Job, registry: Registry, champion: Champion | None) -> Conclud
     dataset = stages.load_dataset(job)
     model, manifest = bundle.load(job.trained / "bundle")
     origin = lineage.of(job, dataset, manifest)
-    version = record(job, registry, origin)
+    version = record(job, registry, origin, manifest)
     latency = evidence.latency_ms(model, dataset, SystemClock())
     shown = evidence.of_candidate(job, dataset, stages.load_forecasts(job), origin, latency)
     report = promotion.judge(shown, job.params.registry, evidence.of_champion(champion, dataset) if champion is not None else None)
@@ -112,22 +113,28 @@ def kept(home: Home, market: str, number: int | None) -> dict[str, Any]:
     }
 
 
-def record(job: Job, registry: Registry, origin: Lineage) -> Version:
+def record(job: Job, registry: Registry, origin: Lineage, manifest: Manifest) -> Version:
     """Record the run with its parameters, numbers, plots and bundle; its version waits at the gates as `challenger`."""
     market = job.market.name
     replayed = {f"replay_{name}": value for name, value in evidence.read_numbers(job.folder / "replay" / "replay.json").items()}
+    made: dict[str, Any] = {name: manifest.lineage[name] for name in ("action", "parent") if name in manifest.lineage}
     version = registry.record(
         market,
         bundle=job.trained / "bundle",
         params=job.params.model_dump(mode="json", exclude={"markets"})
-        | {"market": job.params.markets[market].model_dump(mode="json")},
+        | {"market": job.params.markets[market].model_dump(mode="json"), "made": made},
         metrics=evidence.read_numbers(job.folder / "evaluation" / "metrics.json") | replayed,
         artifacts=job.folder / "evaluation",
         lineage=origin,
-        name=f"{market} {origin.last[:10]} {job.params.training.family}",
+        name=f"{market} {origin.last[:10]} {manifest.family}{_descent(made)}",
     )
     registry.challenge(market, version.number)
     return version
+
+
+def _descent(made: Mapping[str, Any]) -> str:
+    """Return how a version came from another one, in words; nothing for one that was trained from nothing."""
+    return f", {made['action'].replace('_', ' ')} of version {made['parent']}" if "parent" in made else ""
 
 
 def _keep(job: Job, version: Version, registry: Registry) -> Path:

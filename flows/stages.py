@@ -8,12 +8,13 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 import numpy as np
@@ -137,8 +138,11 @@ def training(job: Job) -> None:
     write_trained(job, fitting.train(load_dataset(job), job.params, job.market))
 
 
-def write_trained(job: Job, trained: Trained) -> Manifest:
-    """Write a fitted model as a bundle, its out-of-sample forecasts and what the fit found."""
+def write_trained(job: Job, trained: Trained, made: Mapping[str, Any] = MappingProxyType({"action": "retrain"})) -> Manifest:
+    """Write a fitted model as a bundle, its out-of-sample forecasts and what the fit found.
+
+    `made` says how it came about: the night's action, and the version that it was made from, if any, as its parent.
+    """
     dataset, place = load_dataset(job), job.trained
     _, names, schema_hash = materialize.load_features(job.at("features"))
     taken = materialize.load_snapshot(job.at("snapshot"))
@@ -149,7 +153,7 @@ def write_trained(job: Job, trained: Trained) -> Manifest:
         Schema(names, schema_hash),
         Golden(np.array(dataset.features[-GOLDEN_ROWS:]), dataset.scale[-GOLDEN_ROWS:]),
         params_hash=job.params.digest(*SHAPING),
-        lineage={"snapshot": taken.digest, "last": iso(dataset.event_at[-1]), "seed": job.params.training.seed},
+        lineage={**made, "snapshot": taken.digest, "last": iso(dataset.event_at[-1]), "seed": job.params.training.seed},
     )
     np.save(place / "forecasts.npy", trained.forecasts, allow_pickle=False)
     folds = [{"train": len(fold.train), "test": len(fold.test)} for fold in trained.folds]

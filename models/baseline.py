@@ -10,7 +10,7 @@ from domain.error import ModelError
 from domain.forecast import LEVELS
 from domain.panel import FloatArray
 from domain.params import Training
-from models import contract
+from models import calibration, contract
 from models.contract import Dataset, Float32Array, IntArray
 
 #: The feature that momentum extrapolates: a past log return.
@@ -48,6 +48,10 @@ class Baseline:
         """Fit anew to `rows`: a baseline keeps no memory worth going on from."""
         self.fit(dataset, rows, rows[:0])
 
+    def recalibrate(self, forecasts: FloatArray, outcome: FloatArray) -> None:
+        """Refit the quantiles; the slope stays."""
+        self.quantiles = calibration.refitted(self.quantiles, forecasts, outcome, self.horizon)
+
     def predict(self, features: Float32Array, scale: FloatArray) -> FloatArray:
         """Return [T, S, Q] quantiles; see the contract."""
         location = self.slope * self._signal(features) if self.column >= 0 else np.zeros(scale.shape)
@@ -84,6 +88,11 @@ class Zero(Baseline):
     """Nothing moves on average: quantiles symmetric around zero, as wide as the label was."""
 
     family = "zero"
+
+    def recalibrate(self, forecasts: FloatArray, outcome: FloatArray) -> None:
+        """Refit how wide the quantiles are; they stay symmetric around zero."""
+        super().recalibrate(forecasts, outcome)
+        self.quantiles = 0.5 * (self.quantiles - self.quantiles[::-1])
 
     def _learn(self, names: tuple[str, ...], features: Float32Array, label: FloatArray) -> None:
         side = np.round(2.0 * np.array(LEVELS) - 1.0, 12)  # so that opposite levels are opposites to the last bit

@@ -70,6 +70,14 @@ class Model(Protocol):
         """Go on from what was learned, with `rounds` more steps on `rows`."""
         ...
 
+    def recalibrate(self, forecasts: FloatArray, outcome: FloatArray) -> None:
+        """Refit where the quantiles lie around the median, and nothing else of what was learned.
+
+        `forecasts` [T, S, Q] were made by this model, or by others fitted like it, for rows that they had not seen; `outcome`
+        [T, S] is the log return that came, NaN where it is not known yet. Raises ModelError when that is too little.
+        """
+        ...
+
     def predict(self, features: Float32Array, scale: FloatArray) -> FloatArray:
         """Return [T, S, Q] quantiles of the log return over the horizon, non-decreasing along Q.
 

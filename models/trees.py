@@ -18,7 +18,7 @@ from domain.error import ModelError
 from domain.forecast import LEVELS, MEDIAN
 from domain.panel import FloatArray
 from domain.params import Training
-from models import contract, metrics, tide
+from models import calibration, contract, metrics, tide
 from models.contract import BoolArray, Dataset, Float32Array, IntArray
 
 if TYPE_CHECKING:
@@ -130,6 +130,11 @@ class Trees:
         matrix = self._matrix(features, target[known])
         self._location = self._grow(matrix, rounds, grown=grown, seed=self.settings.seed + self.rounds)
         self.rounds += rounds
+
+    def recalibrate(self, forecasts: FloatArray, outcome: FloatArray) -> None:
+        """Refit the quantiles of the standardised miss; the trees, their worth and the tide stay."""
+        moved = calibration.refitted(np.array(self._shape.quantiles), forecasts, outcome, self.horizon)
+        self._shape = replace(self._shape, quantiles=tuple(moved.tolist()))
 
     def predict(self, features: Float32Array, scale: FloatArray) -> FloatArray:
         """Return [T, S, Q] quantiles; see the contract. A row's median volatility is taken over the symbols handed in."""

@@ -11,10 +11,14 @@ from domain.error import ModelError, NoData
 from flows import evidence, learn, prepare, retrain, stages
 from flows.home import Home
 from flows.stages import Job
+from models import bundle
 from pipelines.data import materialize
+from pipelines.model.learning import Action, Plan
 from pipelines.registry import Registry
 from pipelines.store import Store
 from tests.flows.conftest import FIRST_NIGHT, MARKET, OPEN, Passed, tiny
+
+LATER = date(2017, 8, 1)
 
 
 def test_a_first_night_trains_and_promotes_what_passes_its_gates(passed: Passed) -> None:
@@ -80,7 +84,7 @@ def test_nights_after_the_first_do_what_the_bars_ask_for(copied: Passed) -> None
     home, params = copied.home, tiny(registry=OPEN, learning={"drifted_share_max": 1.0})
 
     same = learn.night(MARKET, FIRST_NIGHT, home, params)
-    later = learn.night(MARKET, date(2017, 8, 1), home, params)
+    later = learn.night(MARKET, LATER, home, params)
 
     assert (same["action"], same["version"], same["promoted"], len(same["gates"])) == (
         "nothing",
@@ -103,30 +107,58 @@ def test_a_night_before_the_champion_leaves_it_out(copied: Passed) -> None:
     assert "later bars" in earlier["reason"]
 
 
-def test_what_judges_a_fine_tuned_model_is_out_of_sample(copied: Passed) -> None:
-    """Tuning on other labels than the judged rows' cannot change their forecasts: the judged half was forecast without itself."""
+@pytest.mark.parametrize("action", [Action.FINE_TUNE, Action.RECALIBRATE])
+def test_what_judges_a_refined_model_is_out_of_sample(copied: Passed, action: Action) -> None:
+    """Refining on other outcomes than the judged rows' cannot change their forecasts: they were forecast without themselves."""
     home, params = copied.home, copied.params
-    prepare.prepare(MARKET, retrain.known_by(date(2017, 8, 1)), home, params)
+    prepare.prepare(MARKET, retrain.known_by(LATER), home, params)
     forecasts = []
     for twisted in (False, True):
-        with retrain.opened(MARKET, date(2017, 8, 1), home, params) as job:
+        with retrain.opened(MARKET, LATER, home, params) as job:
             stages.run(job, skip=learn.MAKING)
             champion = evidence.champion(job, Registry(home.mlflow), stages.load_dataset(job))
             assert champion is not None
             if twisted:
-                twist_newest_labels(job, rows=60)
-            learn.fine_tune(job, champion)
+                twist_newest_outcomes(job, rows=60)
+            learn.refine(job, champion, action)
             forecasts.append(stages.load_forecasts(job))
 
     np.testing.assert_array_equal(forecasts[0], forecasts[1])
 
 
-def twist_newest_labels(job: Job, rows: int) -> None:
-    """Turn the newest labels around."""
-    path = job.folder / "datasets" / "label.npy"
-    label = np.load(path)
-    label[-rows:] *= -1.0
-    np.save(path, label)
+def twist_newest_outcomes(job: Job, rows: int) -> None:
+    """Turn what came after the newest rows around, and double it."""
+    for name in ("label", "target"):
+        path = job.folder / "datasets" / f"{name}.npy"
+        values = np.load(path)
+        values[-rows:] *= -2.0
+        np.save(path, values)
+
+
+def test_a_recalibrated_version_is_its_parent_but_for_its_quantiles(copied: Passed) -> None:
+    """The trees are the champion's byte for byte; the version names its parent, has a whole lineage and passed the same gates."""
+    home, params = copied.home, copied.params
+    prepare.prepare(MARKET, retrain.known_by(LATER), home, params)
+    registry = Registry(home.mlflow)
+    with retrain.opened(MARKET, LATER, home, params) as job:
+        stages.run(job, skip=learn.MAKING)
+        champion = evidence.champion(job, registry, stages.load_dataset(job))
+        done = learn.act(job, registry, Plan(Action.RECALIBRATE, "the forecast errors moved"), champion, stages.direct)
+
+    parent, child = (home.models / MARKET / registry.version(MARKET, number).run_id for number in (1, 2))
+    registry.fetch(done.version, child)
+    before, after = (json.loads((folder / "model" / "model.json").read_text()) for folder in (parent, child))
+    moved = {name for name in before["shape"] if before["shape"][name] != after["shape"][name]}
+    told = bundle.verify(child).lineage
+    assert (moved, {**before, "shape": 0}) == ({"quantiles"}, {**after, "shape": 0})
+    assert all(
+        (parent / "model" / name).read_bytes() == (child / "model" / name).read_bytes() for name in ("location.ubj", "spread.ubj")
+    )
+    assert (told["action"], told["parent"], told["learned"]) == ("recalibrate", 1, "2016-12-01T21:00:00Z")
+    assert done.version.name == f"{MARKET} 2017-08-01 trees, recalibrate of version 1"
+    assert done.version.lineage.last == "2017-08-01T20:00:00Z"
+    assert [each.name for each in done.report.criteria] == [gate["name"] for gate in copied.night["gates"]]
+    assert next(each.found for each in done.report.criteria if each.name == "lineage_gaps") == 0
 
 
 def test_a_failed_night_leaves_no_folder_behind(tmp_path: Path) -> None:

@@ -152,6 +152,26 @@ class ModelContract:
         assert set(shares) <= set(dataset.names)
         assert not shares or sum(shares.values()) == pytest.approx(1.0)
 
+    def test_recalibrating_moves_the_quantiles_to_where_outcomes_fell(self, model: Model, dataset: Dataset, tmp_path: Path):
+        """Outcomes twice as far from their median as before: each quantile covers its level again, and no tree has changed."""
+        unseen = slice(250, dataset.bars)
+        before = model.predict(dataset.features[unseen], dataset.scale[unseen])
+        outcome = before[..., MEDIAN] + 2.0 * (dataset.forward[unseen] - before[..., MEDIAN])
+        shares = model.importance()
+        model.save(tmp_path / "before")
+
+        model.recalibrate(before, outcome)
+
+        after = model.predict(dataset.features[unseen], dataset.scale[unseen])
+        known = np.isfinite(outcome) & np.isfinite(before[..., MEDIAN])
+        covered = [np.mean(outcome[known] <= after[..., k][known]) for k in range(len(LEVELS))]
+        np.testing.assert_allclose(covered, LEVELS, atol=0.04)
+        assert np.mean(outcome[known] <= before[..., 0][known]) > 0.12
+        model.save(tmp_path / "after")
+        kept = [path.name for path in (tmp_path / "before").iterdir() if path.name != "model.json"]
+        assert all((tmp_path / "before" / name).read_bytes() == (tmp_path / "after" / name).read_bytes() for name in kept)
+        assert model.importance() == shares
+
     def test_fine_tuning_goes_on_from_what_was_learned(self, dataset: Dataset, tmp_path: Path):
         """It changes the model, keeps its promises, and does the same thing twice."""
         first, second = self.fitted(dataset), self.fitted(dataset)
