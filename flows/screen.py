@@ -94,7 +94,7 @@ class Steps:
 def steps(total: int | None = None, quiet: bool = False) -> Iterator[Steps]:
     """Show a progress bar on standard error while steps run; nothing at all when `quiet` or not on a terminal."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty(), transient=True) as progress:
         yield Steps(progress, progress.add_task("", total=total))
 
 
@@ -102,6 +102,6 @@ def steps(total: int | None = None, quiet: bool = False) -> Iterator[Steps]:
 def bars(title: str, total: int, quiet: bool = False) -> Iterator[Callable[[int], None]]:
     """Show a progress bar that is told the number of bars done."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} bars"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), disable=quiet or not sys.stderr.isatty(), transient=True) as progress:
         task = progress.add_task(title, total=total)
         yield lambda done: progress.update(task, completed=done)

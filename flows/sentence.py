@@ -76,4 +76,4 @@ def _refused(problem: OSError) -> ResourceError:
     if problem.errno in {errno.ENOSPC, errno.EDQUOT}:
         return DiskFull(f"the disk is full{where}: free some space and run this again; nothing written before is lost")
     reason = (problem.strerror or str(problem)).lower()
-    return ResourceError(f"the machine refused a file{where}: {reason}; NIGHTSHIFT_HOME names the folder that is written to")
+    return ResourceError(f"the machine refused a file{where}: {reason}; name another path, or another home with NIGHTSHIFT_HOME")

@@ -101,10 +101,10 @@ def test_every_command_takes_json(command: Any) -> None:
 )
 def test_what_an_empty_home_cannot_answer_is_one_sentence(home: Path, words: list[str]) -> None:
     """On standard error for a person, and as the one document on standard output for a program."""
-    told = run(*words, "--json")
+    plain, told = run(*words), run(*words, "--json")
 
-    assert told.exit_code == 1, told.output
-    assert f"nightshift: {strict(told.stdout)['error']}\n" == told.stderr
+    assert (plain.exit_code, plain.stdout, told.exit_code) == (1, "", 1)
+    assert f"nightshift: {strict(told.stdout)['error']}\n" == told.stderr == plain.stderr
     assert told.stderr.count("\n") == 1
 
 
