@@ -70,6 +70,8 @@ def closes(market: Market, opened_at: TimeArray) -> TimeArray:
     if len(opened_at) == 0:
         return full
     table = sessions(market.calendar, _date(opened_at.min()) - timedelta(days=2), _date(opened_at.max()) + timedelta(days=2))
+    if table.is_empty():
+        return full
     closed = naive(table["closed_at"])
     place = np.searchsorted(naive(table["opened_at"]), opened_at, side="right") - 1
     session_close = closed[np.maximum(place, 0)]

@@ -144,6 +144,15 @@ def test_a_bar_outside_every_session_closes_after_its_full_length() -> None:
     assert len(session.closes(five, opened[:0])) == 0
 
 
+def test_a_bar_within_a_long_closure_closes_after_its_full_length() -> None:
+    """Tokyo keeps its year-end holidays from December 31 to January 3: no session is near enough to look at."""
+    opened = np.array(["2020-01-02T01:00"], dtype="datetime64[us]")
+
+    closed = session.closes(market("XTKS", "5m"), opened)
+
+    assert closed[0] == np.datetime64("2020-01-02T01:05")
+
+
 @settings(max_examples=40, deadline=None)
 @given(at=MOMENTS, calendar=st.sampled_from(["XNYS", "24/7", "24/5", "XLON"]))
 def test_the_next_open_and_close_are_the_first_ones_later(at: datetime, calendar: str) -> None:
