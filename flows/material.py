@@ -24,7 +24,7 @@ def of(home: Home, params: Params, version: Version, panel: Panel, outcome: Outc
     folder = evidence.run_folder(home, version.market, version.number)
     judged = json.loads((folder / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
     gates = json.loads((folder / "gates.json").read_text(encoding="utf-8"))
-    orders = with_fills(outcome)
+    orders, inspected = with_fills(outcome), _inspected(home, version.market, params)
     return Material(
         title=f"Nightshift · {version.market}",
         lead=_lead(params, version, outcome),
@@ -39,7 +39,8 @@ def of(home: Home, params: Params, version: Version, panel: Panel, outcome: Outc
         orders=orders.tail(report.ROWS_SHOWN).select(ORDER_COLUMNS),
         orders_total=outcome.orders.height,
         fills_total=outcome.fills.height,
-        quality=quality(home, version.market, params),
+        quality=quality(inspected),
+        looked_for=inspected["defect"].n_unique(),
         footer=f"Orders digest {outcome.orders_digest}. Paper account, net of fees, spread, slippage, impact and borrow.",
     )
 
@@ -83,7 +84,7 @@ def chain(version: Version, outcome: Outcome) -> list[tuple[str, str]]:
         ("order", order["client_order_id"]),
         ("verdict", f"{order['outcome']}, rule {order['rule']}: found {order['found']:.6g}, limit {order['limit']:.6g}"),
         ("decision", f"{order['reason']} at {order['decided_at']:%Y-%m-%d %H:%M} UTC"),
-        ("model", f"nightshift-{version.market} version {version.number}, run {version.run_id}"),
+        ("model", f"nightshift-{version.market} version {version.number} ({version.name}), run {version.run_id}"),
         ("trained on", f"{lineage.first} to {lineage.last}, snapshot {lineage.snapshot[:DIGEST_CHARACTERS]}"),
         ("bars table", f"version {lineage.table_version}"),
         ("features", f"schema {lineage.features[:DIGEST_CHARACTERS]}"),
@@ -92,12 +93,14 @@ def chain(version: Version, outcome: Outcome) -> list[tuple[str, str]]:
     ]
 
 
-def quality(home: Home, market: str, params: Params) -> pl.DataFrame:
+def quality(inspected: pl.DataFrame) -> pl.DataFrame:
     """Return defect, rows, share and severity of everything found so far, defects that never occurred left out."""
-    where = {"market": market, "timeframe": params.market(market).timeframe}
-    table = Store(home.store).read("quality", where=where).filter(pl.col("rows") > 0)
-    latest = table.sort("checked_at").group_by("defect", maintain_order=True).last()
+    latest = inspected.filter(pl.col("rows") > 0).sort("checked_at").group_by("defect", maintain_order=True).last()
     return latest.select("defect", "rows", "share", "severity").sort("rows", descending=True)
+
+
+def _inspected(home: Home, market: str, params: Params) -> pl.DataFrame:
+    return Store(home.store).read("quality", where={"market": market, "timeframe": params.market(market).timeframe})
 
 
 def _lead(params: Params, version: Version, outcome: Outcome) -> str:

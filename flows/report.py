@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class Material:
     """(level, share of outcomes below the forecast quantile)."""
     importance: dict[str, float]
     gates: list[dict[str, Any]]
-    """name, found, comparison, limit, passed."""
+    """name, found, comparison, limit, passed, note."""
     chain: list[tuple[str, str]]
     """From an order back to model, table version and commit."""
     orders: pl.DataFrame
@@ -39,6 +40,8 @@ class Material:
     fills_total: int
     quality: pl.DataFrame
     """defect, rows, share, severity."""
+    looked_for: int
+    """Defects that the bars were inspected for."""
     footer: str
 
 
@@ -60,13 +63,16 @@ def render(material: Material) -> str:
         "calibration": _safe(calibration_chart(material.calibration)),
         "importance": _safe(importance_chart(material.importance)),
     }
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(m=material, charts=charts)
+    amounts = [name for name, kind in material.orders.schema.items() if kind.is_numeric()]
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(m=material, charts=charts, amounts=amounts)
 
 
 def number(value: object) -> str:
-    """Format a cell: six significant digits for floats, a dash for nothing, everything else as it is."""
+    """Format a cell: a time to the minute, six significant digits for floats, a dash for nothing, everything else as it is."""
     if value is None:
         return "–"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
     return f"{value:,.6g}" if isinstance(value, float) else str(value)
 
 
@@ -77,15 +83,16 @@ def _safe(svg: str) -> Any:
 
 
 def equity_chart(curve: pl.DataFrame) -> str:
-    """Draw equity against the benchmark above its drawdown."""
-    figure, (above, below) = _figure(10.4, 4.6, nrows=2, height_ratios=[3, 1], sharex=True)
-    at, equity, benchmark = curve["event_at"].to_numpy(), curve["equity"].to_numpy(), curve["benchmark"].to_numpy()
-    above.plot(at, benchmark, color=GREY, linewidth=1.1, label="benchmark: equal weight, held")
-    above.plot(at, equity, color=BLUE, linewidth=1.6, label="Nightshift")
-    above.legend(frameon=False, loc="upper left")
+    """Draw equity and, below it, its fall from the highest so far, each against the benchmark's."""
+    figure, (above, below) = _figure(10.4, 4.8, nrows=2, height_ratios=[3, 1.2], sharex=True)
+    at = curve["event_at"].to_numpy()
+    above.plot(at, curve["benchmark"].to_numpy(), color=GREY, linewidth=1.1, label="benchmark: equal weight, held")
+    above.plot(at, curve["equity"].to_numpy(), color=BLUE, linewidth=1.6, label="Nightshift")
+    above.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2)
     above.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    fall = (curve["equity"] / curve["equity"].cum_max() - 1.0).to_numpy() * 100
-    below.fill_between(at, fall, 0.0, color=RED, alpha=0.35, linewidth=0)
+    falls = {name: (curve[name] / curve[name].cum_max() - 1.0).to_numpy() * 100 for name in ("equity", "benchmark")}
+    below.plot(at, falls["benchmark"], color=GREY, linewidth=1.1)
+    below.fill_between(at, falls["equity"], 0.0, color=RED, alpha=0.35, linewidth=0)
     below.set_ylabel("drawdown, %")
     return _svg(figure)
 
@@ -93,8 +100,9 @@ def equity_chart(curve: pl.DataFrame) -> str:
 def calibration_chart(calibration: list[tuple[float, float]]) -> str:
     """Draw the observed share of outcomes below each quantile against its level."""
     figure, axes = _figure(5.0, 3.6)
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--")
-    axes.plot([level for level, _ in calibration], [found for _, found in calibration], color=BLUE, marker="o")
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="as promised")
+    axes.plot([level for level, _ in calibration], [found for _, found in calibration], color=BLUE, marker="o", label="as it came")
+    axes.legend(frameon=False, loc="upper left")
     axes.set(xlabel="quantile level", ylabel="share of outcomes below", xlim=(0, 1), ylim=(0, 1))
     return _svg(figure)
 
@@ -128,8 +136,9 @@ def _svg(figure: Any) -> str:
     import matplotlib as mpl
 
     buffer = io.StringIO()
-    # A fixed salt and no date: the same run draws the same bytes.
+    # A fixed salt and no date: the same run draws the same bytes. Nothing else of the metadata is said, addresses least of all.
+    silent = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "nightshift", "font.family": "sans-serif"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        figure.savefig(buffer, format="svg", metadata=silent)
     text = buffer.getvalue()
     return text[text.index("<svg") :]

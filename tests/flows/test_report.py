@@ -1,6 +1,7 @@
 """The report: one page that needs nothing but itself."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,21 +26,23 @@ def material() -> report.Material:
         curve=pl.DataFrame({"event_at": at, "equity": equity, "benchmark": [1_000_000.0] * 60}),
         calibration=[(0.05, 0.06), (0.5, 0.5), (0.95, 0.93)],
         importance={"momentum_20": 0.7, "rsi_14": 0.3},
-        gates=[{"name": "rank_ic_t", "found": 4.2, "comparison": ">=", "limit": 3.0, "passed": True}],
+        gates=[{"name": "rank_ic_t", "found": 4.2, "comparison": ">=", "limit": 3.0, "passed": True, "note": "HAC t"}],
         chain=[("order", "abc"), ("model version", "3")],
-        orders=pl.DataFrame({"symbol": ["A"], "quantity": [100.0], "fill_price": [None]}),
+        orders=pl.DataFrame({"decided_at": [START], "symbol": ["A"], "quantity": [100.0], "fill_price": [None]}),
         orders_total=1,
         fills_total=0,
         quality=pl.DataFrame({"defect": ["PRICE_SPIKE"], "rows": [2], "share": [0.001], "severity": ["warning"]}),
+        looked_for=13,
         footer="net of costs",
     )
 
 
 def test_the_page_refers_to_nothing_outside_itself(material: report.Material) -> None:
-    """No script, no style sheet, no picture and no font is fetched."""
+    """No script, no style sheet, no picture and no font is fetched; what looks like an address names a dialect of XML."""
     page = report.render(material)
 
     assert not re.search(r"<script|<link|<img|@import|url\(http|src=", page)
+    assert set(re.findall(r"https?://[^\"'<> ]+", page)) <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
 
 
 def test_texts_from_data_are_escaped(material: report.Material) -> None:
@@ -50,11 +53,20 @@ def test_texts_from_data_are_escaped(material: report.Material) -> None:
 
 
 def test_the_page_shows_the_figures_it_was_given(material: report.Material) -> None:
-    """Gate numbers, quality counts and the chain are on the page."""
+    """Gate numbers with what they ask, quality counts, the chain, times to the minute, and both curves with both drawdowns."""
     page = report.render(material)
 
-    for expected in ("rank_ic_t", "4.2", "PRICE_SPIKE", "0.1000%", "model version", "5.9%"):
+    for expected in ("rank_ic_t", "4.2", "≥ 3", "HAC t", "PRICE_SPIKE", "0.1000%", "model version", "5.9%", "2024-01-01 00:00<"):
         assert expected in page
+    for expected in ("benchmark: equal weight, held", "Nightshift", "drawdown, %", "as promised", "as it came", "momentum_20"):
+        assert f">{expected}</text>" in page
+
+
+def test_clean_data_says_what_was_looked_for(material: report.Material) -> None:
+    """An empty table would look like one that was forgotten."""
+    clean = replace(material, quality=material.quality.clear())
+
+    assert "none of the 13 defects that the bars were inspected for was found" in report.render(clean)
 
 
 def test_the_same_material_draws_the_same_bytes(material: report.Material, tmp_path: Path) -> None:
