@@ -18,12 +18,14 @@ import numpy as np
 from domain import params
 from domain.panel import FloatArray
 from models import metrics
+from models.contract import BoolArray
 from pipelines.registry import Lineage
 
 Comparison = Literal[">=", "<="]
 COMPARE: dict[Comparison, Callable[[float, float], bool]] = {">=": ge, "<=": le}
 #: Fewer bars that both champion and challenger forecast say nothing about which is better.
 COMMON_BARS_MIN = 30
+CHALLENGER = "challenger_p"
 
 
 @dataclass(frozen=True)
@@ -106,12 +108,19 @@ def judge(evidence: Evidence, gates: params.Registry, champion: Evidence | None 
 
 def _ask(gate: Gate, evidence: Evidence, gates: params.Registry, champion: Evidence | None) -> Criterion:
     limit = float(getattr(gates, gate.limit)) if isinstance(gate.limit, str) else gate.limit
-    if gate.name == "challenger_p" and champion is None:
+    if gate.name == CHALLENGER and champion is None:
         return Criterion(gate.name, None, limit, gate.comparison, passed=True, note="no champion to beat yet")
+    meaning = gate.meaning + (_rule(evidence, champion) if gate.name == CHALLENGER else "")
     found = float(gate.found(evidence, champion))
     if not math.isfinite(found):
-        return Criterion(gate.name, None, limit, gate.comparison, passed=False, note=f"missing: {gate.meaning}")
-    return Criterion(gate.name, found, limit, gate.comparison, COMPARE[gate.comparison](found, limit), gate.meaning)
+        return Criterion(gate.name, None, limit, gate.comparison, passed=False, note=f"missing: {meaning}")
+    return Criterion(gate.name, found, limit, gate.comparison, COMPARE[gate.comparison](found, limit), meaning)
+
+
+def _rule(evidence: Evidence, champion: Evidence | None) -> str:
+    """Return how many bars the comparison rests on and what follows from too few: whoever is refused by it reads why."""
+    bars = int(_common(evidence, champion).sum())
+    return f" on {bars} bars that neither had seen: with fewer than {COMMON_BARS_MIN}, or without a clear lead, the champion stays"
 
 
 def _measured(name: str) -> Callable[[Evidence, Evidence | None], float]:
@@ -134,12 +143,17 @@ def _lineage_gaps(evidence: Evidence, _: Evidence | None) -> float:
 
 
 def _challenger_p(evidence: Evidence, champion: Evidence | None) -> float:
-    if champion is None or champion.losses.shape != evidence.losses.shape:
-        return math.nan
-    common = np.isfinite(champion.losses) & np.isfinite(evidence.losses)
-    if common.sum() < COMMON_BARS_MIN:
+    common = _common(evidence, champion)
+    if champion is None or common.sum() < COMMON_BARS_MIN:
         return math.nan
     return metrics.paired_p(champion.losses[common], evidence.losses[common], evidence.horizon)
+
+
+def _common(evidence: Evidence, champion: Evidence | None) -> BoolArray:
+    """Return [T] true for the bars that both forecast unseen; none for losses of different rows."""
+    if champion is None or champion.losses.shape != evidence.losses.shape:
+        return np.zeros(len(evidence.losses), dtype=np.bool_)
+    return np.isfinite(champion.losses) & np.isfinite(evidence.losses)
 
 
 #: The gates, in the order of the report.
@@ -155,7 +169,7 @@ GATES: tuple[Gate, ...] = (
     Gate("trades", "fills of the simulated account", lambda evidence, _: evidence.trades, ">=", "trades_min"),
     Gate("latency_ms", "time to forecast the universe once", lambda evidence, _: evidence.latency_ms, "<=", "latency_ms_max"),
     Gate("lineage_gaps", "unknown parts of where it came from", _lineage_gaps, "<=", 0.0),
-    Gate("challenger_p", "paired HAC test of pinball loss against the champion", _challenger_p, "<=", "challenger_p_max"),
+    Gate(CHALLENGER, "paired HAC test of pinball loss against the champion", _challenger_p, "<=", "challenger_p_max"),
 )
 
 

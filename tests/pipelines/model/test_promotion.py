@@ -130,6 +130,20 @@ def test_a_challenger_must_beat_the_champion_on_the_same_bars() -> None:
     assert promotion.judge(lucky_elsewhere, LIMITS, champion).refused_by() == ("challenger_p",)
 
 
+@pytest.mark.parametrize("bars", [12, 29, 30, 700])
+def test_the_report_says_how_many_bars_the_comparison_needs(bars: int) -> None:
+    """Equal evidence keeps the champion, and so does too little: the reader of the report finds both numbers in its sentence."""
+    champion = good(losses=np.where(np.arange(1000) < bars, 1.0, np.nan))
+
+    report = promotion.judge(good(losses=champion.losses), LIMITS, champion)
+
+    told = report.criteria[-1]
+    assert (told.name, told.passed, told.found is None) == ("challenger_p", False, bars < 30)
+    assert f"on {bars} bars that neither had seen: with fewer than 30, or without a clear lead, the champion stays" in told.note
+    assert told.note in report.markdown()
+    assert told.note in json.loads(report.to_json())["criteria"][-1]["note"]
+
+
 def test_the_paired_test_is_the_one_sided_t_test_where_bars_do_not_overlap() -> None:
     """With a horizon of 0 bars the p value is scipy's paired t test, but for the divisor of the variance."""
     generator = np.random.default_rng(5)
