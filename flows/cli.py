@@ -285,8 +285,13 @@ def _say_gates(told: dict[str, Any], as_json: bool) -> None:
         return
     if told["gates"]:
         verdict = "promoted" if told["promoted"] else "not promoted"
-        screen.table(f"version {told['version']}: {verdict}", told["gates"])
+        screen.table(f"version {told['version']}: {verdict}", [_gate(row) for row in told["gates"]])
     screen.say({name: value for name, value in told.items() if name not in {"gates", "markdown"}}, as_json)
+
+
+def _gate(row: dict[str, Any]) -> dict[str, Any]:
+    limit = f"{row['comparison']} {screen.shown(float(row['limit']))}"
+    return {"gate": row["name"], "found": row["found"], "must be": limit, "passed": row["passed"], "what it asks": row["note"]}
 
 
 def _which(version: str) -> str | int:
