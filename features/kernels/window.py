@@ -6,7 +6,8 @@ it missed, and nothing else in the house needs to know about gaps.
 
 Every row takes the same loop, whatever is missing in it: a missing bar is masked, and the loop says that there was one (`MISSED`).
 What only some rows need (columns that resume, windows that are not full yet, sums that come due) is looked for when it can have
-happened at all: `headway` says for how many rows nothing can.
+happened at all: `headway` says for how many rows nothing can. Every windowed kernel writes the loop over rows out: numba cannot
+keep on disk the machine code of a loop that is handed a function.
 """
 
 import math
