@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from domain import params as parameters
-from domain.error import NightshiftError, NoChampion, NoData, ResourceError
+from domain.error import NightshiftError, NoChampion, NoData
 from domain.params import Params
 from flows import home as homes
 from flows.home import Home
@@ -108,7 +108,7 @@ def _disk(home: Home) -> dict[str, Any]:
     try:
         free = shutil.disk_usage(home.root).free / 2**30
     except OSError as problem:
-        raise ResourceError(f"the disk of {home.root} could not be asked for its free space: {problem.strerror}") from None
+        return _finding("disk", f"{home.root} could not be asked for its free space: {problem.strerror}", well=False)
     return _finding("disk", f"{free:.1f} GiB free, {DISK_GIB_MIN:.0f} wanted", well=free >= DISK_GIB_MIN)
 
 

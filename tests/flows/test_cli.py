@@ -130,15 +130,17 @@ def test_a_home_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypat
 
 
 def test_a_doctor_who_finds_something_says_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The document lists every check, the sentence those that failed."""
-    monkeypatch.setenv("NIGHTSHIFT_HOME", str(tmp_path))
+    """The document lists every check, the sentence those that failed, however many."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NIGHTSHIFT_HOME", str(tmp_path / "file" / "home"))
     monkeypatch.setenv("NIGHTSHIFT_PARAMETERS", str(tmp_path))
 
     told = run("doctor", "--json")
 
     assert told.exit_code == 1
-    assert [row["check"] for row in strict(told.stdout)["findings"] if not row["well"]] == ["parameters"]
-    assert "cannot be read" in told.stderr
+    assert [row["check"] for row in strict(told.stdout)["findings"] if not row["well"]] == ["parameters", "home", "disk"]
+    assert told.stderr.count("\n") == 1
+    assert all(word in told.stderr for word in ("cannot be read", "cannot be written", "free space"))
 
 
 def test_json_has_no_number_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
