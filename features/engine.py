@@ -13,7 +13,7 @@ from domain.panel import FloatArray, Panel
 from features.feature import Feature, label
 
 #: Values of one step that are computed at a time: what is read again soon stays near the processor.
-TILE = 32_768
+TILE = 65_536
 #: A panel below this many values is not worth a second thread.
 PARALLEL_MIN = 2_000_000
 

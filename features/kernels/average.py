@@ -83,7 +83,8 @@ def line(
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
         if late and window.resume(row, lag, ring, bars):
-            late, calm = window.behind(lag), 0
+            window.add(count, passed)
+            late, calm, passed = window.behind(lag), window.headway(count, lag, bars, window.ANCHOR_BARS), 0
         met = _slide_line(row, state[WEIGHTED_HEAD + place, first:last], reference, plain, rising, bars, scale, tilt, level, o)
         passed += 1
         if met:
@@ -148,7 +149,7 @@ def _anchor_line(
     """Compute the sums anew, oldest bar first, around the newest value, in the columns that are due."""
     bars = ring.shape[0]
     for s in range(x.size):
-        if not math.isnan(x[s]) and window.is_due(count[s], bars):
+        if window.is_due(count[s], bars) and not math.isnan(x[s]):
             summed, weighed = 0.0, 0.0
             for j in range(bars):
                 u = ring[(place + 1 + j) % bars, s] - x[s]

@@ -169,7 +169,8 @@ def channel_index(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, 
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
         if late and window.resume(row, lag, ring, bars):
-            late, calm = window.behind(lag), 0
+            window.add(count, passed)
+            late, calm, passed = window.behind(lag), window.headway(count, lag, bars, window.ANCHOR_BARS), 0
         met = window.slide(row, state[CCI_HEAD + place, first:last], total, 1.0 / bars, mean)
         passed += 1
         if met:

@@ -40,7 +40,8 @@ def _moments(x: FloatArray, bars: int, scored: bool, state: FloatArray, out: Flo
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
         if late and window.resume(row, lag, ring, bars):
-            late, calm = window.behind(lag), 0
+            window.add(count, passed)
+            late, calm, passed = window.behind(lag), window.headway(count, lag, bars, window.ANCHOR_BARS), 0
         met = _slide_moments(row, state[MOMENT_HEAD + place, first:last], reference, one, two, bars, scored, o)
         passed += 1
         if met & window.MISSED:
@@ -144,7 +145,8 @@ def _pair(x: FloatArray, y: FloatArray, bars: int, normed: bool, state: FloatArr
     for t in range(x.shape[0]):
         a, b, o = x[t, first:last], y[t, first:last], out[t, first:last]
         if late and window.resume(_joint(a, b, both), lag, rings, bars):
-            late, calm = window.behind(lag), 0
+            window.add(count, passed)
+            late, calm, passed = window.behind(lag), window.headway(count, lag, bars, window.ANCHOR_BARS), 0
         met = _enter_pair(a, b, state, bars, place, normed, o, first, last)
         passed += 1
         if met & window.MISSED:

@@ -63,48 +63,44 @@ def resumes(x: FloatArray, lag: FloatArray) -> bool:
 def resume(x: FloatArray, lag: FloatArray, rings: FloatArray, bars: int) -> bool:
     """Rotate the rings of the columns that resume in this row, and forget their gaps; return whether there was any.
 
-    `rings` [k * bars, columns] holds k rings, one under the other.
+    `rings` [k * bars, columns] holds k rings, one under the other. Rotated, the shared place holds a ring's oldest bar again.
     """
     if not resumes(x, lag):
         return False
-    for first in range(0, rings.shape[0], bars):
-        catch_up(x, lag, rings[first : first + bars])
-    caught_up(x, lag)
+    for s in range(x.size):
+        if lag[s] > 0.0 and not math.isnan(x[s]):
+            for top in range(0, rings.shape[0], bars):
+                rotate(rings, top, bars, s, int(lag[s]) % bars)
+            lag[s] = 0.0
     return True
 
 
 @kernel
-def catch_up(x: FloatArray, lag: FloatArray, ring: FloatArray) -> None:
-    """Rotate the ring [n, columns] of every column that resumes, so that the shared place holds its oldest bar."""
-    for s in range(x.size):
-        if not math.isnan(x[s]) and lag[s] > 0.0:
-            rotate(ring, s, int(lag[s]) % ring.shape[0])
+def rotate(rings: FloatArray, top: int, bars: int, s: int, places: int) -> None:
+    """Move each value of column `s` in rows top .. top + bars - 1 forward by `places` rows, cyclically and in place.
+
+    One move a value, cycle by cycle (Fletcher, Silver 1966, CACM 9(5), algorithm 284).
+    """
+    for start in range(_common_divisor(bars, places) if places else 0):
+        kept, to = rings[top + start, s], start
+        source = _before(to, places, bars)
+        while source != start:
+            rings[top + to, s] = rings[top + source, s]
+            to = source
+            source = _before(to, places, bars)
+        rings[top + to, s] = kept
 
 
 @kernel
-def caught_up(x: FloatArray, lag: FloatArray) -> None:
-    """Forget the gaps of the columns that resumed, after all their rings were rotated."""
-    for s in range(x.size):
-        lag[s] = 0.0 if not math.isnan(x[s]) else lag[s]
+def _before(row: int, places: int, bars: int) -> int:
+    return row - places if row >= places else row - places + bars
 
 
 @kernel
-def rotate(ring: FloatArray, s: int, places: int) -> None:
-    """Move each value of column `s` forward by `places` rows, cyclically and in place: three reversals."""
-    n = ring.shape[0]
-    _reverse(ring, s, 0, n - 1)
-    _reverse(ring, s, 0, places - 1)
-    _reverse(ring, s, places, n - 1)
-
-
-@kernel
-def _reverse(ring: FloatArray, s: int, low: int, high: int) -> None:
-    while low < high:
-        kept = ring[low, s]
-        ring[low, s] = ring[high, s]
-        ring[high, s] = kept
-        low += 1
-        high -= 1
+def _common_divisor(a: int, b: int) -> int:
+    while b:
+        a, b = b, a % b
+    return a
 
 
 @kernel
@@ -135,8 +131,7 @@ def add(count: FloatArray, rows: float) -> None:
 @kernel
 def is_due(count: float, bars: int) -> bool:
     """Return whether a column's sums are computed anew: when its window first fills, then every ANCHOR_BARS bars of its own."""
-    again = math.floor(count / ANCHOR_BARS) * ANCHOR_BARS == count
-    return (count == bars) | ((count > bars) & again)
+    return (count == bars) | ((count > bars) & (int(count) & (ANCHOR_BARS - 1) == 0))
 
 
 @kernel
@@ -168,7 +163,7 @@ def anchor(
     """Compute the sum anew, oldest bar first, in the columns that are due; write NaN where the window is not full."""
     bars = ring.shape[0]
     for s in range(x.size):
-        if not math.isnan(x[s]) and is_due(count[s], bars):
+        if is_due(count[s], bars) and not math.isnan(x[s]):
             t = 0.0
             for j in range(bars):
                 t += ring[(place + 1 + j) % bars, s]
@@ -187,7 +182,8 @@ def rolling_total(x: FloatArray, bars: int, scale: float, state: FloatArray, out
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
         if late and resume(row, lag, ring, bars):
-            late, calm = behind(lag), 0
+            add(count, passed)
+            late, calm, passed = behind(lag), headway(count, lag, bars, ANCHOR_BARS), 0
         met = slide(row, state[HEAD + 1 + place, first:last], total, scale, o)
         passed += 1
         if met:
@@ -216,10 +212,9 @@ def rolling_extreme(x: FloatArray, bars: int, sign: float, state: FloatArray, ou
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
         if late and resumes(row, lag):
-            catch_up(row, lag, ring)
-            _catch_up_extreme(row, lag, prefix, ring, suffix, place)
-            caught_up(row, lag)
-            late, calm = behind(lag), 0
+            _remember_extremes(row, lag, prefix, ring, suffix, place)
+            add(count, passed)
+            late, calm, passed = behind(lag), headway(count, lag, bars, NEVER), 0
         closing = place + 1 == bars
         following = HEAD + 1 + bars + (place if closing else place + 1)
         suffixes = state[following, first:last]
@@ -280,11 +275,15 @@ def _higher(a: FloatArray, b: FloatArray, out: FloatArray) -> None:
 
 
 @kernel
-def _catch_up_extreme(x: FloatArray, lag: FloatArray, prefix: FloatArray, ring: FloatArray, suffix: FloatArray, place: int) -> None:
-    """Compute anew, from their rotated rings, the maxima of the columns that resume."""
+def _remember_extremes(
+    x: FloatArray, lag: FloatArray, prefix: FloatArray, ring: FloatArray, suffix: FloatArray, place: int
+) -> None:
+    """Do what `resume` does, and compute the maxima of the columns that resume anew from their rings."""
     bars = ring.shape[0]
     for s in range(x.size):
-        if not math.isnan(x[s]) and lag[s] > 0.0:
+        if lag[s] > 0.0 and not math.isnan(x[s]):
+            rotate(ring, 0, bars, s, int(lag[s]) % bars)
+            lag[s] = 0.0
             prefix[s] = -np.inf
             for j in range(place):
                 prefix[s] = max(prefix[s], ring[j, s])
@@ -321,7 +320,8 @@ def _against_past(
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
         if late and resume(row, lag, ring, bars):
-            late, calm = behind(lag), 0
+            add(count, passed)
+            late, calm, passed = behind(lag), headway(count, lag, bars, NEVER), 0
         met = _compare(row, state[HEAD + place, first:last], how, scale, o)
         passed += 1
         if met:
