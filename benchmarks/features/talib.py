@@ -2,9 +2,9 @@
 
 Both get their best case. TA-Lib is called per symbol on contiguous float64 columns, cut outside the timing, and its results are
 dropped at once. The engine gets the time-major panel in blocks of rows, also cut outside the timing, small enough for one block's
-results to stay in the cache, and writes each block's over the last one's. A last line has both keep all results until the round
-ends, which is bound by memory. Times are CPU seconds of the process,
-rounds are interleaved, a ratio is taken within a round, and the median of the ratios is reported.
+results to stay in the cache (`RESULTS`), and writes each block's over the last one's. A last line has both keep all results until
+the round ends, which is bound by memory; so is a single indicator, which alone has to fetch its prices. Times are CPU seconds of
+the process, rounds are interleaved, a ratio is taken within a round, and the median of the ratios is reported.
 """
 
 import os
@@ -24,7 +24,9 @@ from features import indicators as plain
 from features.engine import FeatureEngine
 from features.feature import Feature
 
-SYMBOLS, BARS, BLOCK, ROUNDS = 500, 2520, 24, 15
+SYMBOLS, BARS, ROUNDS = 500, 2520, 15
+#: Values of one block's results, and the most rows it may have.
+RESULTS, ROWS_MAX = 600_000, 64
 RATE = plain.rate("close", 1)
 OTHER = plain.rate("high", 1)
 Columns = dict[str, FloatArray]
@@ -114,9 +116,11 @@ def seconds(work: Callable[[], object]) -> float:
     return (time.process_time_ns() - begun) / 1e9
 
 
-def ours(features: tuple[Feature, ...], blocks: list[Panel]) -> Callable[[], object]:
+def ours(features: tuple[Feature, ...], panel: Panel) -> Callable[[], object]:
     """Return one run of the engine over all blocks, each into the same array."""
-    out = np.zeros((len(features), BLOCK, SYMBOLS))
+    rows = min(ROWS_MAX, RESULTS // (len(features) * SYMBOLS))
+    blocks = [panel.rows(first, min(first + rows, BARS)) for first in range(0, BARS, rows)]
+    out = np.zeros((len(features), rows, SYMBOLS))
 
     def work() -> None:
         engine = FeatureEngine(features, SYMBOLS, precision=np.float64)
@@ -147,10 +151,10 @@ def kept(features: tuple[Feature, ...], panel: Panel, symbols: list[Columns]) ->
 def pairs() -> tuple[list[Pair], list[Pair]]:
     """Return what is raced: each indicator alone and all of them together; then, for it empties the caches, all of them kept."""
     panel = market()
-    symbols, blocks = columns(panel), [panel.rows(first, min(first + BLOCK, BARS)) for first in range(0, BARS, BLOCK)]
+    symbols = columns(panel)
     every = tuple(dict.fromkeys(feature for _, features, _ in COMMON for feature in features))
-    alone = [(name, ours(features, blocks), theirs([call], symbols)) for name, features, call in COMMON]
-    together = ("**all, one engine**", ours(every, blocks), theirs([call for _, _, call in COMMON], symbols))
+    alone = [(name, ours(features, panel), theirs([call], symbols)) for name, features, call in COMMON]
+    together = ("**all, one engine**", ours(every, panel), theirs([call for _, _, call in COMMON], symbols))
     return [*alone, together], [("all, results kept", *kept(every, panel, symbols))]
 
 
