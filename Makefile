@@ -25,8 +25,8 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP) ## two simulated markets through the whole loop, ending in a table and one report a market
 	$(BIN)/nightshift demo
 
-test: $(STAMP) ## every test
-	$(BIN)/pytest -q
+test: $(STAMP) ## every test, a file at a time on every core
+	$(BIN)/pytest -q -n auto --dist loadfile
 
 check: $(STAMP) ## lint, types, import contracts
 	$(BIN)/ruff check .
