@@ -60,7 +60,9 @@ def run(home: Home, as_json: bool, keep: bool) -> None:
     if as_json:
         screen.say({"home": str(place.root), "markets": rows}, as_json)
         return
+    reports = [row.pop("report") for row in rows]
     screen.beside("Raw bars to paper fills, and the nights between", rows)
+    sys.stdout.writelines(f"read the report: {report}\n" for report in reports if report)
     sys.stdout.write(f"look at the runs: NIGHTSHIFT_HOME={_short(place.root)} make up\n")
 
 
