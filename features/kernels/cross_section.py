@@ -3,11 +3,14 @@
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from domain.compiled import kernel
 from domain.panel import FloatArray
 
-#: Rows of a rank's scratch space: each value's bucket, where each bucket begins, how far it is filled, the columns in order.
+IntArray = npt.NDArray[np.int64]
+
+#: Rows of a rank's scratch space: each value's bucket, where the next value of each bucket goes, the values and columns in order.
 RANK_SLOTS = 4
 
 
@@ -17,60 +20,71 @@ def rank(x: FloatArray, state: FloatArray, out: FloatArray, first: int, last: in
 
     The lowest of n values gets -0.5, the highest 0.5; a value alone in its row gets 0.
     """
+    bucket, following, order = state[0].view(np.int64), state[1].view(np.int64), state[3].view(np.int64)
     for t in range(x.shape[0]):
-        row, o = x[t, first:last], out[t, first:last]
-        present = _bucket(row, state[0], state[1])
-        _sort(row, state[0], state[1], state[2], state[3])
-        o[:] = np.nan
-        i = 0
-        while i < present:
-            value, ties = row[int(state[3, i])], 1
-            while i + ties < present and row[int(state[3, i + ties])] == value:
-                ties += 1
-            place = (i + 0.5 * (ties - 1)) / (present - 1) - 0.5 if present > 1 else 0.0
-            for j in range(i, i + ties):
-                o[int(state[3, j])] = place
-            i += ties
+        row = x[t, first:last]
+        present = _count(row, bucket, following)
+        _distribute(row, bucket, following, state[2], order)
+        _insert(state[2], order, present)
+        _share(state[2], order, present, out[t, first:last])
 
 
 @kernel
-def _bucket(x: FloatArray, bucket: FloatArray, begin: FloatArray) -> int:
+def _count(x: FloatArray, bucket: IntArray, following: IntArray) -> int:
     """Put each value into one of as many equal buckets as there are columns; return how many values there are."""
-    low, high, present = np.inf, -np.inf, 0
+    low, high = np.inf, -np.inf
     for s in range(x.size):
         low = x[s] if x[s] < low else low
         high = x[s] if x[s] > high else high
-        present += 0 if math.isnan(x[s]) else 1
     scale = (x.size - 1) / (high - low) if high > low else 0.0
-    begin[:] = 0.0
+    following[:] = 0
     for s in range(x.size):
-        if not math.isnan(x[s]):
-            scaled = (x[s] - low) * scale
-            place = int(scaled) if 0.0 <= scaled < x.size else 0
-            bucket[s] = place
-            begin[place] += 1.0
-    total = 0.0
+        scaled = (x[s] - low) * scale
+        bucket[s] = int(scaled) if 0.0 <= scaled < x.size else 0
+    for s in range(x.size):
+        following[bucket[s]] += 0 if math.isnan(x[s]) else 1
+    total = 0
     for i in range(x.size):
-        size = begin[i]
-        begin[i] = total
+        size = following[i]
+        following[i] = total
         total += size
-    return present
+    return total
 
 
 @kernel
-def _sort(x: FloatArray, bucket: FloatArray, begin: FloatArray, filled: FloatArray, order: FloatArray) -> None:
-    """Write the columns in the order of their values: bucket by bucket, by insertion within each."""
-    filled[:] = 0.0
+def _distribute(x: FloatArray, bucket: IntArray, following: IntArray, values: FloatArray, order: IntArray) -> None:
+    """Write values and columns bucket by bucket, as they come within each."""
     for s in range(x.size):
         if not math.isnan(x[s]):
-            place = int(bucket[s])
-            low = int(begin[place])
-            i = low + int(filled[place])
-            filled[place] += 1.0
-            while i > low and x[int(order[i - 1])] > x[s]:
-                order[i] = order[i - 1]
-                i -= 1
-            order[i] = s
+            place = following[bucket[s]]
+            following[bucket[s]] = place + 1
+            values[place], order[place] = x[s], s
+
+
+@kernel
+def _insert(values: FloatArray, order: IntArray, present: int) -> None:
+    """Sort what is sorted but for the inside of buckets, by insertion."""
+    for i in range(1, present):
+        value, column, place = values[i], order[i], i
+        while place > 0 and values[place - 1] > value:
+            values[place], order[place] = values[place - 1], order[place - 1]
+            place -= 1
+        values[place], order[place] = value, column
+
+
+@kernel
+def _share(values: FloatArray, order: IntArray, present: int, out: FloatArray) -> None:
+    """Write the ranks of sorted values to their columns, NaN to all others."""
+    out[:] = np.nan
+    i = 0
+    while i < present:
+        ties = 1
+        while i + ties < present and values[i + ties] == values[i]:
+            ties += 1
+        place = (i + 0.5 * (ties - 1)) / (present - 1) - 0.5 if present > 1 else 0.0
+        for j in range(i, i + ties):
+            out[order[j]] = place
+        i += ties
 
 
 @kernel
