@@ -1,9 +1,11 @@
 """The Data Docs of Great Expectations, made readable without a network."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -115,26 +117,28 @@ def _counted(rows: pl.DataFrame) -> str:
 
 
 def _reasons(rows: pl.DataFrame) -> str:
-    if rows.is_empty():
-        return "<p>None.</p>"
-    lines = [
-        f'<tr><td>{escape(row["symbol"])}</td><td class="when">{row["opened_at"]:%Y-%m-%d %H:%M}</td>'
-        f"<td>{escape(row['reason'])}</td></tr>"
-        for row in rows.head(ROWS_SHOWN).iter_rows(named=True)
-    ]
-    return f"<table><tr><th>Symbol</th><th>Opened at (UTC)</th><th>Reason</th></tr>{''.join(lines)}</table>"
+    def line(row: dict[str, Any]) -> str:
+        opened = f'<td class="when">{row["opened_at"]:%Y-%m-%d %H:%M}</td>'
+        return f"<td>{escape(row['symbol'])}</td>{opened}<td>{escape(row['reason'])}</td>"
+
+    return _listed("<th>Symbol</th><th>Opened at (UTC)</th><th>Reason</th>", rows, line)
 
 
 def _coverage(rows: pl.DataFrame) -> str:
+    def line(row: dict[str, Any]) -> str:
+        span = "".join(f"<td>{row[end]:%Y-%m-%d %H:%M}</td>" for end in ("first", "last"))
+        return f'<td>{escape(row["symbol"])}</td><td class="number">{row["bars"]:,}</td>{span}<td>{escape(row["remark"])}</td>'
+
+    head = '<th>Symbol</th><th class="number">Bars</th><th>First (UTC)</th><th>Last (UTC)</th><th>Remark</th>'
+    return _listed(head, rows, line)
+
+
+def _listed(head: str, rows: pl.DataFrame, line: Callable[[dict[str, Any]], str]) -> str:
+    """Return the first rows as a table."""
     if rows.is_empty():
         return "<p>None.</p>"
-    lines = [
-        f'<tr><td>{escape(row["symbol"])}</td><td class="number">{row["bars"]:,}</td><td>{row["first"]:%Y-%m-%d %H:%M}</td>'
-        f"<td>{row['last']:%Y-%m-%d %H:%M}</td><td>{escape(row['remark'])}</td></tr>"
-        for row in rows.head(ROWS_SHOWN).iter_rows(named=True)
-    ]
-    head = '<tr><th>Symbol</th><th class="number">Bars</th><th>First (UTC)</th><th>Last (UTC)</th><th>Remark</th></tr>'
-    return f"<table>{head}{''.join(lines)}</table>"
+    lines = (f"<tr>{line(row)}</tr>" for row in rows.head(ROWS_SHOWN).iter_rows(named=True))
+    return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
 
 
 def _validations(folder: Path) -> str:
