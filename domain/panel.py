@@ -1,7 +1,8 @@
 """Panel: one market's bars as time-major arrays."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,14 @@ import polars as pl
 FloatArray = npt.NDArray[np.float64]
 TimeArray = npt.NDArray[np.datetime64]
 PRICES = ("open", "high", "low", "close", "volume")
+#: What a panel may hold beside prices and volume, by name.
+COVARIATES: dict[str, str] = {
+    "vwap": "volume-weighted price of the bar's trades",
+    "trades": "number of trades",
+    "buy_volume": "volume of the trades that a buyer started",
+    "spread": "mean quoted spread over the bar, a fraction of the mid price",
+    "sector": "code of the symbol's sector, equal numbers for equal sectors",
+}
 
 
 @dataclass(frozen=True)
@@ -31,15 +40,20 @@ class Panel:
     low: FloatArray
     close: FloatArray
     volume: FloatArray
+    covariates: Mapping[str, FloatArray] = field(default_factory=dict)
+    """What else was known by the close of each bar: float64 [T, S] by the names in COVARIATES, NaN where it was unknown."""
 
     def __post_init__(self) -> None:
         shape = (len(self.opened_at), len(self.symbols))
-        for name in PRICES:
-            values = getattr(self, name)
+        for name, values in self.columns().items():
             if values.shape != shape or values.dtype != np.float64 or not values.flags.c_contiguous:
                 raise ValueError(f"panel column '{name}' must be C-contiguous float64 {shape}, was {values.dtype} {values.shape}")
         if len(self.opened_at) > 1 and not (np.diff(self.opened_at) > np.timedelta64(0, "us")).all():
             raise ValueError("panel times must be strictly increasing")
+
+    def columns(self) -> dict[str, FloatArray]:
+        """Return prices, volume and covariates by name."""
+        return {**{name: getattr(self, name) for name in PRICES}, **self.covariates}
 
     @property
     def bars(self) -> int:
@@ -53,8 +67,10 @@ class Panel:
 
     def rows(self, first: int, last: int) -> "Panel":
         """Return rows first:last as a panel over the same symbols; arrays are views."""
-        cut = {f.name: getattr(self, f.name)[first:last] for f in fields(self) if f.name not in {"market", "timeframe", "symbols"}}
-        return Panel(self.market, self.timeframe, self.symbols, **cut)
+        whole = {"market", "timeframe", "symbols", "covariates"}
+        cut = {f.name: getattr(self, f.name)[first:last] for f in fields(self) if f.name not in whole}
+        covariates = {name: values[first:last] for name, values in self.covariates.items()}
+        return Panel(self.market, self.timeframe, self.symbols, **cut, covariates=covariates)
 
     def until(self, known_at: np.datetime64) -> "Panel":
         """Return the bars that had closed by `known_at`."""
@@ -79,7 +95,7 @@ def from_bars(bars: pl.DataFrame, market: str, timeframe: str, symbols: tuple[st
     row = np.searchsorted(opened_at, bars["opened_at"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]"))
     place = {name: i for i, name in enumerate(names)}
     column = np.array([place[name] for name in bars["symbol"].to_list()], dtype=np.int64)
-    arrays = {name: _scatter(bars[name].to_numpy(), row, column, (len(opened_at), len(names))) for name in PRICES}
+    arrays: dict[str, Any] = {name: _scatter(bars[name].to_numpy(), row, column, (len(opened_at), len(names))) for name in PRICES}
     return Panel(market, timeframe, names, opened_at, event_at, **arrays)
 
 

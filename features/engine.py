@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from domain.error import ConfigurationError, DataError
-from domain.panel import FloatArray, Panel
+from domain.error import ConfigurationError, DataError, nearest
+from domain.panel import COVARIATES, FloatArray, Panel
 from features.feature import Feature, label
 
 #: Values of one step that are computed at a time: what is read again soon stays near the processor.
@@ -51,6 +52,7 @@ class FeatureEngine:
         steps = _ordered(features)
         self._stages = [(whole, list(group)) for whole, group in groupby(steps, key=lambda step: step.whole_row)]
         self._inputs = sorted({source for step in steps for source in step.inputs if isinstance(source, str)})
+        _refuse_unknown(self._inputs)
         self._state = {step.name: np.zeros((step.slots, symbols)) for step in steps}
         self._straight = self._written_straight(steps)
         self._plans: dict[tuple[int, int], list[list[list[_Call]]]] = {}
@@ -162,12 +164,22 @@ def _run(calls: list[_Call], tile: dict[str, Series], out: Series) -> None:
 def _column(panel: Panel, name: str) -> Series:
     """Return one input of the panel: times as microseconds since 1970; a writable copy where it was read-only.
 
-    Read-only arrays are another type to the compiler, and every kernel would be compiled anew.
+    A covariate that the panel lacks is unknown. Read-only arrays are another type to the compiler, and every kernel would be
+    compiled anew.
     """
-    column: Series = getattr(panel, name)
+    column: Series | None = panel.covariates.get(name, getattr(panel, name, None))
+    if column is None:
+        return np.full(panel.close.shape, np.nan)
     if column.dtype.kind == "M":
         column = column.astype("datetime64[us]", copy=False).view(np.int64)
     return column if column.flags.writeable and column.flags.c_contiguous else column.copy()
+
+
+def _refuse_unknown(inputs: Sequence[str]) -> None:
+    known = {*(field.name for field in fields(Panel)), *COVARIATES}
+    for name in inputs:
+        if name not in known:
+            raise ConfigurationError(f"a feature reads '{name}', which no panel has: {nearest(name, known)}")
 
 
 def _ordered(features: Sequence[Feature]) -> list[Feature]:

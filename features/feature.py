@@ -12,7 +12,7 @@ class Feature:
     name: str
     kernel: Callable[..., Any]
     inputs: "tuple[str | Feature, ...]"
-    """Panel columns by name (open, high, low, close, volume, opened_at, event_at), or other features."""
+    """Panel columns by name (open, high, low, close, volume, opened_at, event_at, any covariate), or other features."""
     parameters: tuple[int | float, ...] = ()
     slots: int = 0
     """Rows of the kernel's state."""
@@ -20,6 +20,10 @@ class Feature:
     """Bars that the kernel itself needs before its first value."""
     whole_row: bool = False
     """The kernel compares the symbols of a row, so its columns must not be split."""
+    parts: int = 1
+    """Series that one call writes; where it is more than one, `out` is [parts, T, S]."""
+    part: int | None = None
+    """This is that series of its only input, which has several, and nothing is called for it."""
     family: str = ""
     meaning: str = ""
     source: str = ""
@@ -33,7 +37,8 @@ class Feature:
     def recipe(self) -> list[Any]:
         """All that decides the values, as plain data: the kernel by name, its parameters, its inputs' recipes."""
         inputs = [i.recipe if isinstance(i, Feature) else i for i in self.inputs]
-        return [self.name, f"{self.kernel.__module__}.{self.kernel.__name__}", list(self.parameters), inputs]
+        chosen = [] if self.part is None else [self.part]
+        return [self.name, f"{self.kernel.__module__}.{self.kernel.__name__}", list(self.parameters), inputs, *chosen]
 
 
 Source = str | Feature

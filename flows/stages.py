@@ -227,7 +227,7 @@ STAGES: tuple[Stage, ...] = (
         outputs=("features",),
         parameters=("features",),
         market=(),
-        code=("features/catalog.py", "features/engine.py", "features/kernels", "pipelines/data/materialize.py"),
+        code=("features/catalog", "features/engine.py", "features/kernels", "pipelines/data/materialize.py"),
     ),
     Stage(
         name="datasets",

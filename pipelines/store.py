@@ -54,6 +54,27 @@ NEWS_SCHEMA = pl.Schema({
     "market": pl.String(), "symbol": pl.String(), "event_at": UTC_MICROSECONDS, "known_at": UTC_MICROSECONDS,
     "headline": pl.String(), "source": pl.String(), "sentiment": pl.Float64(),
 })  # fmt: skip
+#: One row a print. `event_at` is the exchange's time, `side` who started it: buy, sell or null. A row that is known later corrects
+#: the print of the same id, and of a print that was taken back its size is zero.
+TRADE_SCHEMA = pl.Schema({
+    "market": pl.String(), "symbol": pl.String(), "event_at": UTC_MICROSECONDS, "known_at": UTC_MICROSECONDS,
+    "price": pl.Float64(), "size": pl.Float64(), "side": pl.String(), "trade_id": pl.String(),
+    "exchange": pl.String(), "conditions": pl.String(),
+})  # fmt: skip
+#: One row a change of the best quote; `sequence` orders those of one moment.
+QUOTE_SCHEMA = pl.Schema({
+    "market": pl.String(), "symbol": pl.String(), "event_at": UTC_MICROSECONDS, "known_at": UTC_MICROSECONDS,
+    "sequence": pl.Int64(), "bid": pl.Float64(), "bid_size": pl.Float64(), "ask": pl.Float64(), "ask_size": pl.Float64(), "exchange": pl.String(),
+})  # fmt: skip
+#: One row an observation as it was published; a revision is a row of the same `event_at` that is known later.
+MACRO_SCHEMA = pl.Schema({
+    "source": pl.String(), "series": pl.String(), "event_at": UTC_MICROSECONDS, "known_at": UTC_MICROSECONDS, "value": pl.Float64(),
+})  # fmt: skip
+#: When a symbol came to a market (`listed`), left it (`delisted`) or changed its `sector`.
+LISTING_SCHEMA = pl.Schema({
+    "market": pl.String(), "symbol": pl.String(), "event_at": UTC_MICROSECONDS, "known_at": UTC_MICROSECONDS,
+    "kind": pl.String(), "sector": pl.String(),
+})  # fmt: skip
 #: Dividends (`value` in currency a share) and splits (`value` new shares for an old one), at the open of the ex-date.
 ACTION_SCHEMA = pl.Schema({
     "market": pl.String(), "symbol": pl.String(), "event_at": UTC_MICROSECONDS, "known_at": UTC_MICROSECONDS,
@@ -67,6 +88,10 @@ TABLES: dict[str, Table] = {
     "quality": Table(QUALITY_SCHEMA, ("market", "timeframe", "checked_at", "defect"), ("market", "timeframe")),
     "news": Table(NEWS_SCHEMA, ("market", "symbol", "event_at", "known_at", "headline", "source"), ("market",)),
     "actions": Table(ACTION_SCHEMA, ("market", "symbol", "event_at", "known_at", "kind"), ("market",)),
+    "trades": Table(TRADE_SCHEMA, ("market", "symbol", "event_at", "trade_id", "known_at"), ("market",)),
+    "quotes": Table(QUOTE_SCHEMA, ("market", "symbol", "event_at", "sequence", "known_at"), ("market",)),
+    "macro": Table(MACRO_SCHEMA, ("source", "series", "event_at", "known_at"), ("source",)),
+    "listings": Table(LISTING_SCHEMA, ("market", "symbol", "event_at", "known_at", "kind"), ("market",)),
 }
 
 

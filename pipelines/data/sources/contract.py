@@ -1,7 +1,9 @@
-"""What every source of bars must promise."""
+"""What every source must promise: bars always, and what else it has, each kind by a protocol of its own."""
 
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import polars as pl
 
@@ -16,6 +18,60 @@ class Source(Protocol):
 
         The rows are as published and in the source's own order: nothing repaired, nothing sorted, `flags` zero.
         Every row has `opened_at < event_at <= known_at`. Asking twice gives the same rows while the source stands still.
-        Raises NoData or DataError in one sentence.
+        An answer is whole or it is an error: NoData, DataError or ResourceError in one sentence.
+        """
+        ...
+
+
+@runtime_checkable
+class ActionSource(Protocol):
+    """A source that knows dividends, splits and spin-offs."""
+
+    def actions(self, market: Market, since: datetime | None, until: datetime | None) -> pl.DataFrame:
+        """Return rows of the store's table `actions`, `event_at` from `since` to `until`; possibly none. Raises as `bars` does."""
+        ...
+
+
+@runtime_checkable
+class NewsSource(Protocol):
+    """A source that has headlines."""
+
+    def news(self, market: Market, since: datetime | None, until: datetime | None) -> pl.DataFrame:
+        """Return rows of the store's table `news`, `event_at` from `since` to `until`; possibly none. Raises as `bars` does."""
+        ...
+
+
+@runtime_checkable
+class TickSource(Protocol):
+    """A source that has single trades and quotes."""
+
+    def trades(self, market: Market, since: datetime | None, until: datetime | None) -> pl.DataFrame:
+        """Return rows of the store's table `trades`, `event_at` from `since` to `until`; possibly none. Raises as `bars` does."""
+        ...
+
+    def quotes(self, market: Market, since: datetime | None, until: datetime | None) -> pl.DataFrame:
+        """Return rows of the store's table `quotes`, `event_at` from `since` to `until`; possibly none. Raises as `bars` does."""
+        ...
+
+
+@dataclass(frozen=True)
+class Update:
+    """One row that a live source sent."""
+
+    table: str
+    """bars, trades, quotes or news."""
+    row: Mapping[str, Any]
+    """The table's columns by name; `known_at` is when it was received."""
+
+
+@runtime_checkable
+class LiveSource(Protocol):
+    """A source that goes on telling."""
+
+    def updates(self, market: Market) -> AsyncIterator[Update]:
+        """Yield what arrives, in the order of arrival, until the caller closes the iterator.
+
+        A connection that is lost or goes silent is opened anew; what was missed meanwhile is for `bars` to bring. Raises
+        ConfigurationError for refused credentials and ResourceError when it cannot be opened again.
         """
         ...

@@ -1,12 +1,10 @@
-"""The catalogue: every feature that a model may see, one row each. All are free of a price's or a volume's scale."""
+"""The classic families: averages, momentum, volatility, volume, statistics, the cross-section and the calendar."""
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from domain.error import UnknownParameter, nearest
 from features import indicators as plain
+from features.catalog.rows import named, row
 from features.feature import Feature
 from features.kernels import average, calendar, cross_section, momentum, statistics, volatility, volume
 
@@ -29,39 +27,17 @@ _EWMA = plain.pointwise(SCALE, volatility.root, plain.ema(plain.pointwise("retur
 _VOLUME_SCORE = plain.score(_LOG_VOLUME, 20)
 
 
-def _row(
-    family: str, name: str, meaning: str, source: str, kernel: Callable[..., Any], *inputs: str | Feature, **more: Any
-) -> Feature:
-    return Feature(name, kernel, inputs, family=family, meaning=meaning, source=source, **more)
-
-
-def _named(family: str, name: str, meaning: str, source: str, feature: Feature) -> Feature:
-    """Return a plain indicator under its catalogue name."""
-    return Feature(
-        name,
-        feature.kernel,
-        feature.inputs,
-        feature.parameters,
-        feature.slots,
-        feature.delay,
-        feature.whole_row,
-        family,
-        meaning,
-        source,
-    )
-
-
 def _from(average_of: Feature, name: str, meaning: str, source: str) -> Feature:
-    return _row("average", name, meaning, source, average.distance, "close", average_of)
+    return row("average", name, meaning, source, average.distance, "close", average_of)
 
 
 def _range_volatility(name: str, meaning: str, source: str, kernel: Callable[..., Any], *inputs: Feature) -> Feature:
     variance = plain.sma(plain.pointwise(f"{name}_bar", kernel, *inputs), 20)
-    return _row("volatility", f"{name}_20", meaning, source, volatility.root, variance)
+    return row("volatility", f"{name}_20", meaning, source, volatility.root, variance)
 
 
 def _rank(name: str, meaning: str, of: Feature) -> Feature:
-    return _row(
+    return row(
         "cross_section",
         name,
         meaning,
@@ -75,7 +51,7 @@ def _rank(name: str, meaning: str, of: Feature) -> Feature:
 
 def _cycle(name: str, meaning: str, period_us: int, offset_us: int, quarter: int) -> Feature:
     parameters = (period_us, offset_us, quarter)
-    return _row("calendar", name, meaning, "", calendar.cycle, "event_at", "close", parameters=parameters)
+    return row("calendar", name, meaning, "", calendar.cycle, "event_at", "close", parameters=parameters)
 
 
 _AVERAGE = (
@@ -92,30 +68,30 @@ _AVERAGE = (
 )
 
 _MOMENTUM = (
-    _named("momentum", "return_1", "log return of the bar", "", _RETURN),
-    _named("momentum", "return_5", "log return of 5 bars", "", _RETURN_5),
-    _named("momentum", "return_20", "log return of 20 bars", "", _RETURN_20),
-    _named("momentum", "return_60", "log return of 60 bars", "", _RETURN_60),
-    _named("momentum", "rsi_14", "share of gains among moves, 0 to 100", "Wilder 1978, section VI", plain.rsi("close", 14)),
-    _named(
+    named("momentum", "return_1", "log return of the bar", "", _RETURN),
+    named("momentum", "return_5", "log return of 5 bars", "", _RETURN_5),
+    named("momentum", "return_20", "log return of 20 bars", "", _RETURN_20),
+    named("momentum", "return_60", "log return of 60 bars", "", _RETURN_60),
+    named("momentum", "rsi_14", "share of gains among moves, 0 to 100", "Wilder 1978, section VI", plain.rsi("close", 14)),
+    named(
         "momentum",
         "macd_histogram",
         "MACD less its signal, over price",
         "Appel 1979",
         plain.over(plain.macd_histogram("close"), "close"),
     ),
-    _named("momentum", "trix_15", "percent change of a triply smoothed price", "Hutson 1983, TASC 1(5)", plain.trix("close", 15)),
-    _named(
+    named("momentum", "trix_15", "percent change of a triply smoothed price", "Hutson 1983, TASC 1(5)", plain.trix("close", 15)),
+    named(
         "momentum",
         "stochastic_14",
         "place of the close in the 14-bar range, 0 to 100",
         "Lane 1984, TASC 2(3)",
         plain.stochastic(14),
     ),
-    _named("momentum", "williams_60", "place of the close in the 60-bar range, -100 to 0", "Williams 1979", plain.williams(60)),
-    _named("momentum", "cci_20", "distance from the mean in mean deviations", "Lambert 1980", plain.cci(_TYPICAL, 20)),
-    _named("momentum", "adx_14", "strength of the trend, 0 to 100", "Wilder 1978, section IV", plain.adx(14)),
-    _named(
+    named("momentum", "williams_60", "place of the close in the 60-bar range, -100 to 0", "Williams 1979", plain.williams(60)),
+    named("momentum", "cci_20", "distance from the mean in mean deviations", "Lambert 1980", plain.cci(_TYPICAL, 20)),
+    named("momentum", "adx_14", "strength of the trend, 0 to 100", "Wilder 1978, section IV", plain.adx(14)),
+    named(
         "momentum",
         "di_14",
         "direction of the trend, -100 to 100",
@@ -125,14 +101,14 @@ _MOMENTUM = (
 )
 
 _VOLATILITY = (
-    _named(
+    named(
         "volatility",
         "atr_14_over_close",
         "average true range over price",
         "Wilder 1978, section III",
         plain.over(plain.atr(14), "close"),
     ),
-    _row(
+    row(
         "volatility",
         "bollinger_b_20",
         "place between bands of 2 deviations, 0 to 1",
@@ -141,8 +117,8 @@ _VOLATILITY = (
         plain.score("close", 20),
         parameters=(0.25, 0.5),
     ),
-    _named("volatility", "volatility_20", "standard deviation of 20 log returns", "", plain.deviation(_RETURN, 20)),
-    _named(
+    named("volatility", "volatility_20", "standard deviation of 20 log returns", "", plain.deviation(_RETURN, 20)),
+    named(
         "volatility",
         SCALE,
         "one-bar volatility: EWMA of span 60 of squared log returns, seeded by their first 60",
@@ -162,35 +138,35 @@ _VOLATILITY = (
         volatility.rogers_satchell,
         *_BAR,
     ),
-    _named("volatility", "gap_1", "log open less the log close before", "", plain.difference(_LOG_OPEN, plain.lagged(_LOG_CLOSE))),
+    named("volatility", "gap_1", "log open less the log close before", "", plain.difference(_LOG_OPEN, plain.lagged(_LOG_CLOSE))),
 )
 
 _VOLUME = (
-    _named("volume", "log_volume_score_20", "log volume in deviations from its 20-bar mean", "", _VOLUME_SCORE),
-    _named(
+    named("volume", "log_volume_score_20", "log volume in deviations from its 20-bar mean", "", _VOLUME_SCORE),
+    named(
         "volume",
         "obv_trend_20",
         "slope of on-balance volume over mean volume",
         "Granville 1963",
         plain.over(plain.slope(plain.obv(), 20), plain.sma("volume", 20)),
     ),
-    _named("volume", "mfi_14", "share of traded value on rising prices, 0 to 100", "Quong, Soudack 1989, TASC 7(3)", plain.mfi(14)),
+    named("volume", "mfi_14", "share of traded value on rising prices, 0 to 100", "Quong, Soudack 1989, TASC 7(3)", plain.mfi(14)),
     _from(_VWAP, "close_over_vwap_20", "distance from the 20-bar volume-weighted price", "Berkowitz et al. 1988, J. Finance 43(1)"),
-    _named(
+    named(
         "volume",
         "log_amihud_20",
         "log of mean absolute return per traded value",
         "Amihud 2002, J. Financial Markets 5(1)",
         plain.logarithm(plain.sma(plain.pointwise("illiquidity", volume.illiquidity, _RETURN, _VALUE), 20)),
     ),
-    _named(
+    named(
         "volume",
         "volume_return_correlation_20",
         "correlation of log returns and changes of log volume",
         "Karpoff 1987, JFQA 22(1)",
         plain.correlation(_RETURN, plain.change(_LOG_VOLUME), 20),
     ),
-    _named(
+    named(
         "volume",
         "money_flow_20",
         "volume on closes near the high less near the low, -1 to 1",
@@ -200,25 +176,25 @@ _VOLUME = (
 )
 
 _STATISTICS = (
-    _named("statistics", "score_60", "distance from the 60-bar mean in deviations", "", plain.score("close", 60)),
-    _row("statistics", "skewness_60", "skewness of 60 log returns", "", statistics.skewness, *_MOMENTS[:3]),
-    _row("statistics", "kurtosis_60", "excess kurtosis of 60 log returns", "", statistics.kurtosis, *_MOMENTS),
-    _named(
+    named("statistics", "score_60", "distance from the 60-bar mean in deviations", "", plain.score("close", 60)),
+    row("statistics", "skewness_60", "skewness of 60 log returns", "", statistics.skewness, *_MOMENTS[:3]),
+    row("statistics", "kurtosis_60", "excess kurtosis of 60 log returns", "", statistics.kurtosis, *_MOMENTS),
+    named(
         "statistics",
         "autocorrelation_60",
         "correlation of a log return with the one before",
         "",
         plain.correlation(_RETURN, plain.lagged(_RETURN), 60),
     ),
-    _named("statistics", "slope_20", "least-squares slope of the log close per bar", "", plain.slope(_LOG_CLOSE, 20)),
-    _named(
+    named("statistics", "slope_20", "least-squares slope of the log close per bar", "", plain.slope(_LOG_CLOSE, 20)),
+    named(
         "statistics",
         "market_beta_60",
         "slope on the mean log return of the row",
         "Sharpe 1964, J. Finance 19(3)",
         plain.beta(_MARKET, _RETURN, 60),
     ),
-    _named(
+    named(
         "statistics",
         "drawdown_60",
         "log close less its 60-bar highest",
@@ -232,7 +208,7 @@ _CROSS_SECTION = (
     _rank("rank_return_20", "rank of the 20-bar log return in its row", _RETURN_20),
     _rank("rank_volatility", "rank of the one-bar volatility in its row", _EWMA),
     _rank("rank_volume", "rank of the log volume score in its row", _VOLUME_SCORE),
-    _row("cross_section", "return_1_demeaned", "log return less the row's mean", "", momentum.difference, _RETURN, _MARKET),
+    row("cross_section", "return_1_demeaned", "log return less the row's mean", "", momentum.difference, _RETURN, _MARKET),
 )
 
 _CALENDAR = tuple(
@@ -245,20 +221,4 @@ _CALENDAR = tuple(
     for wave, quarter in (("sine", 0), ("cosine", 1))
 )
 
-CATALOG: tuple[Feature, ...] = _AVERAGE + _MOMENTUM + _VOLATILITY + _VOLUME + _STATISTICS + _CROSS_SECTION + _CALENDAR
-
-FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(feature.family for feature in CATALOG))
-
-
-def select(families: Sequence[str]) -> tuple[Feature, ...]:
-    """Return the families' features in catalogue order, SCALE always among them; raise UnknownParameter for no such family."""
-    for family in families:
-        if family not in FAMILIES:
-            raise UnknownParameter(f"features.families: '{family}' is not a family of the catalogue: {nearest(family, FAMILIES)}")
-    return tuple(feature for feature in CATALOG if feature.family in families or feature.name == SCALE)
-
-
-def schema_hash(features: Sequence[Feature]) -> str:
-    """Return a SHA-256 over all that decides the features' values: names, kernels, parameters and inputs, all the way down."""
-    recipes = [feature.recipe for feature in features]
-    return hashlib.sha256(json.dumps(recipes).encode()).hexdigest()
+FEATURES: tuple[Feature, ...] = _AVERAGE + _MOMENTUM + _VOLATILITY + _VOLUME + _STATISTICS + _CROSS_SECTION + _CALENDAR
