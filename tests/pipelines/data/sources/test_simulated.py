@@ -16,7 +16,7 @@ from domain.market import AssetClass, Market
 from domain.panel import FloatArray, Panel
 from domain.params import Simulated as Parameters
 from pipelines.data.sources.simulated import Simulated
-from tests.pipelines.data.sources.contract import SourceContract
+from tests.pipelines.data.sources.contract import NewsContract, SourceContract
 
 COST = Cost(fee_bps=1, spread_bps=1, slippage_bps=1, impact=0, borrow_bps_year=0)
 EQUITY = Market("equity", AssetClass.EQUITY, "XNYS", "1d", "simulated", 5, COST, Instrument())
@@ -59,7 +59,7 @@ def rank_correlations(left: FloatArray, right: FloatArray) -> FloatArray:
     return np.asarray(np.nansum(x * y, axis=1) / np.sqrt(np.nansum(x * x, axis=1) * np.nansum(y * y, axis=1)))
 
 
-class TestSimulatedEquities(SourceContract):
+class TestSimulatedEquities(SourceContract, NewsContract):
     """A year and a half of daily bars."""
 
     @pytest.fixture
