@@ -21,8 +21,13 @@ BAR_SCHEMA: dict[str, pl.DataType] = {
     "volume": pl.Float64(),
     "vwap": pl.Float64(),
     "trades": pl.Int64(),
+    "buy_volume": pl.Float64(),
+    "spread": pl.Float64(),
     "flags": pl.Int64(),
 }
+
+#: What a source may not know: null, and the column may be left out where `conform` completes it.
+NULLABLE = ("vwap", "trades", "buy_volume", "spread")
 
 #: What makes two rows the same bar as it was known at one moment.
 BAR_KEY = ["market", "timeframe", "symbol", "opened_at", "known_at"]
@@ -57,6 +62,15 @@ IMPOSSIBLE = (
     | Defect.MARKET_CLOSED
     | Defect.DECIMAL_SHIFT
 )
+
+
+def conform(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows with exactly the columns and types of BAR_SCHEMA; NULLABLE ones that are missing are null.
+
+    Raises polars' own errors where another column is missing or a type cannot be had.
+    """
+    missing = [pl.lit(None, BAR_SCHEMA[name]).alias(name) for name in NULLABLE if name not in frame.columns]
+    return frame.with_columns(missing).select(list(BAR_SCHEMA)).cast(pl.Schema(BAR_SCHEMA))
 
 
 def empty_bars() -> pl.DataFrame:

@@ -17,7 +17,39 @@ COVARIATES: dict[str, str] = {
     "trades": "number of trades",
     "buy_volume": "volume of the trades that a buyer started",
     "spread": "mean quoted spread over the bar, a fraction of the mid price",
+    "adjustment": "product of the price factors of splits and dividends: a price divided by it is what was printed",
     "sector": "code of the symbol's sector, equal numbers for equal sectors",
+    # Headlines that became known since the row before, each faded to the row's close by 2^(-age / half-life).
+    "news_sentiment_6h": "sum of the scores of the symbol's headlines, repetitions left out, half-life 6h",
+    "news_sentiment_1d": "sum of the scores of the symbol's headlines, repetitions left out, half-life 1d",
+    "news_sentiment_5d": "sum of the scores of the symbol's headlines, repetitions left out, half-life 5d",
+    "news_news_1d": "number of the symbol's headlines, repetitions left out, half-life 1d",
+    "news_news_5d": "number of the symbol's headlines, repetitions left out, half-life 5d",
+    "news_square_5d": "sum of the squared scores of the symbol's headlines, half-life 5d",
+    "news_novel_1d": "sum of the scores times novelty of the symbol's headlines, half-life 1d",
+    "news_novel_5d": "sum of the scores times novelty of the symbol's headlines, half-life 5d",
+    "news_volume_1d": "number of the symbol's headlines, half-life 1d",
+    "news_volume_60d": "number of the symbol's headlines, half-life 60d",
+    "news_latest": "publication of the newest of those headlines, microseconds since 1970",
+    "news_market_sentiment_1d": "sum of the scores of all headlines, repetitions left out, half-life 1d",
+    "news_market_sentiment_5d": "sum of the scores of all headlines, repetitions left out, half-life 5d",
+    "news_market_news_1d": "number of all headlines, repetitions left out, half-life 1d",
+    "news_market_news_5d": "number of all headlines, repetitions left out, half-life 5d",
+    "news_unnamed_sentiment_5d": "sum of the scores of the market's unnamed headlines, repetitions left out, half-life 5d",
+    "news_unnamed_news_5d": "number of the market's unnamed headlines, repetitions left out, half-life 5d",
+    # Series as published by the row's close, equal for all symbols.
+    "macro_treasury_3m": "3-month Treasury yield, percent",
+    "macro_treasury_2y": "2-year Treasury yield, percent",
+    "macro_treasury_10y": "10-year Treasury yield, percent",
+    "macro_corporate_aaa": "Moody's Aaa corporate yield, percent",
+    "macro_corporate_baa": "Moody's Baa corporate yield, percent",
+    "macro_vix": "Cboe VIX at its newest published close",
+    "macro_vix_rank": "rank of that close among the last 252, -0.5 to 0.5",
+    "macro_index_volatility": "volatility of 21 log returns of the S&P 500, percent a year",
+    "macro_index_return": "log return of the S&P 500 over 20 closes",
+    "macro_oil_return": "log change of crude oil over 20 prices",
+    "macro_inflation": "log change of the core consumer price index over 12 months",
+    "macro_inflation_surprise": "newest monthly log change of that index less the mean of the 12 before, in their deviations",
 }
 
 
@@ -85,7 +117,8 @@ class Panel:
 def from_bars(bars: pl.DataFrame, market: str, timeframe: str, symbols: tuple[str, ...] | None = None) -> Panel:
     """Pivot a bar table (one row a key) to a panel over `symbols`, by default all that occur, sorted.
 
-    The time axis is every `opened_at` that any of the symbols traded. A row's `event_at` is the latest of its bars.
+    The time axis is every `opened_at` that any of the symbols traded. A row's `event_at` is the latest of its bars. Columns of
+    the table that COVARIATES names come along where any bar has a value.
     """
     names = symbols if symbols is not None else tuple(sorted(bars["symbol"].unique().to_list()))
     bars = bars.filter(pl.col("symbol").is_in(list(names)))
@@ -95,11 +128,14 @@ def from_bars(bars: pl.DataFrame, market: str, timeframe: str, symbols: tuple[st
     row = np.searchsorted(opened_at, bars["opened_at"].dt.replace_time_zone(None).to_numpy().astype("datetime64[us]"))
     place = {name: i for i, name in enumerate(names)}
     column = np.array([place[name] for name in bars["symbol"].to_list()], dtype=np.int64)
-    arrays: dict[str, Any] = {name: _scatter(bars[name].to_numpy(), row, column, (len(opened_at), len(names))) for name in PRICES}
-    return Panel(market, timeframe, names, opened_at, event_at, **arrays)
+    told = [name for name in COVARIATES if name in bars.columns and bars[name].null_count() < bars.height]
+    shape = (len(opened_at), len(names))
+    arrays: dict[str, Any] = {name: _scatter(bars[name], row, column, shape) for name in (*PRICES, *told)}
+    covariates = {name: arrays.pop(name) for name in told}
+    return Panel(market, timeframe, names, opened_at, event_at, **arrays, covariates=covariates)
 
 
-def _scatter(values: FloatArray, row: npt.NDArray[np.int64], column: npt.NDArray[np.int64], shape: tuple[int, int]) -> FloatArray:
+def _scatter(values: pl.Series, row: npt.NDArray[np.int64], column: npt.NDArray[np.int64], shape: tuple[int, int]) -> FloatArray:
     out = np.full(shape, np.nan)
-    out[row, column] = values
+    out[row, column] = values.cast(pl.Float64).to_numpy()
     return out

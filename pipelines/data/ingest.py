@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from domain.bar import BAR_KEY
+from domain.bar import BAR_KEY, NULLABLE
 from domain.clock import Clock, SystemClock
 from domain.error import ConfigurationError, DataError, NoData
 from domain.market import Market
@@ -20,7 +20,7 @@ from pipelines.store import Store
 
 #: Stored bars that a source is asked for again: quality judges the new ones by them.
 CONTEXT_BARS = 150
-VALUES = ["event_at", "open", "high", "low", "close", "volume", "vwap", "trades"]
+VALUES = ["event_at", "open", "high", "low", "close", "volume", *NULLABLE]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import numpy as np
 import polars as pl
 
-from domain.bar import BAR_SCHEMA, UTC_MICROSECONDS
+from domain import bar
+from domain.bar import UTC_MICROSECONDS
 from domain.market import AssetClass, Market
 from domain.panel import FloatArray
 from domain.params import Simulated as Parameters
@@ -51,9 +52,9 @@ class Simulated:
                 **{name: values[rows, columns] for name, values in prices.items()},
             }
         ).with_columns(pl.col("opened_at", "event_at").dt.replace_time_zone("UTC"))
-        constant = {"market": market.name, "timeframe": market.timeframe, "vwap": None, "trades": None, "flags": 0}
+        constant = {"market": market.name, "timeframe": market.timeframe, "flags": 0}
         table = table.with_columns(known_at=pl.col("event_at") + delay, **{n: pl.lit(v) for n, v in constant.items()})
-        return _between(table, "opened_at", since, until).select(list(BAR_SCHEMA)).cast(pl.Schema(BAR_SCHEMA))
+        return bar.conform(_between(table, "opened_at", since, until))
 
     def news(self, market: Market, since: datetime | None, until: datetime | None) -> pl.DataFrame:
         """Return the headlines of the store's table `news`, by time.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from domain import session
-from domain.bar import BAR_SCHEMA, UTC_MICROSECONDS
+from domain import bar, session
+from domain.bar import UTC_MICROSECONDS
 from domain.clock import Clock, SystemClock
 from domain.error import ConfigurationError, DataError, NightshiftError, NoData, ResourceError
 from domain.market import Market
@@ -52,10 +52,10 @@ class Yahoo:
         self._answered.clear()
         histories = self._histories(market, since, until)
         delay = pl.duration(microseconds=round(self.publication_delay_s * 1e6))
-        constant = {"market": market.name, "timeframe": market.timeframe, "vwap": None, "trades": None, "flags": 0}
+        constant = {"market": market.name, "timeframe": market.timeframe, "flags": 0}
         rows = histories.with_columns(known_at=pl.col("event_at") + delay, **{name: pl.lit(v) for name, v in constant.items()})
         closed = rows.filter(pl.col("known_at") <= self.clock.now())
-        return closed.select(list(BAR_SCHEMA)).cast(pl.Schema(BAR_SCHEMA))
+        return bar.conform(closed)
 
     def actions(self, market: Market, since: datetime | None, until: datetime | None) -> pl.DataFrame:
         """Return dividends and splits as rows of the store's table `actions`, known from the open of their ex-date."""

@@ -5,8 +5,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from domain import session
-from domain.bar import BAR_SCHEMA
+from domain import bar, session
 from domain.cost import Cost
 from domain.instrument import Instrument
 from domain.market import AssetClass, Market
@@ -48,15 +47,8 @@ def _symbol(where: Market, name: str, opened: session.TimeArray, random: np.rand
         }
     )
     frame = frame.with_columns(pl.col("opened_at", "event_at").dt.cast_time_unit("us").dt.replace_time_zone("UTC"))
-    return frame.with_columns(
-        market=pl.lit(where.name),
-        symbol=pl.lit(name),
-        timeframe=pl.lit(where.timeframe),
-        known_at="event_at",
-        vwap=pl.lit(None),
-        trades=pl.lit(None),
-        flags=pl.lit(0),
-    ).select(pl.col(name).cast(kind) for name, kind in BAR_SCHEMA.items())
+    constant = {"market": where.name, "symbol": name, "timeframe": where.timeframe, "flags": 0}
+    return bar.conform(frame.with_columns(known_at="event_at", **{column: pl.lit(value) for column, value in constant.items()}))
 
 
 def change(frame: pl.DataFrame, row: int, **values: float | None) -> pl.DataFrame:

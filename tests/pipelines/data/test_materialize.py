@@ -41,7 +41,7 @@ def bars(symbols: tuple[str, ...] = ("AAA", "BBB"), hours: int = HOURS, *, flags
             p = float(price[hour])
             prices = (p, p * 1.001, p * 0.999, p)
             rows.append(
-                ("sim_crypto", symbol, "1h", opened, closed, closed + timedelta(minutes=1), *prices, 10.0, None, None, flags)
+                ("sim_crypto", symbol, "1h", opened, closed, closed + timedelta(minutes=1), *prices, 10.0, *[None] * 4, flags)
             )
     return pl.DataFrame(rows, schema=BAR_SCHEMA, orient="row")
 

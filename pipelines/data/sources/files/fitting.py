@@ -8,8 +8,9 @@ from pathlib import PurePath
 import numpy as np
 import polars as pl
 
+from domain import bar as bar_table
 from domain import session
-from domain.bar import BAR_SCHEMA, UTC_MICROSECONDS
+from domain.bar import UTC_MICROSECONDS
 from domain.error import UnreadableFile
 from domain.market import Market
 from pipelines.data.sources.files import clocks, numbers, symbols, timing
@@ -159,7 +160,7 @@ def _finish(rows: pl.DataFrame, market: Market, publication_delay_s: float) -> p
         flags=pl.lit(0, pl.Int64()),
     )
     rows = rows.with_columns(known_at=pl.col("event_at") + timedelta(seconds=publication_delay_s))
-    return rows.select(pl.col(name).cast(kind) for name, kind in BAR_SCHEMA.items())
+    return bar_table.conform(rows)
 
 
 def _spoken(bar: timedelta) -> str:
