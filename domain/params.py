@@ -40,11 +40,36 @@ class Simulated(Section):
     """Expected headlines a bar over the whole market."""
 
 
+class Alpaca(Section):
+    """Alpaca Markets as a source; its keys are environment."""
+
+    feed: Literal["iex", "sip", "otc", "delayed_sip"]
+    """Whose trades stocks are made of: iex is one exchange with some 2% of the volume, sip all of them, delayed_sip all of them 15
+    minutes later, otc what is traded over the counter."""
+    channels: tuple[Literal["bars", "trades", "quotes", "news"], ...]
+    """What is listened to live."""
+    retries: int = Field(ge=0)
+    """Times that a failed question or connection is tried again, each after twice the wait."""
+    timeout_s: float = Field(gt=0)
+    """Seconds without an answer after which a question has failed."""
+    silence_s: float = Field(gt=0)
+    """Seconds without a message in an open market after which a connection is opened anew."""
+
+
+class Recorder(Section):
+    """How a live source is written to the store: a batch is stored when it is large or old enough, and is what a kill can cost."""
+
+    batch_rows: int = Field(ge=1)
+    batch_s: float = Field(gt=0)
+
+
 class Sources(Section):
     """Where bars come from."""
 
     simulated: Simulated
     yahoo_retries: int = Field(ge=0)
+    alpaca: Alpaca
+    recorder: Recorder
 
 
 class Store(Section):
@@ -226,7 +251,7 @@ class MarketParams(Section):
     asset_class: AssetClass
     calendar: str
     timeframe: str
-    source: Literal["simulated", "files", "yahoo"]
+    source: Literal["simulated", "files", "yahoo", "alpaca"]
     horizon: int = Field(ge=1)
     symbols: tuple[str, ...] = ()
     cost: Cost
