@@ -12,6 +12,7 @@ import numpy.typing as npt
 from domain.error import ConfigurationError, DataError, nearest
 from domain.panel import COVARIATES, FloatArray, Panel
 from features.feature import Feature, label
+from features.program import Program
 
 #: Values of one step that are computed at a time: what is read again soon stays near the processor.
 TILE = 65_536
@@ -19,6 +20,7 @@ TILE = 65_536
 PARALLEL_MIN = 2_000_000
 
 Series = npt.NDArray[Any]
+Buffers = dict[str, Series]
 
 
 class _Call(NamedTuple):
@@ -31,8 +33,8 @@ class _Call(NamedTuple):
     """Parameters and state."""
     target: str | Series
     """Where the values go: a feature by name, or the step's buffer."""
-    place: int | None
-    """Which feature the buffer has to be narrowed to, if any."""
+    narrowed: tuple[tuple[int, Series], ...]
+    """Features that are among the values: their place in the result, and the buffer they are copied from."""
     first: int
     last: int
 
@@ -48,14 +50,15 @@ class FeatureEngine:
     ) -> None:
         self.names = tuple(feature.name for feature in features)
         self.warm_up = max((feature.warm_up for feature in features), default=0)
-        self._symbols, self._threads, self._precision = symbols, threads, np.dtype(precision)
-        steps = _ordered(features)
-        self._stages = [(whole, list(group)) for whole, group in groupby(steps, key=lambda step: step.whole_row)]
-        self._inputs = sorted({source for step in steps for source in step.inputs if isinstance(source, str)})
+        self._features, self._symbols, self._threads = tuple(features), symbols, threads
+        self._precision = np.dtype(precision)
+        self._steps = _ordered(features)
+        self._inputs = sorted({source for step in self._steps for source in step.inputs if isinstance(source, str)})
         _refuse_unknown(self._inputs)
-        self._state = {step.name: np.zeros((step.slots, symbols)) for step in steps}
-        self._straight = self._written_straight(steps)
+        self._state = _states(self._steps, symbols)
+        self._straight = self._written_straight()
         self._plans: dict[tuple[int, int], list[list[list[_Call]]]] = {}
+        self._live: _Live | None = None
 
     def advance(self, panel: Panel, out: Series | None = None) -> Series:
         """Return the features of the panel's rows, [T, S, F], known at each row's `event_at`; NaN where a bar is missing.
@@ -68,7 +71,10 @@ class FeatureEngine:
         if out is None:
             out = np.empty((len(self.names), panel.bars, self._symbols), dtype=self._precision)
         columns = {name: _column(panel, name) for name in self._inputs}
-        if self._threads > 1 and panel.bars * self._symbols >= PARALLEL_MIN:
+        if panel.bars == 1:
+            self._live = self._live or _Live(self._features, self._steps, self._inputs, self._state, self._symbols)
+            self._live.advance(columns, out)
+        elif self._threads > 1 and panel.bars * self._symbols >= PARALLEL_MIN:
             with ThreadPoolExecutor(self._threads) as pool:
                 self._sweep(columns, out, self._threads, pool.map)
         else:
@@ -91,7 +97,7 @@ class FeatureEngine:
         for name, rows in state.items():
             self._state[name][:] = rows
 
-    def _sweep(self, columns: dict[str, Series], out: Series, threads: int, over: Callable[..., Iterable[None]]) -> None:
+    def _sweep(self, columns: Buffers, out: Series, threads: int, over: Callable[..., Iterable[None]]) -> None:
         """Run all steps tile by tile; a tile is a few rows of every symbol, threads share its columns."""
         bars, rows = out.shape[1], max(1, TILE * threads**3 // max(1, self._symbols))
         for first in range(0, bars, rows):
@@ -104,61 +110,140 @@ class FeatureEngine:
                     pass
 
     def _plan(self, rows: int, threads: int) -> list[list[list[_Call]]]:
-        """Return for each stage and each block of columns the calls to make on a tile; the live trader's plan is kept for good."""
+        """Return for each stage and each block of columns the calls to make on a tile of so many rows; the last plan is kept."""
         key = (rows, threads)
         if key not in self._plans:
-            self._plans = {old: plan for old, plan in self._plans.items() if old == (1, 1)}
-            buffers = self._buffers(rows)
+            buffers = _recycled(self._steps, self._straight, rows, self._symbols)
             edges = np.linspace(0, self._symbols, threads + 1).astype(int).tolist()
-            self._plans[key] = [
-                [self._calls(steps, buffers, *block) for block in ([(0, self._symbols)] if whole_row else pairwise(edges))]
-                for whole_row, steps in self._stages
-            ]
+            called = [step for step in self._steps if step.part is None]
+            stages = [(whole, list(steps)) for whole, steps in groupby(called, key=lambda step: step.whole_row)]
+            self._plans = {
+                key: [
+                    [self._calls(steps, buffers, *block) for block in ([(0, self._symbols)] if whole_row else pairwise(edges))]
+                    for whole_row, steps in stages
+                ]
+            }
         return self._plans[key]
 
-    def _calls(self, steps: list[Feature], buffers: dict[str, Series], first: int, last: int) -> list[_Call]:
-        place = {name: i for i, name in enumerate(self.names) if name not in self._straight}
-        calls = []
-        for step in steps:
-            inputs = tuple(buffers.get(label(source), label(source)) for source in step.inputs)
-            rest = (*step.parameters, self._state[step.name])
-            calls.append(_Call(step.kernel, inputs, rest, buffers.get(step.name, step.name), place.get(step.name), first, last))
-        return calls
+    def _calls(self, steps: list[Feature], buffers: Buffers, first: int, last: int) -> list[_Call]:
+        narrowed: dict[str, list[tuple[int, Series]]] = {}
+        for place, feature in enumerate(self._features):
+            if feature.name not in self._straight:
+                narrowed.setdefault(_maker(feature).name, []).append((place, buffers[feature.name]))
+        return [
+            _Call(
+                step.kernel,
+                tuple(buffers.get(label(source), label(source)) for source in step.inputs),
+                (*step.parameters, self._state[step.name]),
+                buffers.get(step.name, step.name),
+                tuple(narrowed.get(step.name, ())),
+                first,
+                last,
+            )
+            for step in steps
+        ]
 
-    def _written_straight(self, steps: list[Feature]) -> dict[str, int]:
-        """Return the features that go straight into the result, and where.
-
-        In single precision those that another step reads do not: it reads them in full.
-        """
-        read = {label(source) for step in steps for source in step.inputs} if self._precision != np.float64 else set()
-        return {name: place for place, name in enumerate(self.names) if name not in read}
-
-    def _buffers(self, rows: int) -> dict[str, Series]:
-        """Return an array for each step whose values do not go straight out.
-
-        One that nobody will read again is handed to the next step.
-        """
-        steps = [step for _, group in self._stages for step in group]
-        straight = self._straight.keys()
-        needed = {label(source): i for i, step in enumerate(steps) for source in step.inputs}
-        buffers: dict[str, Series] = {}
-        free: list[Series] = []
-        for i, step in enumerate(steps):
-            if step.name not in straight:
-                buffers[step.name] = free.pop() if free else np.empty((rows, self._symbols))
-            done = {source.name for source in step.inputs if isinstance(source, Feature)} | {step.name}
-            free += [buffers[name] for name in sorted(done - straight) if needed.get(name, i) == i]
-        return buffers
+    def _written_straight(self) -> dict[str, int]:
+        """Return the features that go straight into the result, and where: single precision is copied from full."""
+        if self._precision != np.float64:
+            return {}
+        return {f.name: place for place, f in enumerate(self._features) if f.part is None and f.parts == 1}
 
 
-def _run(calls: list[_Call], tile: dict[str, Series], out: Series) -> None:
+class _Live:
+    """One bar of all symbols: every step has a row of its own in one block of memory, and all calls are one program."""
+
+    def __init__(
+        self, features: Sequence[Feature], steps: list[Feature], inputs: Sequence[str], state: Buffers, symbols: int
+    ) -> None:
+        called = [step for step in steps if step.part is None]
+        edges = np.cumsum([0, *(step.parts for step in called)]).tolist()
+        self._values = np.empty((edges[-1], 1, symbols))
+        rows = {step.name: slice(*edge) for step, edge in zip(called, pairwise(edges), strict=True)}
+        self._places = [rows[_maker(feature).name].start + (feature.part or 0) for feature in features]
+        kinds = {name: np.int64 if name.endswith("_at") else np.float64 for name in inputs}
+        self._columns: Buffers = {name: np.empty((1, symbols) if kind is np.float64 else 1, kind) for name, kind in kinds.items()}
+        buffers = self._columns | {step.name: _made(step, self._values[rows[step.name]]) for step in called}
+        buffers |= {step.name: buffers[_maker(step).name][step.part] for step in steps if step.part is not None}
+        self._programs = _programs(
+            [
+                (
+                    step.kernel,
+                    (*(buffers[label(s)] for s in step.inputs), *step.parameters, state[step.name], buffers[step.name], 0, symbols),
+                )
+                for step in called
+            ]
+        )
+
+    def advance(self, columns: Buffers, out: Series) -> None:
+        """Write the features of the row in `columns` to out [F, 1, S]."""
+        for name, column in self._columns.items():
+            column[:] = columns[name]
+        for program in self._programs:
+            program()
+        np.copyto(out, self._values[self._places], casting="same_kind")
+
+
+def _programs(calls: list[tuple[Callable[..., Any], tuple[Any, ...]]]) -> list[Callable[[], object]]:
+    """Return what makes all calls: compiled kernels as programs, the plain Python ones between them as they are."""
+    made: list[Callable[[], object]] = []
+    for compiled, group in groupby(calls, key=lambda call: hasattr(call[0], "overloads")):
+        if compiled:
+            made.append(Program(list(group)))
+        else:
+            made += [lambda kernel=kernel, arguments=arguments: kernel(*arguments) for kernel, arguments in group]
+    return made
+
+
+def _run(calls: list[_Call], tile: Buffers, out: Series) -> None:
     """Make one block's calls in order and narrow the features on their way out."""
-    for kernel, inputs, rest, target, place, first, last in calls:
+    for kernel, inputs, rest, target, narrowed, first, last in calls:
         arrays = [tile[source] if isinstance(source, str) else source for source in inputs]
-        values = tile[target] if isinstance(target, str) else target
-        kernel(*arrays, *rest, values, first, last)
-        if place is not None:
+        kernel(*arrays, *rest, tile[target] if isinstance(target, str) else target, first, last)
+        for place, values in narrowed:
             out[place, :, first:last] = values[:, first:last]
+
+
+def _maker(step: Feature) -> Feature:
+    """Return the step whose call writes this one's values."""
+    if step.part is None:
+        return step
+    (source,) = step.inputs
+    assert isinstance(source, Feature)  # noqa: S101  # a part has the step that it belongs to as its only input
+    return source
+
+
+def _made(step: Feature, rows: Series) -> Series:
+    """Return a step's buffer: [T, S], or [parts, T, S] where it writes several series."""
+    return rows if step.parts > 1 else rows[0]
+
+
+def _states(steps: list[Feature], symbols: int) -> dict[str, FloatArray]:
+    """Return the steps' states, zero, one after the other in one block of memory: few pages, and the next one is fetched early."""
+    edges = np.cumsum([0, *(step.slots for step in steps)]).tolist()
+    block = np.zeros((edges[-1], symbols))
+    return {step.name: block[first:last] for step, (first, last) in zip(steps, pairwise(edges), strict=True)}
+
+
+def _recycled(steps: list[Feature], straight: dict[str, int], rows: int, symbols: int) -> Buffers:
+    """Return an array for each step whose values do not go straight out.
+
+    One that nobody will read again is handed to the next step that writes as many series.
+    """
+    called = [step for step in steps if step.part is None]
+    place = {step.name: i for i, step in enumerate(called)}
+    makers = {step.name: _maker(step).name for step in steps}
+    readers = [(makers[source.name], i) for i, step in enumerate(called) for source in step.inputs if isinstance(source, Feature)]
+    needed = place | dict(sorted(readers, key=lambda reader: reader[1]))
+    buffers: Buffers = {}
+    free: dict[int, list[Series]] = {}
+    for i, step in enumerate(called):
+        if step.name not in straight:
+            spare = free.setdefault(step.parts, [])
+            buffers[step.name] = spare.pop() if spare else _made(step, np.empty((step.parts, rows, symbols)))
+        for done in [other for other in called[: i + 1] if needed[other.name] == i and other.name in buffers]:
+            free.setdefault(done.parts, []).append(buffers[done.name])
+    return buffers | {step.name: buffers[makers[step.name]][step.part] for step in steps if step.part is not None}
 
 
 def _column(panel: Panel, name: str) -> Series:

@@ -1,5 +1,6 @@
 """Panel: bars as time-major arrays."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -83,3 +84,14 @@ def test_each_yields_the_bars_one_by_one() -> None:
     built = panel.from_bars(table(bar("A", 0, 1.0), bar("A", 1, 2.0), bar("B", 1, 4.0)), "m", "1h")
 
     np.testing.assert_array_equal(np.concatenate([one.close for one in built.each()]), built.close)
+
+
+def test_covariates_are_cut_with_the_rows_and_held_to_the_same_layout() -> None:
+    """What else is known of a bar goes wherever the bar goes."""
+    built = panel.from_bars(table(bar("A", 0, 1.0), bar("B", 0, 1.0), bar("A", 1, 2.0)), "m", "1h")
+    known = replace(built, covariates={"sector": np.array([[1.0, 2.0], [1.0, 2.0]])})
+
+    np.testing.assert_array_equal(known.rows(1, 2).covariates["sector"], [[1.0, 2.0]])
+    np.testing.assert_array_equal(known.until(np.datetime64("2024-01-01T01:00:00")).covariates["sector"], [[1.0, 2.0]])
+    with pytest.raises(ValueError, match="'sector' must be C-contiguous float64"):
+        replace(built, covariates={"sector": np.zeros((2, 1))})

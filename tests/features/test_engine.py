@@ -1,6 +1,7 @@
 """Tests of the feature engine: any number of rows a call, gaps, state, threads."""
 
 import io
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from domain.compiled import kernel
 from domain.error import ConfigurationError, DataError
 from domain.panel import Panel
 from features import catalog, engine, indicators
@@ -210,6 +212,70 @@ def test_a_missing_bar_is_nan_in_every_feature() -> None:
     values = compute(panel, catalog.CATALOG)
 
     assert np.isnan(values[np.isnan(panel.close)]).all()
+
+
+@kernel
+def both(a, b, state, out, first, last):  # type: ignore[no-untyped-def]
+    """Write a + b and a - b."""
+    for t in range(a.shape[0]):
+        for s in range(first, last):
+            out[0, t, s] = a[t, s] + b[t, s]
+            out[1, t, s] = a[t, s] - b[t, s]
+
+
+def tripled(a, state, out, first, last):  # type: ignore[no-untyped-def]
+    """Write 3 a in plain Python."""
+    out[:, first:last] = 3.0 * a[:, first:last]
+
+
+PAIR = Feature("pair", both, ("high", "low"), parts=2)
+ADDED, GAP = (Feature(name, both, (PAIR,), part=i) for i, name in enumerate(("added", "gap")))
+
+
+@pytest.mark.parametrize("precision", [np.float32, np.float64])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_step_may_write_several_series(monkeypatch: pytest.MonkeyPatch, precision: type, threads: int) -> None:
+    """Its parts are features and inputs like any other, in any order, whole or bar by bar."""
+    monkeypatch.setattr(engine, "PARALLEL_MIN", 0)
+    panel = panels.random(150, 6, 31, 0.1)
+    features = (indicators.sma(GAP, 5), ADDED, Feature("again", both, (PAIR,), part=1), indicators.difference(ADDED, GAP))
+    machine = FeatureEngine(features, 6, precision=precision, threads=threads)
+
+    values = np.concatenate([machine.advance(panel.rows(a, b)) for a, b in ((0, 100), (100, 101), (101, 102), (102, 150))])
+
+    np.testing.assert_array_equal(values[:, :, 1], (panel.high + panel.low).astype(precision))
+    np.testing.assert_array_equal(values[:, :, 2], (panel.high - panel.low).astype(precision))
+    np.testing.assert_allclose(values[:, :, 3], 2.0 * panel.low, rtol=1e-6)
+    whole = FeatureEngine(features, 6, precision=precision).advance(panel)
+    np.testing.assert_array_equal(values, whole)
+
+
+def test_a_kernel_may_be_plain_python() -> None:
+    """What a person writes without compiling it stands between compiled steps, live too."""
+    panel = panels.random(60, 4, 32, 0.1)
+    features = (indicators.sma(Feature("tripled", tripled, (indicators.typical(),)), 5), indicators.sma("close", 5))
+
+    live = compute(panel, features, list(range(1, panel.bars)))
+
+    assert equal(live, compute(panel, features))
+    np.testing.assert_allclose(compute(panel, features[:1]), 3.0 * compute(panel, (indicators.sma(indicators.typical(), 5),)))
+
+
+def test_an_unknown_covariate_is_nan_and_an_unknown_name_is_refused() -> None:
+    """A panel without trades has no volume-weighted price; a misspelt column is one sentence."""
+    panel = panels.random(20, 3, 33)
+
+    assert np.isnan(compute(panel, (indicators.difference("close", "vwap"),))).all()
+    with pytest.raises(ConfigurationError, match="did you mean 'vwap'"):
+        FeatureEngine((indicators.sma("vvwap", 3),), 3)
+
+
+def test_covariates_are_inputs_like_prices() -> None:
+    """What else was known of a bar is read by name."""
+    panel = panels.random(20, 3, 34)
+    known = replace(panel, covariates={"vwap": panel.close + 1.0})
+
+    np.testing.assert_allclose(compute(known, (indicators.difference("vwap", "close"),))[:, :, 0], 1.0, rtol=1e-9)
 
 
 def test_read_only_columns_are_computed_alike() -> None:
