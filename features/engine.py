@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from functools import partial
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
@@ -191,7 +192,7 @@ def _programs(calls: list[tuple[Callable[..., Any], tuple[Any, ...]]]) -> list[C
         if compiled:
             made.append(Program(list(group)))
         else:
-            made += [lambda kernel=kernel, arguments=arguments: kernel(*arguments) for kernel, arguments in group]
+            made += [partial(kernel, *arguments) for kernel, arguments in group]
     return made
 
 
