@@ -40,6 +40,19 @@ class Simulated(Section):
     """Expected headlines a bar over the whole market."""
 
 
+class Yahoo(Section):
+    """How Yahoo Finance is asked."""
+
+    retries: int = Field(ge=0)
+    """Times that a failed question is asked again, each after twice the wait or what Retry-After says."""
+    spacing_s: float = Field(ge=0)
+    """Seconds between two requests, whatever they ask."""
+    settled_days: int = Field(ge=1)
+    """Days after which an answer is kept for good; younger bars are asked for again, since Yahoo corrects them."""
+    repair: bool
+    """Whether known defects are repaired; what was answered goes to quarantine. Otherwise bars are stored as answered."""
+
+
 class Alpaca(Section):
     """Alpaca Markets as a source; its keys are environment."""
 
@@ -67,7 +80,7 @@ class Sources(Section):
     """Where bars come from."""
 
     simulated: Simulated
-    yahoo_retries: int = Field(ge=0)
+    yahoo: Yahoo
     alpaca: Alpaca
     recorder: Recorder
 

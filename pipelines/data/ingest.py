@@ -152,7 +152,7 @@ def _source(market: Market, params: Params, clock: Clock) -> Source:
     if market.source == "simulated":
         return Simulated(params.sources.simulated, delay)
     if market.source == "yahoo":
-        return Yahoo(params.sources.yahoo_retries, publication_delay_s=delay, clock=clock)
+        return Yahoo(params.sources.yahoo, publication_delay_s=delay, clock=clock)
     raise ConfigurationError(
         f"market '{market.name}' has no source to ask, it is fed from {market.source}: "
         f"nightshift import PATH --market {market.name}"

@@ -1,21 +1,15 @@
 """Yahoo through the genuine yfinance, against a server on this machine that gives recorded answers."""
 
 import json
-import os
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
+import numpy as np
 import polars as pl
 import pytest
-import requests
 import yfinance
-from requests.adapters import HTTPAdapter
 
 from domain import session
 from domain.clock import ReplayClock
@@ -23,12 +17,12 @@ from domain.cost import Cost
 from domain.error import ConfigurationError, DataError, NoData, ResourceError
 from domain.instrument import Instrument
 from domain.market import AssetClass, Market
+from domain.params import Yahoo as Parameters
 from pipelines.data.sources.yahoo import Yahoo
 from pipelines.store import TABLES
-from tests.pipelines.data.sources.contract import SourceContract
+from tests.pipelines.data.sources.chart_server import DATA, Answer, Exchange, Redirected, recorded, serving
+from tests.pipelines.data.sources.contract import ActionContract, FaultContract, SourceContract
 
-ROOT = Path(__file__).parents[4]
-DATA = (ROOT / os.environ.get("NIGHTSHIFT_DATA", "../shared/data")) / "raw" / "yahoo_chart_json"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"recorded answers of Yahoo are not in {DATA}")
 
 COST = Cost(fee_bps=1, spread_bps=1, slippage_bps=1, impact=0, borrow_bps_year=0)
@@ -36,77 +30,18 @@ EQUITY = Market("us", AssetClass.EQUITY, "XNYS", "1d", "yahoo", 5, COST, Instrum
 BITCOIN = Market("coins", AssetClass.CRYPTO, "24/7", "1d", "yahoo", 5, COST, Instrument(), ("BTC-USD",))
 SINCE, UNTIL = datetime(2020, 8, 31, tzinfo=UTC), datetime(2020, 11, 7, tzinfo=UTC)
 LATER = ReplayClock(datetime(2026, 1, 1, tzinfo=UTC))
-Answer = tuple[int, bytes]
-
-
-def recorded(name: str) -> bytes:
-    """Return the body of a recorded answer."""
-    return json.dumps(json.loads((DATA / f"chart-{name}.json").read_text(encoding="utf-8"))["response"]["bodyJson"]).encode()
-
-
-@dataclass
-class Exchange:
-    """A stand-in for Yahoo's servers: answers by symbol, the last of them for ever."""
-
-    answers: dict[str, list[Answer]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-    port: int = 0
-
-    def answer(self, path: str) -> Answer:
-        """Return what Yahoo would say."""
-        if "/chart/" not in path:
-            return (200, b"crumb") if path.endswith("getcrumb") else (404, b"{}")
-        symbol = path.rsplit("/", 1)[-1]
-        self.asked.append(symbol)
-        given = self.answers[symbol]
-        return given.pop(0) if len(given) > 1 else given[0]
-
-    def client(self) -> requests.Session:
-        """Return a session whose every request ends at this machine."""
-        client = requests.Session()
-        client.trust_env = False
-        client.mount("https://", Redirected(self.port))
-        client.mount("http://", Redirected(self.port))
-        return client
-
-
-class Redirected(HTTPAdapter):
-    """Sends every request to a port of this machine, whatever host it names."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__()
-        self.port = port
-
-    def send(self, request: requests.PreparedRequest, *arguments: Any, **named: Any) -> requests.Response:
-        """Send the request to the stand-in."""
-        asked = urlsplit(str(request.url))
-        request.url = f"http://127.0.0.1:{self.port}{asked.path}?{asked.query}"
-        return super().send(request, *arguments, **named)
+BUSY = (429, b"Too Many Requests")
+PARAMETERS = Parameters(retries=2, spacing_s=0.0, settled_days=7, repair=False)
+WEEKS = "AAPL-2020-08-31-to-2020-11-07"
+SILENT = "AAPL-2025-02-01-to-2025-02-02-includePrePost-false-interval-1m"
 
 
 @pytest.fixture
 def exchange(tmp_path: Path) -> Iterator[Exchange]:
     """Yield a running stand-in."""
-    stand_in = Exchange()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, body = stand_in.answer(urlsplit(self.path).path)
-            self.send_response(status)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    stand_in.port = server.server_port
     yfinance.set_tz_cache_location(str(tmp_path))
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield stand_in
-    server.shutdown()
-    server.server_close()
+    with serving() as stand_in:
+        yield stand_in
 
 
 @pytest.fixture
@@ -118,13 +53,24 @@ def slept() -> list[float]:
 @pytest.fixture
 def yahoo(exchange: Exchange, slept: list[float]) -> Yahoo:
     """Return the source, asking the stand-in, with two retries."""
-    exchange.answers["AAPL"] = [(200, recorded("AAPL-2020-08-31-to-2020-11-07"))]
+    exchange.answers["AAPL"] = [(200, recorded(WEEKS))]
     exchange.answers["BTC-USD"] = [(200, recorded("BTC-USD-2020-01-01-to-2020-01-03"))]
-    return Yahoo(2, exchange.client(), clock=LATER, sleep=slept.append)
+    return Yahoo(PARAMETERS, exchange.client(), clock=LATER, sleep=slept.append)
 
 
-class TestYahooEquities(SourceContract):
+class TestYahooEquities(SourceContract, ActionContract, FaultContract):
     """Ten weeks of Apple, a split and a dividend among them."""
+
+    @pytest.fixture
+    def fail(self, exchange: Exchange) -> Callable[[int | None], None]:
+        """Let the stand-in limit us."""
+        good = exchange.answers["AAPL"][0]
+
+        def fail(times: int | None) -> None:
+            # yfinance itself asks a refused question a second time, with another cookie.
+            exchange.answers["AAPL"] = [BUSY] if times is None else [BUSY] * (2 * times) + [good]
+
+        return fail
 
     @pytest.fixture
     def source(self, yahoo: Yahoo) -> Yahoo:
@@ -138,15 +84,15 @@ class TestYahooEquities(SourceContract):
 
 
 def test_bars_are_the_recorded_numbers(yahoo: Yahoo) -> None:
-    """Read from the recording by hand, unadjusted for dividends; days run from the session's open to its close."""
-    answer = json.loads(recorded("AAPL-2020-08-31-to-2020-11-07"))["chart"]["result"][0]
+    """Read from the recording by hand, in its single precision; days run from the session's open to its close."""
+    answer = json.loads(recorded(WEEKS))["chart"]["result"][0]
     quote = answer["indicators"]["quote"][0]
 
     rows = yahoo.bars(EQUITY, SINCE, UNTIL)
 
     sessions = session.sessions("XNYS", date(2020, 8, 31), date(2020, 11, 6))
     for name in ("open", "high", "low", "close", "volume"):
-        assert rows[name].to_list() == quote[name]
+        assert rows[name].cast(pl.Float32).to_list() == np.float32(quote[name]).tolist()
     assert rows["opened_at"].to_list() == [datetime.fromtimestamp(stamp, UTC) for stamp in answer["timestamp"]]
     assert rows["event_at"].equals(sessions["closed_at"], check_names=False)
 
@@ -158,7 +104,7 @@ def test_a_split_and_a_dividend_become_actions(yahoo: Yahoo) -> None:
     split, dividend = datetime(2020, 8, 31, 13, 30, tzinfo=UTC), datetime(2020, 11, 6, 14, 30, tzinfo=UTC)
     chosen = actions.select("symbol", "kind", "value", "event_at", "known_at").rows()
     assert chosen == [("AAPL", "split", 4.0, split, split), ("AAPL", "dividend", 0.205, dividend, dividend)]
-    assert set(actions.columns) == set(TABLES["actions"].schema)
+    assert set(actions.columns) == set(TABLES["actions"].schema) - {"other"}
 
 
 def test_bars_and_actions_cost_one_question(yahoo: Yahoo, exchange: Exchange) -> None:
@@ -192,7 +138,7 @@ def test_a_limit_is_waited_out(yahoo: Yahoo, exchange: Exchange, slept: list[flo
     """Twice too many requests, then the answer; each wait is twice the one before."""
     good = exchange.answers["AAPL"][0]
     # yfinance itself asks a refused question a second time, with another cookie.
-    exchange.answers["AAPL"] = [(429, b"Too Many Requests")] * 4 + [good]
+    exchange.answers["AAPL"] = [BUSY] * 4 + [good]
 
     rows = yahoo.bars(EQUITY, SINCE, UNTIL)
 
@@ -217,9 +163,12 @@ def test_a_garbled_answer_is_asked_for_again(yahoo: Yahoo, exchange: Exchange, s
         ((429, b"Too Many Requests"), ResourceError, "'AAPL' and limits us"),
         ((200, b"<html>oops"), DataError, "'AAPL' and its answer cannot be read: JSONDecodeError"),
         ((200, b'{"chart": {"result": [{"meta": {}}]}}'), DataError, "'AAPL' and its answer cannot be read"),
-        ((500, b""), DataError, "'AAPL' and its answer cannot be read"),
+        ((500, b""), ResourceError, r"'AAPL' and fails \(HTTP 500\)"),
+        ((200, b"Edge: Too Many Requests"), ResourceError, "'AAPL' and limits us"),
+        ((200, recorded(WEEKS)[:900]), DataError, "'AAPL' and its answer cannot be read: JSONDecodeError"),
+        ("BTC-USD-2020-01-01-to-2020-01-03", DataError, "cannot be read: ValueError: it is about 'BTC-USD'"),
         ("notimestamp-quotes-length.fake", DataError, "'AAPL' and its answer cannot be read: KeyError: 'timestamp'"),
-        ("AAPL-2025-02-01-to-2025-02-02-includePrePost-false-interval-1m", NoData, "no 1d bars of AAPL from the beginning"),
+        (SILENT, NoData, "no 1d bars of AAPL from the beginning"),
     ],
 )  # fmt: skip
 def test_a_bad_answer_is_one_sentence(
@@ -246,7 +195,7 @@ def test_a_server_that_is_not_there_is_one_sentence(yahoo: Yahoo, slept: list[fl
 
 def test_a_symbol_without_news_does_not_hold_up_the_others(yahoo: Yahoo, exchange: Exchange) -> None:
     """Nothing since a moment is fine for one of two; nothing ever is not."""
-    exchange.answers["GONE"] = [(200, recorded("AAPL-2025-02-01-to-2025-02-02-includePrePost-false-interval-1m"))]
+    exchange.answers["GONE"] = [(200, recorded(SILENT))]
     both = replace(EQUITY, symbols=("AAPL", "GONE"))
 
     rows = yahoo.bars(both, SINCE, UNTIL)
@@ -266,7 +215,7 @@ def test_a_symbol_without_news_does_not_hold_up_the_others(yahoo: Yahoo, exchang
 def test_what_yahoo_cannot_be_asked_is_a_fault_of_the_parameters(market: Market, sentence: str) -> None:
     """No symbols, or a timeframe that it does not have."""
     with pytest.raises(ConfigurationError, match=sentence):
-        Yahoo(0).bars(market, None, None)
+        Yahoo(PARAMETERS).bars(market, None, None)
 
 
 def test_volume_and_prices_are_floats(yahoo: Yahoo) -> None:
