@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
 from functools import partial
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
@@ -10,18 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from domain.error import ConfigurationError, DataError, nearest
-from domain.panel import COVARIATES, FloatArray, Panel
+from domain.error import DataError
+from domain.panel import FloatArray, Panel
+from features import plan
 from features.feature import Feature, label
+from features.plan import Buffers, Series
 from features.program import Program
 
 #: Values of one step that are computed at a time: what is read again soon stays near the processor.
 TILE = 65_536
 #: A panel below this many values is not worth a second thread.
 PARALLEL_MIN = 2_000_000
-
-Series = npt.NDArray[Any]
-Buffers = dict[str, Series]
 
 
 class _Call(NamedTuple):
@@ -53,9 +51,8 @@ class FeatureEngine:
         self.warm_up = max((feature.warm_up for feature in features), default=0)
         self._features, self._symbols, self._threads = tuple(features), symbols, threads
         self._precision = np.dtype(precision)
-        self._steps = _ordered(features)
-        self._inputs = sorted({source for step in self._steps for source in step.inputs if isinstance(source, str)})
-        _refuse_unknown(self._inputs)
+        self._steps = plan.ordered(features)
+        self._inputs = plan.inputs(self._steps)
         self._state = _states(self._steps, symbols)
         self._straight = self._written_straight()
         self._plans: dict[tuple[int, int], list[list[list[_Call]]]] = {}
@@ -71,7 +68,7 @@ class FeatureEngine:
             raise DataError(f"features of {len(panel.symbols)} symbols were asked of an engine that was made for {self._symbols}")
         if out is None:
             out = np.empty((len(self.names), panel.bars, self._symbols), dtype=self._precision)
-        columns = {name: _column(panel, name) for name in self._inputs}
+        columns = {name: plan.column(panel, name) for name in self._inputs}
         if panel.bars == 1:
             self._live = self._live or _Live(self._features, self._steps, self._inputs, self._state, self._symbols)
             self._live.advance(columns, out)
@@ -114,7 +111,7 @@ class FeatureEngine:
         """Return for each stage and each block of columns the calls to make on a tile of so many rows; the last plan is kept."""
         key = (rows, threads)
         if key not in self._plans:
-            buffers = _recycled(self._steps, self._straight, rows, self._symbols)
+            buffers = plan.recycled(self._steps, self._straight, rows, self._symbols)
             edges = np.linspace(0, self._symbols, threads + 1).astype(int).tolist()
             called = [step for step in self._steps if step.part is None]
             stages = [(whole, list(steps)) for whole, steps in groupby(called, key=lambda step: step.whole_row)]
@@ -130,7 +127,7 @@ class FeatureEngine:
         narrowed: dict[str, list[tuple[int, Series]]] = {}
         for place, feature in enumerate(self._features):
             if feature.name not in self._straight:
-                narrowed.setdefault(_maker(feature).name, []).append((place, buffers[feature.name]))
+                narrowed.setdefault(plan.maker(feature).name, []).append((place, buffers[feature.name]))
         return [
             _Call(
                 step.kernel,
@@ -161,11 +158,11 @@ class _Live:
         edges = np.cumsum([0, *(step.parts for step in called)]).tolist()
         self._values = np.empty((edges[-1], 1, symbols))
         rows = {step.name: slice(*edge) for step, edge in zip(called, pairwise(edges), strict=True)}
-        self._places = [rows[_maker(feature).name].start + (feature.part or 0) for feature in features]
+        self._places = [rows[plan.maker(feature).name].start + (feature.part or 0) for feature in features]
         kinds = {name: np.int64 if name.endswith("_at") else np.float64 for name in inputs}
         self._columns: Buffers = {name: np.empty((1, symbols) if kind is np.float64 else 1, kind) for name, kind in kinds.items()}
-        buffers = self._columns | {step.name: _made(step, self._values[rows[step.name]]) for step in called}
-        buffers |= {step.name: buffers[_maker(step).name][step.part] for step in steps if step.part is not None}
+        buffers = self._columns | {step.name: plan.made(step, self._values[rows[step.name]]) for step in called}
+        buffers |= {step.name: buffers[plan.maker(step).name][step.part] for step in steps if step.part is not None}
         self._programs = _programs(
             [
                 (
@@ -205,95 +202,8 @@ def _run(calls: list[_Call], tile: Buffers, out: Series) -> None:
             out[place, :, first:last] = values[:, first:last]
 
 
-def _maker(step: Feature) -> Feature:
-    """Return the step whose call writes this one's values."""
-    if step.part is None:
-        return step
-    (source,) = step.inputs
-    assert isinstance(source, Feature)  # noqa: S101  # a part has the step that it belongs to as its only input
-    return source
-
-
-def _made(step: Feature, rows: Series) -> Series:
-    """Return a step's buffer: [T, S], or [parts, T, S] where it writes several series."""
-    return rows if step.parts > 1 else rows[0]
-
-
 def _states(steps: list[Feature], symbols: int) -> dict[str, FloatArray]:
     """Return the steps' states, zero, one after the other in one block of memory: few pages, and the next one is fetched early."""
     edges = np.cumsum([0, *(step.slots for step in steps)]).tolist()
     block = np.zeros((edges[-1], symbols))
     return {step.name: block[first:last] for step, (first, last) in zip(steps, pairwise(edges), strict=True)}
-
-
-def _recycled(steps: list[Feature], straight: dict[str, int], rows: int, symbols: int) -> Buffers:
-    """Return an array for each step whose values do not go straight out.
-
-    One that nobody will read again is handed to the next step that writes as many series.
-    """
-    called = [step for step in steps if step.part is None]
-    place = {step.name: i for i, step in enumerate(called)}
-    makers = {step.name: _maker(step).name for step in steps}
-    readers = [(makers[source.name], i) for i, step in enumerate(called) for source in step.inputs if isinstance(source, Feature)]
-    needed = place | dict(sorted(readers, key=lambda reader: reader[1]))
-    buffers: Buffers = {}
-    free: dict[int, list[Series]] = {}
-    for i, step in enumerate(called):
-        if step.name not in straight:
-            spare = free.setdefault(step.parts, [])
-            buffers[step.name] = spare.pop() if spare else _made(step, np.empty((step.parts, rows, symbols)))
-        for done in [other for other in called[: i + 1] if needed[other.name] == i and other.name in buffers]:
-            free.setdefault(done.parts, []).append(buffers[done.name])
-    return buffers | {step.name: buffers[makers[step.name]][step.part] for step in steps if step.part is not None}
-
-
-def _column(panel: Panel, name: str) -> Series:
-    """Return one input of the panel: times as microseconds since 1970; a writable copy where it was read-only.
-
-    A covariate that the panel lacks is unknown. Read-only arrays are another type to the compiler, and every kernel would be
-    compiled anew.
-    """
-    column: Series | None = panel.covariates.get(name, getattr(panel, name, None))
-    if column is None:
-        return np.full(panel.close.shape, np.nan)
-    if column.dtype.kind == "M":
-        column = column.astype("datetime64[us]", copy=False).view(np.int64)
-    return column if column.flags.writeable and column.flags.c_contiguous else column.copy()
-
-
-def _refuse_unknown(inputs: Sequence[str]) -> None:
-    known = {*(field.name for field in fields(Panel)), *COVARIATES}
-    for name in inputs:
-        if name not in known:
-            raise ConfigurationError(f"a feature reads '{name}', which no panel has: {nearest(name, known)}")
-
-
-def _ordered(features: Sequence[Feature]) -> list[Feature]:
-    """Return the features and all that they are made from, inputs first, each once.
-
-    Steps that compare symbols come as early and as much together as their inputs allow.
-    """
-    steps: dict[str, Feature] = {}
-    for feature in features:
-        _collect(feature, steps)
-    names = [feature.name for feature in features]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ConfigurationError(f"the feature '{twice}' was asked for twice, but names must be unique")
-    depth = {name: _comparisons(step) for name, step in steps.items()}
-    return sorted(steps.values(), key=lambda step: (depth[step.name], step.whole_row))
-
-
-def _collect(feature: Feature, steps: dict[str, Feature]) -> None:
-    if feature is steps.get(feature.name):
-        return
-    for source in feature.inputs:
-        if isinstance(source, Feature):
-            _collect(source, steps)
-    if steps.setdefault(feature.name, feature).recipe != feature.recipe:
-        raise ConfigurationError(f"two different features are named '{feature.name}', but names must be unique")
-
-
-def _comparisons(step: Feature) -> int:
-    """Return how many whole-row steps stand before this one."""
-    return max((_comparisons(i) + i.whole_row for i in step.inputs if isinstance(i, Feature)), default=0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 
@@ -28,12 +29,12 @@ class Feature:
     meaning: str = ""
     source: str = ""
 
-    @property
+    @cached_property
     def warm_up(self) -> int:
         """Bars of a symbol that yield NaN before the first value."""
         return self.delay + max((i.warm_up for i in self.inputs if isinstance(i, Feature)), default=0)
 
-    @property
+    @cached_property
     def recipe(self) -> list[Any]:
         """All that decides the values, as plain data: the kernel by name, its parameters, its inputs' recipes."""
         inputs = [i.recipe if isinstance(i, Feature) else i for i in self.inputs]

@@ -263,9 +263,15 @@ def _extreme(
 @kernel
 def _suffixes(state: FloatArray, bars: int, first: int, last: int) -> None:
     """Compute the suffix maxima of the block that just closed."""
-    state[HEAD + 2 * bars, first:last] = state[HEAD + bars, first:last]
+    _copy(state[HEAD + bars, first:last], state[HEAD + 2 * bars, first:last])
     for j in range(HEAD + bars - 1, HEAD, -1):
         _higher(state[j, first:last], state[j + bars + 1, first:last], state[j + bars, first:last])
+
+
+@kernel
+def _copy(a: FloatArray, out: FloatArray) -> None:
+    for s in range(out.size):
+        out[s] = a[s]
 
 
 @kernel
