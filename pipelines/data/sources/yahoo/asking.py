@@ -122,11 +122,12 @@ def _answer(question: Question, session: Any) -> Told:
     data.YfData.cache_get.cache_clear()
     ticker = yfinance.Ticker(question.symbol, session=session)
     rows = _history(ticker, question, repair=False)
-    facts = ticker.history_metadata
-    if facts["symbol"] != question.symbol:
-        raise ValueError(f"it is about '{facts['symbol']}'")
+    # Taken before a repair asks about other things, which replaces them.
+    symbol, kind, zone = (str(ticker.history_metadata[name]) for name in ("symbol", "instrumentType", "exchangeTimezoneName"))
+    if symbol != question.symbol:
+        raise ValueError(f"it is about '{symbol}'")
     repaired = _history(ticker, question, repair=True) if question.repair and len(rows) else rows
-    return Told(rows, repaired, str(facts["instrumentType"]), str(facts["exchangeTimezoneName"]))
+    return Told(rows, repaired, kind, zone)
 
 
 def _history(ticker: Any, question: Question, *, repair: bool) -> "pandas.DataFrame":

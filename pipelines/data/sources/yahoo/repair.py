@@ -24,8 +24,8 @@ SAME = 1e-6
 NEAR = 5
 #: A split at least this steep, either way, cannot be a day's move.
 STEEP = 3.0
-#: How far a row that a split explains may lie from its neighbours, a factor.
-ROOM = 1.5
+#: How far a row may lie from its neighbours, a factor; never so far that the split itself would go unseen.
+ROOM = 2.5
 #: How near a hundred a price must be multiplied to say that it was in another unit.
 UNIT_ROOM = 0.05
 #: Pence to pounds, and the fils of a dinar.
@@ -66,18 +66,19 @@ def _missed_splits(told: Columns, better: Columns) -> list[tuple[int, float]]:
 
 
 def _lone(row: int, off: float, told: Columns, better: Columns) -> bool:
-    """Say whether all four prices of a row are near those around it once divided by `off`, and are not as the library left them."""
+    """Say whether the four prices of a row are near those around it once divided by `off`, and are not as the library left them."""
     around = np.r_[max(row - NEAR, 0) : row, row + 1 : row + 1 + NEAR]
     around = around[around < len(told["close"])]
-    near = np.median([better[name][around] for name in PRICES])
+    near = float(np.median([better[name][around] for name in PRICES]))
+    room = min(max(off, 1.0 / off) ** 0.5, ROOM)
     ours = np.array([told[name][row] for name in PRICES]) / off
     library = np.array([better[name][row] for name in PRICES])
-    return bool(_fits(ours, near, ROOM) and not _fits(library, near, STEEP))
+    return _fits(ours / near, room) and not _fits(library / near, room)
 
 
-def _fits(prices: FloatArray, near: float, room: float) -> bool:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return bool((np.abs(np.log(prices / near)) < np.log(room)).all())
+def _fits(ratios: FloatArray, room: float) -> bool:
+    """Say whether all ratios are within a factor of one; NaN, zero and negative ones are not."""
+    return bool(((ratios < room) & (ratios > 1.0 / room)).all())
 
 
 def _differs(told: FloatArray, better: FloatArray) -> Mask:

@@ -105,30 +105,33 @@ def serving() -> Iterator[Exchange]:
         server.server_close()
 
 
-def speak(table: pd.DataFrame, facts: Mapping[str, object], interval: str = "1d") -> Callable[[Query], Answer]:
+def speak(
+    table: pd.DataFrame, facts: Mapping[str, object], interval: str = "1d", hours: tuple[str, str] = ("00:00", "23:59:59")
+) -> Callable[[Query], Answer]:
     """Answer questions with the rows of a table in yfinance's columns, indexed by aware stamps; `facts` go into meta.
 
-    Questions of the zone, of a stretch and of everything are answered; of another interval there is nothing, as with Yahoo for
-    old days.
+    Questions of the zone, of a stretch and of everything are answered, with bars outside the regular `hours` only where they are
+    asked for; of another interval there is nothing, as with Yahoo for old days.
     """
+    regular = table.between_time(*hours, inclusive="left")
 
     def answer(query: Query) -> Answer:
         if "range" in query:
-            return _said(table.iloc[-1:], facts, interval)
+            return _said(table.iloc[-1:], facts, interval, hours)
         if query["interval"] != interval:
             return 422, json.dumps({"chart": {"result": None, "error": NO_DATA}}).encode()
-        at = _seconds(table)
-        return _said(table[(at >= int(query["period1"])) & (at < int(query["period2"]))], facts, interval)
+        rows = table if query["includePrePost"] == "True" else regular
+        at = _seconds(rows)
+        return _said(rows[(at >= int(query["period1"])) & (at < int(query["period2"]))], facts, interval, hours)
 
     return answer
 
 
-def _said(rows: pd.DataFrame, facts: Mapping[str, object], interval: str) -> Answer:
+def _said(rows: pd.DataFrame, facts: Mapping[str, object], interval: str, hours: tuple[str, str]) -> Answer:
     at = _seconds(rows).tolist()
     last = rows.iloc[-1] if len(rows) else None
     price = {} if last is None else {"regularMarketPrice": float(last["Close"]), "regularMarketTime": at[-1]}
-    days = {str(stamp.date()): stamp.normalize() for stamp in rows.index}
-    periods = [[{"timezone": "", "gmtoffset": 0, "start": _epoch(day), "end": _epoch(day) + 86_399}] for day in days.values()]
+    periods = [[_period(day, hours)] for day in sorted({stamp.normalize() for stamp in rows.index})]
     meta = {"priceHint": 2, "dataGranularity": interval, "tradingPeriods": periods, "validRanges": ["1d", "max"], **price, **facts}
     result: dict[str, Any] = {"meta": meta, "indicators": {"quote": [{}]}}
     if at:
@@ -157,8 +160,9 @@ def _seconds(rows: pd.DataFrame) -> Any:
     return rows.index.tz_convert("UTC").tz_localize(None).to_numpy("datetime64[s]").astype("int64")
 
 
-def _epoch(stamp: pd.Timestamp) -> int:
-    return int(stamp.timestamp())
+def _period(day: pd.Timestamp, hours: tuple[str, str]) -> dict[str, object]:
+    start, end = (int((day + pd.Timedelta(f"{clock}:00"[:8])).timestamp()) for clock in hours)
+    return {"timezone": "", "gmtoffset": 0, "start": start, "end": end}
 
 
 def _numbers(column: pd.Series) -> list[float | None]:
