@@ -8,10 +8,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from domain import market as markets
 from domain.cost import Cost
 from domain.error import ConfigurationError, UnknownMarket, UnknownParameter, nearest
 from domain.instrument import Instrument
-from domain.market import TIMEFRAMES, AssetClass, Market
+from domain.market import AssetClass, Market, Universe
 
 STOPS = (
     "sources", "store", "quality", "features", "datasets", "training", "evaluation", "registry",
@@ -267,6 +268,12 @@ class MarketParams(Section):
     source: Literal["simulated", "files", "yahoo", "alpaca"]
     horizon: int = Field(ge=1)
     symbols: tuple[str, ...] = ()
+    universe: Universe = Universe()
+    """Which symbols belong to the market on each day; by default all that trade."""
+    stored: str | None = None
+    """Timeframe of the stored bars, where they are finer than the market's and summed up while they are read."""
+    hours: Literal["regular", "extended"] = "regular"
+    """Whether pre-market and post-market bars are part of the market."""
     cost: Cost
     instrument: Instrument
     override: dict[str, Any] = {}
@@ -367,8 +374,7 @@ def check(merged: dict[str, Any]) -> Params:
         raise _explain(problem) from None
     params.market(params.experiment.market)
     for name, market in params.markets.items():
-        if market.timeframe not in TIMEFRAMES:
-            raise ConfigurationError(f"markets.{name}.timeframe: {nearest(market.timeframe, TIMEFRAMES)}")
+        markets.check_lengths(name, market.timeframe, market.stored)
     return params
 
 

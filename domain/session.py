@@ -31,6 +31,10 @@ FX_ZONE = "America/New_York"
 #: The operator codes whose own entries in the library know no pre and post market, by the names of those that do.
 WITH_EXTENDED_HOURS = {"XNYS": "NYSE", "XNAS": "NASDAQ"}
 
+#: Timeframes whose bars hold one session or several, never a part of one.
+WHOLE_SESSIONS = ("1d", "1w")
+NEVER = np.datetime64("NaT", "us")
+
 #: No session on earth is longer than this or stays closed for longer, extended hours and holidays included.
 REACH = timedelta(days=14)
 
@@ -53,9 +57,12 @@ def grid(market: Market, first: datetime, last: datetime) -> TimeArray:
 
     `datetime64[us]` in UTC, increasing. Bars start at the session's open; the last of a session may be cut short.
     """
-    table = sessions(market.calendar, _day(first) - timedelta(days=1), _day(last) + timedelta(days=1))
+    reach = REACH if market.timeframe == "1w" else timedelta(days=1)
+    table = sessions(market.calendar, _day(first) - reach, _day(last) + reach)
     opened = naive(table["opened_at"])
-    if market.timeframe != "1d":
+    if market.timeframe == "1w":
+        opened = opened[np.unique(_weeks(table), return_index=True)[1]]
+    elif market.timeframe != "1d":
         opened = _split(opened, naive(table["closed_at"]), np.timedelta64(market.bar))
     return opened[(opened >= moment(first)) & (opened <= moment(last))]
 
@@ -63,20 +70,52 @@ def grid(market: Market, first: datetime, last: datetime) -> TimeArray:
 def closes(market: Market, opened_at: TimeArray) -> TimeArray:
     """Return the close of each bar: its open plus its length, cut at the session's close; a daily bar's is that close.
 
-    `datetime64[us]` in UTC. A bar that opened outside every regular session closes after its full length.
+    `datetime64[us]` in UTC. A weekly bar's is the close of its week's last session. A bar that opened outside every regular session
+    closes after its full length.
     """
     opened_at = opened_at.astype("datetime64[us]")
     full = opened_at + np.timedelta64(market.bar)
     if len(opened_at) == 0:
         return full
-    table = sessions(market.calendar, _date(opened_at.min()) - timedelta(days=2), _date(opened_at.max()) + timedelta(days=2))
+    table = sessions(market.calendar, _date(opened_at.min()) - REACH, _date(opened_at.max()) + REACH)
     if table.is_empty():
         return full
     closed = naive(table["closed_at"])
+    if market.timeframe == "1w":
+        table, closed = _weekly(table)
     place = np.searchsorted(naive(table["opened_at"]), opened_at, side="right") - 1
     session_close = closed[np.maximum(place, 0)]
     inside = (place >= 0) & (opened_at < session_close)
-    return np.where(inside, session_close if market.timeframe == "1d" else np.minimum(full, session_close), full)
+    return np.where(inside, session_close if market.timeframe in WHOLE_SESSIONS else np.minimum(full, session_close), full)
+
+
+def holding(market: Market, moments: TimeArray) -> tuple[TimeArray, TimeArray]:
+    """Return open and close of the market's bar that holds each moment, both `datetime64[us]` in UTC, NaT where none does.
+
+    Bars begin at the session's open and the last is cut at its close; those of the pre-market reach back from the open, those of
+    the post-market run on from the close, so that no bar holds both. Whole days and weeks hold the regular session alone.
+    Pre-market and post-market are held where the market's `hours` are extended. A week is Monday to Sunday by the dates of its
+    sessions.
+    """
+    moments = moments.astype("datetime64[us]")
+    if len(moments) == 0:
+        return moments, moments
+    table = sessions(market.calendar, _date(moments.min()) - REACH, _date(moments.max()) + REACH)
+    opened, closed, pre, post = (naive(table[name]) for name in ("opened_at", "closed_at", "pre_opened_at", "post_closed_at"))
+    place = np.maximum(np.searchsorted(pre, moments, side="right") - 1, 0)
+    opened, closed, pre, post = opened[place], closed[place], pre[place], post[place]
+    early, late = moments < opened, moments >= closed
+    outside = (moments < pre) | (moments >= post)
+    if market.timeframe in WHOLE_SESSIONS or market.hours == "regular":
+        outside |= early | late
+    if market.timeframe in WHOLE_SESSIONS:
+        first, last = _span(market, table, place)
+    else:
+        step, anchor = np.timedelta64(market.bar).astype("timedelta64[us]"), np.where(late, closed, opened)
+        first = anchor + (moments - anchor) // step * step
+        last = np.minimum(first + step, np.where(late, post, np.where(early, opened, closed)))
+        first = np.maximum(first, pre)
+    return np.where(outside, NEVER, first), np.where(outside, NEVER, last)
 
 
 def next_open(market: Market, after: datetime) -> datetime:
@@ -102,6 +141,31 @@ def zone(calendar: str) -> str:
 def moment(at: datetime) -> np.datetime64:
     """Return an aware datetime as naive UTC `datetime64[us]`, the form of every time array of the house."""
     return np.datetime64(at.astimezone(UTC).replace(tzinfo=None), "us")
+
+
+def _span(market: Market, table: pl.DataFrame, place: npt.NDArray[np.int64]) -> tuple[TimeArray, TimeArray]:
+    """Return open and close of the session at each place, or of its whole week."""
+    opened, closed = naive(table["opened_at"]), naive(table["closed_at"])
+    if market.timeframe == "1d":
+        return opened[place], closed[place]
+    weeks = _weeks(table)
+    return (
+        opened[np.searchsorted(weeks, weeks[place], side="left")],
+        closed[np.searchsorted(weeks, weeks[place], side="right") - 1],
+    )
+
+
+def _weekly(table: pl.DataFrame) -> tuple[pl.DataFrame, TimeArray]:
+    """Return the first session of each week, and the close of its last one."""
+    weeks = _weeks(table)
+    first = np.unique(weeks, return_index=True)[1]
+    last = np.append(first[1:], len(weeks)) - 1
+    return table[first], naive(table["closed_at"])[last]
+
+
+def _weeks(table: pl.DataFrame) -> npt.NDArray[np.int64]:
+    """Return the number of each session's week; 1970 began on a Thursday."""
+    return (table["session"].cast(pl.Int64).to_numpy() + 3) // 7
 
 
 def naive(times: pl.Series) -> TimeArray:

@@ -104,3 +104,20 @@ def test_the_digest_follows_the_sections_that_it_names(tmp_path: Path) -> None:
 
     assert before.digest("training") == after.digest("training")
     assert before.digest() != after.digest()
+
+
+def test_stored_bars_must_divide_those_of_the_market(tmp_path: Path) -> None:
+    """Hours cannot be made of four-hour bars, nor of a length that does not exist."""
+    with pytest.raises(ConfigurationError, match=r"markets\.fx stores 4h bars, of which no 1h bars can be made"):
+        params.load(written(tmp_path, {"markets": {"fx": {"stored": "4h"}}}))
+    with pytest.raises(ConfigurationError, match=r"markets\.fx\.stored"):
+        params.load(written(tmp_path, {"markets": {"fx": {"stored": "7m"}}}))
+
+
+def test_the_rules_of_a_universe_are_typed(tmp_path: Path) -> None:
+    """A misspelled rule is a sentence, not a market without it."""
+    told = params.load(written(tmp_path, {"markets": {"us_equity": {"universe": {"top": 50, "price_min": 5}}}}))
+
+    assert told.market("us_equity").universe.top == 50
+    with pytest.raises(UnknownParameter, match="top"):
+        params.load(written(tmp_path, {"markets": {"us_equity": {"universe": {"tops": 50}}}}))

@@ -1,5 +1,6 @@
 """When markets are open: hours from the exchanges' own notices, bars counted by hand, New York time by the standard library."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -191,3 +192,80 @@ def test_a_grid_asked_in_two_parts_is_the_grid() -> None:
 
     parts = np.concatenate([session.grid(five, first, middle), session.grid(five, middle + timedelta(microseconds=1), last)])
     assert np.array_equal(whole, parts)
+
+
+def held(where: Market, *moments: datetime) -> list[tuple[datetime, datetime] | None]:
+    """Return open and close of the bars that hold moments, in UTC; None where none does."""
+    opened, closed = session.holding(where, np.array([session.moment(at) for at in moments]))
+    return [
+        None if np.isnat(first) else (first.item().replace(tzinfo=UTC), last.item().replace(tzinfo=UTC))
+        for first, last in zip(opened, closed, strict=True)
+    ]  # fmt: skip
+
+
+def test_a_moment_is_held_by_the_bar_that_began_at_the_sessions_open() -> None:
+    """Hours of New York begin at half past nine, and the last is half an hour long."""
+    day = date(2024, 3, 12)
+
+    found = held(market("XNYS", "1h"), new_york(day, 9, 30), new_york(day, 10, 29), new_york(day, 15, 59), new_york(day, 16))
+
+    first = (new_york(day, 9, 30), new_york(day, 10, 30))
+    assert found == [first, first, (new_york(day, 15, 30), new_york(day, 16)), None]
+
+
+def test_extended_hours_have_bars_of_their_own() -> None:
+    """No bar holds both the auction of the close and what traded after it; the first of the morning begins at four."""
+    day, where = date(2024, 3, 12), replace(market("XNYS", "1h"), hours="extended")
+
+    found = held(where, new_york(day, 4, 10), new_york(day, 9, 29), new_york(day, 16, 5), new_york(day, 19, 59), new_york(day, 20))
+
+    assert found == [
+        (new_york(day, 4), new_york(day, 4, 30)), (new_york(day, 8, 30), new_york(day, 9, 30)),
+        (new_york(day, 16), new_york(day, 17)), (new_york(day, 19), new_york(day, 20)), None,
+    ]  # fmt: skip
+
+
+def test_a_half_day_ends_its_bars_early() -> None:
+    """The day after Thanksgiving closes at one."""
+    day = date(2024, 11, 29)
+
+    assert held(market("XNYS", "4h"), new_york(day, 12), new_york(day, 13, 30)) == [(new_york(day, 9, 30), new_york(day, 13)), None]
+    assert held(market("XNYS", "1d"), new_york(day, 12)) == [(new_york(day, 9, 30), new_york(day, 13))]
+
+
+def test_currencies_begin_their_bars_at_five_in_new_york() -> None:
+    """Before and after the clocks change: 22:00 and 21:00 UTC."""
+    where = market("24/5", "4h")
+
+    assert held(where, utc(2024, 3, 8, 1), utc(2024, 3, 9, 12)) == [(utc(2024, 3, 7, 22), utc(2024, 3, 8, 2)), None]
+    assert held(where, utc(2024, 3, 12, 0, 59)) == [(utc(2024, 3, 11, 21), utc(2024, 3, 12, 1))]
+
+
+def test_a_week_runs_from_its_first_session_to_its_last() -> None:
+    """Good Friday 2024 was the 29th of March: that week's bar closes on Thursday; the week after a holiday opens on Tuesday."""
+    where = market("XNYS", "1w")
+
+    assert held(where, new_york(date(2024, 3, 27), 12)) == [(new_york(date(2024, 3, 25), 9, 30), new_york(date(2024, 3, 28), 16))]
+    assert held(where, new_york(date(2024, 5, 29), 12)) == [(new_york(date(2024, 5, 28), 9, 30), new_york(date(2024, 5, 31), 16))]
+    opened = np.array([session.moment(new_york(date(2024, 3, 25), 9, 30))])
+    assert session.closes(where, opened)[0] == session.moment(new_york(date(2024, 3, 28), 16))
+
+
+def test_the_grid_of_weeks_has_one_bar_a_week() -> None:
+    """Nine weeks around two holidays."""
+    found = session.grid(market("XNYS", "1w"), utc(2024, 4, 1), utc(2024, 6, 1))
+
+    assert len(found) == 9
+    assert session.moment(new_york(date(2024, 5, 28), 9, 30)) in found
+
+
+@pytest.mark.parametrize(("calendar", "timeframe"), [("XNYS", "30m"), ("24/7", "2h"), ("24/5", "1h"), ("XNYS", "1d")])
+def test_every_bar_of_the_grid_holds_its_own_first_moment(calendar: str, timeframe: str) -> None:
+    """Two roads to one timetable."""
+    where = market(calendar, timeframe)
+    opened = session.grid(where, utc(2024, 2, 20), utc(2024, 4, 20))
+
+    found, closed = session.holding(where, opened)
+
+    np.testing.assert_array_equal(found, opened)
+    np.testing.assert_array_equal(closed, session.closes(where, opened))
