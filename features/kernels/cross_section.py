@@ -20,13 +20,22 @@ def rank(x: FloatArray, state: FloatArray, out: FloatArray, first: int, last: in
 
     The lowest of n values gets -0.5, the highest 0.5; a value alone in its row gets 0.
     """
-    bucket, following, order = state[0].view(np.int64), state[1].view(np.int64), state[3].view(np.int64)
     for t in range(x.shape[0]):
-        row = x[t, first:last]
-        present = _count(row, bucket, following)
-        _distribute(row, bucket, following, state[2], order)
-        _insert(state[2], order, present)
-        _share(state[2], order, present, out[t, first:last])
+        present = sort(x[t, first:last], state)
+        _share(state[2], state[3].view(np.int64), present, out[t, first:last])
+
+
+@kernel
+def sort(x: FloatArray, space: FloatArray) -> int:
+    """Sort the row's present values; return how many there are.
+
+    Scratch space of RANK_SLOTS rows: afterwards the values lie in its third row, their columns as integers in its fourth.
+    """
+    bucket, following, order = space[0].view(np.int64), space[1].view(np.int64), space[3].view(np.int64)
+    present = _count(x, bucket, following)
+    _distribute(x, bucket, following, space[2], order)
+    _insert(space[2], order, present)
+    return present
 
 
 @kernel

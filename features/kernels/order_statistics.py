@@ -55,7 +55,7 @@ def quantiles(
             for age in range(begun, bars):
                 _add_below(state[top + size - age, first:last], row, below)
             begun = bars
-            _replace(state, row, top + size - bars, sorted_rows, bars, first, last)
+            replace(state, row, top + size - bars, sorted_rows, bars, first, last)
             for part in range(2):
                 place_of = (upper if part == 0 else lower) * (bars - 1.0)
                 near = sorted_rows + int(place_of)
@@ -85,7 +85,7 @@ def _add_below(x: FloatArray, newest: FloatArray, below: FloatArray) -> None:
 
 
 @kernel
-def _replace(state: FloatArray, x: FloatArray, left: int, k: int, bars: int, first: int, last: int) -> None:
+def replace(state: FloatArray, x: FloatArray, left: int, k: int, bars: int, first: int, last: int) -> None:
     """Take the value that left a window out of its sorted rows from `k` on, and put the newest one in."""
     old, new, before = state[5, first:last], state[6, first:last], state[7, first:last]
     _exchange(x, state[left, first:last], old, new)
