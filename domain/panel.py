@@ -19,6 +19,8 @@ COVARIATES: dict[str, str] = {
     "spread": "mean quoted spread over the bar, a fraction of the mid price",
     "adjustment": "product of the price factors of splits and dividends: a price divided by it is what was printed",
     "sector": "code of the symbol's sector, equal numbers for equal sectors",
+    "since_open": "minutes from the session's open to the bar's close, by the market's calendar",
+    "until_close": "minutes from the bar's close to the session's close, by the market's calendar",
     # Headlines that became known since the row before, each faded to the row's close by 2^(-age / half-life).
     "news_sentiment_6h": "sum of the scores of the symbol's headlines, repetitions left out, half-life 6h",
     "news_sentiment_1d": "sum of the scores of the symbol's headlines, repetitions left out, half-life 1d",
