@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Unaliased(Compiler):
+class Unaliased(Compiler):  # type: ignore[misc]
     """Numba's compiler, told that no array that a function writes overlaps another of its arguments.
 
     Without that promise LLVM compares the addresses of all arrays before each loop, and gives up on SIMD past a few of them.
@@ -34,7 +34,7 @@ class Unaliased(Compiler):
     def define_pipelines(self) -> Any:
         """Return numba's own passes; the flag is read when they begin."""
         self.state.flags.noalias = True
-        return super().define_pipelines()  # type: ignore[no-untyped-call]
+        return super().define_pipelines()
 
 
 def kernel(function: Function) -> Function:
@@ -65,6 +65,8 @@ def sources(path: Path) -> tuple[Path, ...]:
 
 def _stamped(compiled: Any, function: Function) -> Function:
     """Bind the machine code on disk to the contents of all files that may have been inlined into it."""
+    if numba.config.DISABLE_JIT:
+        return function
     files = sources(Path(function.__code__.co_filename))
     digest = hashlib.sha256("".join(_digest(path) for path in files).encode()).hexdigest()
     index = compiled._cache._cache_file

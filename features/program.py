@@ -37,7 +37,7 @@ class Program:
 
 def _compiled(kernel: Any, arguments: tuple[Any, ...]) -> Any:
     """Return what numba compiled for arguments of these types."""
-    types = tuple(numba.typeof(argument) for argument in arguments)  # type: ignore[no-untyped-call]
+    types = tuple(numba.typeof(argument) for argument in arguments)
     if types not in kernel.overloads:
         kernel.compile(types)
     return kernel.overloads[types]
