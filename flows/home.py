@@ -27,11 +27,13 @@ class Home:
     """The one folder that holds everything the house writes while it runs."""
 
     root: Path
+    tables: str = ""
+    """A folder or URL for the Delta tables, such as s3://bucket/prefix; empty for the home's own folder."""
 
     @property
-    def store(self) -> Path:
+    def store(self) -> Path | str:
         """Delta tables."""
-        return self.root / "store"
+        return self.tables or self.root / "store"
 
     @property
     def mlflow(self) -> Path:
@@ -80,10 +82,15 @@ class Home:
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Home:
-    """Return the home that NIGHTSHIFT_HOME names, `var` in the checkout by default; nothing is created."""
+    """Return the home that NIGHTSHIFT_HOME names, `var` in the checkout by default; nothing is created.
+
+    NIGHTSHIFT_STORE names another place for its tables, a folder or a URL.
+    """
     known = os.environ if environment is None else environment
-    chosen = known.get("NIGHTSHIFT_HOME", "")
-    return Home(Path(chosen).expanduser().absolute() if chosen else PROJECT / "var")
+    chosen, tables = known.get("NIGHTSHIFT_HOME", ""), known.get("NIGHTSHIFT_STORE", "")
+    if tables and "://" not in tables:
+        tables = str(Path(tables).expanduser().absolute())
+    return Home(Path(chosen).expanduser().absolute() if chosen else PROJECT / "var", tables)
 
 
 def parameters(environment: Mapping[str, str] | None = None) -> Path:

@@ -218,7 +218,7 @@ STAGES: tuple[Stage, ...] = (
         outputs=("snapshot",),
         parameters=("sources", "store", "quality"),
         market=("asset_class", "calendar", "timeframe", "source", "symbols"),
-        code=("pipelines/data", "pipelines/store.py", "domain/bar.py", "domain/panel.py", "domain/session.py"),
+        code=("pipelines/data", "pipelines/store", "domain/bar.py", "domain/panel.py", "domain/session.py"),
     ),
     Stage(
         name="features",

@@ -1,0 +1,6 @@
+"""The door of tables: Delta Lake, idempotent upserts, readable by version and by what was known when."""
+
+from pipelines.store.door import Store
+from pipelines.store.tables import TABLES, Table
+
+__all__ = ["TABLES", "Store", "Table"]
