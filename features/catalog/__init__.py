@@ -5,13 +5,13 @@ import json
 from collections.abc import Sequence
 
 from domain.error import UnknownParameter, nearest
-from features.catalog import classic
+from features.catalog import classic, macro, news
 from features.catalog.classic import SCALE
 from features.feature import Feature
 
 __all__ = ["CATALOG", "FAMILIES", "SCALE", "schema_hash", "select"]
 
-CATALOG: tuple[Feature, ...] = classic.FEATURES
+CATALOG: tuple[Feature, ...] = classic.FEATURES + news.FEATURES + macro.FEATURES
 
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(feature.family for feature in CATALOG))
 

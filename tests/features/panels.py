@@ -1,13 +1,14 @@
 """Panels for the tests of features: random ones, and the real one where it is at hand."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from domain.panel import FloatArray, Panel
+from domain.panel import COVARIATES, FloatArray, Panel
 
 DATA = Path(os.environ.get("NIGHTSHIFT_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
@@ -40,6 +41,14 @@ def random(bars: int, symbols: int, seed: int = 0, gaps: float = 0.0) -> Panel:
     for values in prices.values():
         values[missing] = np.nan
     return from_prices(prices)
+
+
+def covered(panel: Panel, seed: int = 0) -> Panel:
+    """Return the panel with random positive values for every covariate, missing where the bar is."""
+    draw = np.random.default_rng(seed)
+    values = {name: np.exp(draw.normal(0.0, 0.5, panel.close.shape)) for name in COVARIATES}
+    missing = {name: np.where(panel.present, column, np.nan) for name, column in values.items()}
+    return replace(panel, covariates=missing)
 
 
 def real(symbols: int, bars: int | None = None) -> Panel:

@@ -11,18 +11,18 @@ from tests.features import panels
 EVERY_FAMILY = ("average", "momentum", "volatility", "volume", "statistics", "cross_section", "calendar")
 
 
-def test_the_catalogue_has_forty_features_of_seven_families() -> None:
+def test_the_catalogue_begins_with_forty_features_of_seven_families() -> None:
     """Names are unique and every row says what it means."""
     names = [feature.name for feature in catalog.CATALOG]
 
     assert len(set(names)) == len(names) >= 40
-    assert catalog.FAMILIES == EVERY_FAMILY
+    assert catalog.FAMILIES[: len(EVERY_FAMILY)] == EVERY_FAMILY
     assert all(feature.meaning for feature in catalog.CATALOG)
 
 
 def test_warm_up_is_the_number_of_bars_before_the_first_value() -> None:
     """On gapless data each feature is NaN for exactly its warm-up and finite ever after."""
-    panel = panels.random(200, 10, 21)
+    panel = panels.covered(panels.random(200, 10, 21))
 
     values = FeatureEngine(catalog.CATALOG, 10).advance(panel)
 
@@ -56,7 +56,7 @@ def test_a_selection_keeps_the_catalogues_order_and_the_scale() -> None:
     assert catalog.SCALE in [feature.name for feature in chosen]
     assert [f for f in catalog.CATALOG if f in chosen] == list(chosen)
     assert catalog.select([]) == tuple(f for f in catalog.CATALOG if f.name == catalog.SCALE)
-    assert catalog.select(EVERY_FAMILY) == catalog.CATALOG
+    assert catalog.select(catalog.FAMILIES) == catalog.CATALOG
 
 
 def test_an_unknown_family_is_refused_with_the_nearest_name() -> None:
