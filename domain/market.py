@@ -57,6 +57,10 @@ class Universe(BaseModel):
         return self.top is not None or self.price_min > 0
 
 
+#: The universe without a rule.
+EVERYONE = Universe()
+
+
 @dataclass(frozen=True)
 class Market:
     """One tradable market as params.yaml describes it."""
@@ -73,7 +77,7 @@ class Market:
     instrument: Instrument
     symbols: tuple[str, ...] = ()
     """The symbols to choose from; empty means every symbol that the store holds."""
-    universe: Universe = Universe()
+    universe: Universe = EVERYONE
     """Which of them belong to the market on each day; by default all that trade."""
     stored: str | None = None
     """Timeframe of the bars in the store where they are finer than the market's and summed up while they are read."""
