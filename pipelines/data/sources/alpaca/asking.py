@@ -76,12 +76,12 @@ class Desk:
         """
         client = self._client(question)
         token, tokens, pages = None, set[str](), list[pl.DataFrame]()
-        while True:
-            page, token = self._page(client, question, token, tokens, read)
-            pages.append(page)
-            if token is None:
-                return pl.concat(pages)
-            tokens.add(token)
+        with client._session:
+            while not pages or token is not None:
+                page, token = self._page(client, question, token, tokens, read)
+                pages.append(page)
+                tokens |= {token} if token is not None else set()
+        return pl.concat(pages)
 
     def _page(
         self, client: "RESTClient", question: Question, token: str | None, tokens: set[str], read: Callable[[Any], pl.DataFrame]

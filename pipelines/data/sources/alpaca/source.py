@@ -135,9 +135,7 @@ class Alpaca:
         asked = self._series(companies, checking.BARS, days[0] - DAY, days[-1], timeframe=_timeframe(1440))
         opens = pl.concat(rows.bars(table, companies, finer=False) for table in asked)
         opens = opens.select("open", event_at="opened_at", other="symbol")
-        found = events.join(
-            opens, left_on=["other", "event_at"], right_on=["other", "opened_at"], how="left", maintain_order="left"
-        )
+        found = events.join(opens, on=["other", "event_at"], how="left", maintain_order="left")
         spun = pl.col("kind") == action.Kind.SPINOFF
         unpriced = found.filter(spun & pl.col("open").is_null())
         for symbol, company, at in unpriced.select("symbol", "other", "event_at").rows():
