@@ -41,6 +41,20 @@ class Feature:
         chosen = [] if self.part is None else [self.part]
         return [self.name, f"{self.kernel.__module__}.{self.kernel.__name__}", list(self.parameters), inputs, *chosen]
 
+    @cached_property
+    def formula(self) -> str:
+        """How the value is made, down to the panel's columns: `distance(close, simple(close, 20))`."""
+        made = [i.formula if isinstance(i, Feature) else i for i in self.inputs]
+        if self.part is not None:
+            return f"{made[0]}[{self.part}]"
+        return f"{self.kernel.__name__}({', '.join([*made, *(f'{p:g}' for p in self.parameters)])})"
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The panel columns that it is made from, in the order of their first use."""
+        found = (i.columns if isinstance(i, Feature) else (i,) for i in self.inputs)
+        return tuple(dict.fromkeys(name for names in found for name in names))
+
 
 Source = str | Feature
 
