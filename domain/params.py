@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,13 +78,45 @@ class Recorder(Section):
     batch_s: float = Field(gt=0)
 
 
+class News(Section):
+    """How headlines become numbers."""
+
+    sentiment: Literal["lexicon", "classifier", "finbert"]
+    """Who reads them: the embedded lexicon, our own classifier, or FinBERT."""
+    model: str
+    """Where the reader lies: the classifier's folder; FinBERT's folder or its name on the hub. The lexicon needs none."""
+    device: str
+    """Where FinBERT runs: cpu, cuda."""
+    repetition_similarity: float = Field(gt=0, le=1)
+    """Share of word runs in common (Jaccard) from which a headline repeats an earlier one: it counts as volume and not as news."""
+    repetition_days: float = Field(gt=0)
+    """How far back a headline can be repeated."""
+    novelty_days: float = Field(gt=0)
+    """How far back a symbol's headlines are compared with for novelty."""
+
+
+class Ask(Section):
+    """How much a source is asked for at once; each answer is stored before the next question."""
+
+    symbols: int = Field(ge=1)
+    bars: int = Field(ge=500)
+    """Bars of one symbol."""
+    since: date | None
+    """First day that a new symbol is asked for, in pieces; None asks for all that the source has, in one."""
+    companions: tuple[Literal["actions", "news", "trades", "quotes", "listings"], ...]
+    """Tables beside the bars that are kept where the source has them; trades and quotes are large."""
+
+
 class Sources(Section):
     """Where bars come from."""
+
+    ask: Ask
 
     simulated: Simulated
     yahoo: Yahoo
     alpaca: Alpaca
     recorder: Recorder
+    news: News
 
 
 class Store(Section):
@@ -91,6 +124,8 @@ class Store(Section):
 
     publication_delay_s: float = Field(ge=0)
     """Seconds from a bar's close until it can be read; `known_at = event_at + delay` for history."""
+    retention_days: int = Field(ge=1)
+    """Days that every version of every table stays readable; snapshots of registered models keep theirs."""
 
 
 class Quality(Section):
