@@ -40,7 +40,7 @@ GOOD = {
         accelerates, accelerated, improve, improves, improved, improving, improvement, improvements, enhance, enhances
         enhanced, strengthen, strengthens, strengthened, strengthening, buyback, buybacks, share repurchase, repurchase
         repurchases, special dividend, hikes dividend, raises dividend, dividend increase, dividend hike, ups dividend
-        boosts dividend, increases dividend, initiates dividend, bonus issue, large buyer, new contract, major contract, higher
+        boosts dividend, increases dividend, initiates dividend, bonus issue, large buyer, higher
         highest, 52-week high, 52-week highs, new high, new highs, multi-year high, exceeds, exceed, exceeded, surpass
         surpasses, surpassed, positive, attractive, undervalued, breakout, upside, opportunity, opportunities, advantage
         momentum, lucrative, top pick, accumulate, synergies, synergy, savings, cost savings, efficiency, partnership
@@ -53,7 +53,7 @@ GOOD = {
     """),
     **_weighted(0.5, """
         buys, long, add, adds, top, tops, good, great, best, better, benefit, benefits, benefited, efficient, popular, demand
-        launch, launches, launched, unveils, introduces, signs, signed, agreement, contract, order, orders, deal, cooperation
+        launch, launches, launched, unveils, introduces, signs, signed, agreement, order, orders, cooperation
         collaboration, support, supports, supported, stable, stabilize, stabilizes, stabilise, steady, eases, ease, easing
         relief, hope, hopes, hopeful, ahead, expects growth, reward, rewards, rewarding, dividend, upswing, uptrend, uptick
         firm, firms up, edges up, inches up, ticks up, advance, advances, advanced, ipo success, oversubscribed
