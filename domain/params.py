@@ -99,7 +99,7 @@ class Ask(Section):
     """How much a source is asked for at once; each answer is stored before the next question."""
 
     symbols: int = Field(ge=1)
-    bars: int = Field(ge=500)
+    bars: int = Field(ge=10)
     """Bars of one symbol."""
     since: date | None
     """First day that a new symbol is asked for, in pieces; None asks for all that the source has, in one."""
