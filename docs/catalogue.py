@@ -27,10 +27,10 @@ HEAD = """# The catalogue
 {count} features in {families} families, made from the catalogue by `python -m docs.catalogue`. The grey line of a picture is the
 log price of a simulated stock, the blue one the feature over the same {shown} bars. A formula names the kernels of
 `features/kernels` with their parameters, innermost first; `[1]` is the second of several series that one kernel writes. *Warm-up*
-is the number of a symbol's bars that yield no value yet, *reads* the panel's columns, *cost* nanoseconds a value over a history of 500
-symbols x 2,520 bars on one core, alone and with everything that it is made from (`python -m benchmarks.features.cost`).
+is the number of a symbol's bars that yield no value yet, *reads* the panel's columns, *cost* nanoseconds a value over a history of
+500 symbols x 2,520 bars on one core, alone and with everything that it is made from (`python -m benchmarks.features.cost`).
 """
-COLUMNS = "| feature | picture | meaning | formula | source | warm-up | reads | cost |\n" + "|---" * 8 + "|\n"
+COLUMNS = "| feature | picture | meaning | formula | source | warm-up | reads | cost |\n" + 8 * "|---" + "|\n"
 
 
 def page(costs: dict[str, float]) -> str:
@@ -38,7 +38,7 @@ def page(costs: dict[str, float]) -> str:
     rows = sorted(catalog.CATALOG, key=lambda feature: catalog.FAMILIES.index(feature.family))
     parts = [HEAD.format(count=len(rows), families=len(catalog.FAMILIES), shown=SHOWN)]
     for family, features in groupby(rows, key=lambda feature: feature.family):
-        parts.append(
+        parts.append(f"\n## {family}\n\n{COLUMNS}")
             f"\n## {family}\n\n| feature | picture | meaning | formula | source | warm-up | reads | cost |\n|---|---|---|---|---|---|---|---|\n"
         )
         parts += [_row(feature, costs) for feature in features]
