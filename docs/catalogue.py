@@ -39,8 +39,6 @@ def page(costs: dict[str, float]) -> str:
     parts = [HEAD.format(count=len(rows), families=len(catalog.FAMILIES), shown=SHOWN)]
     for family, features in groupby(rows, key=lambda feature: feature.family):
         parts.append(f"\n## {family}\n\n{COLUMNS}")
-            f"\n## {family}\n\n| feature | picture | meaning | formula | source | warm-up | reads | cost |\n|---|---|---|---|---|---|---|---|\n"
-        )
         parts += [_row(feature, costs) for feature in features]
     return "".join(parts)
 
