@@ -9,8 +9,8 @@ from domain.panel import FloatArray, TimeArray
 PRICES = ("open", "high", "low", "close")
 #: What is paid a share, and therefore adjusted like a price.
 CASH = ("dividend", "capital_gain")
-#: Half a unit in the last place of single precision, in which Yahoo keeps numbers: 2**-24 of the number.
-SINGLE = 2.0**-24
+#: Half a unit in the last place of single precision, in which Yahoo keeps numbers: 2**-24 of the number, and room for our own.
+SINGLE = 2.0**-24 * (1.0 + 1e-6)
 
 
 def undo(rows: pl.DataFrame, split_at: TimeArray, ratio: FloatArray) -> pl.DataFrame:
@@ -34,18 +34,21 @@ def shortest(values: FloatArray) -> FloatArray:
     """Return for each number the decimal of fewest digits that single precision cannot tell from it.
 
     Yahoo keeps 129.04 as 129.03999328613281, and a later split divides and rounds it again: only the number that was printed is
-    the same whenever it is asked for. Seven digits always come back, of longer numbers the last may be off by one. NaN, infinity
-    and zero stay.
+    the same whenever it is asked for. Six digits always come back, cents below 10,000; of longer numbers the last may be off by
+    one. NaN, infinity and zero stay.
     """
-    found = values.copy()
-    open_ = np.isfinite(values) & (values != 0.0)
-    exponent = np.floor(np.log10(np.abs(values), where=open_, out=np.zeros_like(values)))
+    sound = np.isfinite(values) & (values != 0.0)
+    exact = values[sound]
+    found = exact.copy()
+    exponent = np.floor(np.log10(np.abs(exact)))
+    left = np.ones(len(exact), dtype=np.bool_)
     for digits in range(1, 10):
-        decimals = (digits - 1 - exponent).astype(np.int64)
-        rounded = _rounded(values, decimals)
-        hit = open_ & (np.abs(rounded - values) <= SINGLE * np.abs(values))
-        found[hit], open_ = rounded[hit], open_ & ~hit
-    return found
+        rounded = _rounded(exact, (digits - 1 - exponent).astype(np.int64))
+        hit = left & (np.abs(rounded - exact) <= SINGLE * np.abs(exact))
+        found[hit], left = rounded[hit], left & ~hit
+    whole = values.copy()
+    whole[sound] = found
+    return whole
 
 
 def _rounded(values: FloatArray, decimals: npt.NDArray[np.int64]) -> FloatArray:

@@ -92,7 +92,7 @@ def test_bars_are_the_recorded_numbers(yahoo: Yahoo) -> None:
 
     sessions = session.sessions("XNYS", date(2020, 8, 31), date(2020, 11, 6))
     for name in ("open", "high", "low", "close", "volume"):
-        assert rows[name].cast(pl.Float32).to_list() == np.float32(quote[name]).tolist()
+        np.testing.assert_allclose(rows[name].to_numpy(), quote[name], rtol=2.0**-24)
     assert rows["opened_at"].to_list() == [datetime.fromtimestamp(stamp, UTC) for stamp in answer["timestamp"]]
     assert rows["event_at"].equals(sessions["closed_at"], check_names=False)
 
