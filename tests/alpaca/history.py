@@ -55,6 +55,7 @@ class Vendor:
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     url: str = ""
     sent: list[bytes] = field(default_factory=list)
+    """Bodies as they went over the wire."""
 
     def reply(self, path: str, asked: dict[str, str], headers: Any) -> Reply:
         """Return the answer to one question, spoilt if that is planned."""
@@ -63,7 +64,7 @@ class Vendor:
         good = self._good(path, asked) if keyed or "/crypto/" in path else error(403, "forbidden.")
         fault = self.faults.pop(0) if self.faults else self.always
         told = good if fault is None else fault(self, good)
-        self.sent.append(good.body)
+        self.sent.append(told.body)
         return told
 
     def _good(self, path: str, asked: dict[str, str]) -> Reply:

@@ -87,6 +87,9 @@ async def listen(
                 teller.connected()
             for update in (*(() if message is None else teller.tell(message)), *teller.due()):
                 yield update
+            for task in tasks:
+                if task.done() and not queue.qsize():
+                    task.result()
     finally:
         for task in tasks:
             task.cancel()
@@ -104,9 +107,12 @@ async def _arriving(queue: "asyncio.Queue[Message | NightshiftError]") -> AsyncI
             yield queue.get_nowait()
             continue
         try:
-            yield await asyncio.wait_for(queue.get(), LOOK_S)
+            async with asyncio.timeout(LOOK_S):
+                message = await queue.get()
         except TimeoutError:
             yield None
+        else:
+            yield message
 
 
 @dataclass
@@ -127,7 +133,7 @@ class Keeping:
         turn = failures = 0
         while True:
             line.heard = False
-            problem = await self._ended(line)
+            problem = await self._over(line)
             silent = isinstance(problem, Silent)
             turn = 0 if line.heard else turn + 1
             failures = 0 if line.heard or silent else failures + 1
@@ -145,10 +151,8 @@ class Keeping:
             LOG.warning("the stream of %s ended and is opened again: %s", line.name, _short(problem))
             await self.pause(min(BACK_OFF_S * 2.0 ** max(turn - 1, 0), BACK_OFF_MAX_S))
 
-    async def _ended(self, line: Line) -> Exception:
+    async def _over(self, line: Line) -> Exception:
         """Open a line, let it talk, and return why it ended."""
-        from websockets.exceptions import WebSocketException
-
         stream = line.make(line)
         talk = asyncio.create_task(self._talk(stream, line))
         try:
@@ -157,17 +161,17 @@ class Keeping:
                 if line.watched and self._silent(line):
                     return Silent(f"not a word for {self.parameters.silence_s:g} s")
             await talk
-        except (OSError, TimeoutError, ValueError, WebSocketException, Told) as problem:
+        except Exception as problem:  # whatever ends a connection is told, and after all tries raised
             return problem
         finally:
-            talk.cancel()
-            await asyncio.gather(talk, return_exceptions=True)
+            await _ended(talk)
             await _closed(stream)
         return ConnectionError("the connection was closed")
 
     async def _talk(self, stream: "DataStream", line: Line) -> None:
         line.heard_ns = self.clock.monotonic_ns()
-        await asyncio.wait_for(_opened(stream), OPEN_S)
+        async with asyncio.timeout(OPEN_S):
+            await _opened(stream)
         if line.watched:
             await line.queue.put(CONNECTED)
         line.heard_ns = self.clock.monotonic_ns()
@@ -184,6 +188,13 @@ class Keeping:
 async def _opened(stream: "DataStream") -> None:
     await stream._start_ws()  # connects and authenticates
     await stream._send_subscribe_msg()
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    """Cancel a task until it is done: Python 3.11's `wait_for`, in which the client waits, may swallow a cancellation."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=LOOK_S)
 
 
 async def _closed(stream: "DataStream") -> None:
