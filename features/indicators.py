@@ -270,8 +270,3 @@ def beta(a: Source, b: Source, bars: int) -> Feature:
     """Return the rolling slope of b on a."""
     name = f"{label(a)}_{label(b)}_beta_{bars}"
     return Feature(name, statistics.beta, (a, b), (bars,), statistics.PAIR_HEAD + 2 * bars, bars - 1)
-
-
-def part(step: Feature, place: int, delay: int = 0) -> Feature:
-    """Return one of the series that a step writes; it is known `delay` bars after the step's first values."""
-    return Feature(f"{step.name}_part_{place}", step.kernel, (step,), delay=delay, part=place)

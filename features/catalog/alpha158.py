@@ -10,6 +10,7 @@ price is.
 from typing import NamedTuple
 
 from features import indicators as plain
+from features import steps
 from features.catalog.rows import named, row
 from features.feature import Feature
 from features.kernels import candle, momentum, nested, order_statistics, volatility
@@ -50,7 +51,7 @@ def _windows(step: Feature, *parts: _Part) -> tuple[Feature, ...]:
             f"alpha158_{part.name}_{bars}",
             part.meaning.format(n=bars),
             SOURCE,
-            plain.part(step, width * i + part.place, bars - 1 + part.late),
+            steps.part(step, width * i + part.place, bars - 1 + part.late),
         )
         for part in parts
         for i, bars in enumerate(WINDOWS)
@@ -59,7 +60,7 @@ def _windows(step: Feature, *parts: _Part) -> tuple[Feature, ...]:
 
 def _bar(step: Feature, *rows: tuple[str, str]) -> tuple[Feature, ...]:
     """Return all parts of a step that looks at one bar."""
-    return tuple(named("alpha158", f"alpha158_{name}", of, SOURCE, plain.part(step, i)) for i, (name, of) in enumerate(rows))
+    return tuple(named("alpha158", f"alpha158_{name}", of, SOURCE, steps.part(step, i)) for i, (name, of) in enumerate(rows))
 
 
 _BAR = ("open", "high", "low", "close")

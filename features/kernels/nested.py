@@ -264,7 +264,7 @@ def extremes(
     place, late = int(state[window.PLACE, first]), window.behind(lag)
     for t in range(high.shape[0]):
         over, under, begun = EXTREME_HEAD + place, EXTREME_HEAD + place + 2 * size, 0
-        _common(high[t, first:last], low[t, first:last], close[t, first:last], joint)
+        common(high[t, first:last], low[t, first:last], close[t, first:last], joint)
         if late:
             window.resume(joint, lag, state[EXTREME_HEAD : EXTREME_HEAD + 4 * size, first:last], size)
         late = enter(joint, count, lag, state[over, first:last], state[over + size, first:last])
@@ -282,7 +282,7 @@ def extremes(
 
 
 @kernel
-def _common(a: FloatArray, b: FloatArray, c: FloatArray, joint: FloatArray) -> None:
+def common(a: FloatArray, b: FloatArray, c: FloatArray, joint: FloatArray) -> None:
     """Write the first series where the others exist too, NaN elsewhere."""
     for s in range(a.size):
         joint[s] = np.nan if math.isnan(b[s]) | math.isnan(c[s]) else a[s]
@@ -347,7 +347,7 @@ def pairs(
     for t in range(x.shape[0]):
         row, other, begun = x[t, first:last], y[t, first:last], 0
         one, two = PAIR_HEAD + place, PAIR_HEAD + place + 2 * size
-        _common(row, other, other, joint)
+        common(row, other, other, joint)
         if late:
             window.resume(joint, lag, state[PAIR_HEAD : PAIR_HEAD + 4 * size, first:last], size)
         late = enter(joint, count, lag, state[one, first:last], state[one + size, first:last])

@@ -1,0 +1,398 @@
+"""Cycles: the dominant period of a price by Ehlers' Hilbert transform, and what follows from it.
+
+Ehlers 2001, Rocket Science for Traders, chapters 5 to 11, with the conventions of TA-Lib's HT functions: one filter of seven taps,
+0.0962 (x0 - x6) + 0.5769 (x2 - x4), is applied to the smoothed price and to its own outputs, and begins some bars after the price.
+"""
+
+import math
+
+import numpy as np
+
+from domain.compiled import kernel
+from domain.panel import FloatArray
+from features.kernels import nested, window
+
+#: Rows of each of the rings that the filter reads: price, smoothed price, detrender, quadrature.
+RING = 10
+#: Rows of a transform's state: the window's own, what is remembered, scratch, four rings.
+REMEMBERED, SCRATCH = 6, 3
+TOP = window.HEAD + REMEMBERED + SCRATCH
+HILBERT_SLOTS = TOP + 4 * RING
+#: Series that `hilbert`, `mesa` and `phase` write.
+HILBERT_PARTS, MESA_PARTS, PHASE_PARTS = 4, 2, 5
+#: Rows of a MESA average's state: bars seen, phase, the two averages.
+MESA_SLOTS = 4
+#: The longest period, and bars of price that a phase is taken over at most.
+LONGEST = 50
+#: Rows of a phase's state before its rings, which are kept twice: the window's own, what is remembered, scratch.
+PHASE_REMEMBERED, PHASE_SCRATCH = 7, 9
+PHASE_TOP = window.HEAD + PHASE_REMEMBERED + PHASE_SCRATCH
+PHASE_SLOTS = PHASE_TOP + 4 * LONGEST
+DEGREES = 180.0 / math.pi
+
+
+@kernel
+def hilbert(x: FloatArray, begin: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
+    """Write the smoothed price, the smoothed period, the in-phase and the quadrature component, from bar `begin` + 1 on.
+
+    The filter takes all earlier values for zero. State: HILBERT_SLOTS rows.
+    """
+    count, lag = state[window.COUNT, first:last], state[window.LAG, first:last]
+    adjusted, turned, turned_again = state[9, first:last], state[10, first:last], state[11, first:last]
+    place, late = int(state[window.PLACE, first]), window.behind(lag)
+    for t in range(x.shape[0]):
+        row = x[t, first:last]
+        smooth, period = out[0, t, first:last], out[1, t, first:last]
+        if late:
+            window.resume(row, lag, state[TOP:HILBERT_SLOTS, first:last], RING)
+        late = _smooth(
+            row,
+            _aged(state, 0, place, 1, first, last),
+            _aged(state, 0, place, 2, first, last),
+            _aged(state, 0, place, 3, first, last),
+            _aged(state, 0, place, 0, first, last),
+            count,
+            lag,
+            begin,
+            smooth,
+        )
+        _adjust(state[3, first:last], adjusted)
+        _enter(smooth, smooth, _aged(state, 1, place, 0, first, last))
+        _filtered(state, 1, place, 0, adjusted, turned, first, last)
+        _enter(turned, smooth, _aged(state, 2, place, 0, first, last))
+        _filtered(state, 2, place, 0, adjusted, turned, first, last)
+        _enter(turned, smooth, _aged(state, 3, place, 0, first, last))
+        _copy(_aged(state, 2, place, 3, first, last), smooth, out[2, t, first:last])
+        _copy(_aged(state, 3, place, 0, first, last), smooth, out[3, t, first:last])
+        _filtered(state, 2, place, 3, adjusted, turned, first, last)
+        _filtered(state, 3, place, 0, adjusted, turned_again, first, last)
+        _homodyne(
+            out[2, t, first:last],
+            out[3, t, first:last],
+            turned,
+            turned_again,
+            state[5, first:last],
+            state[6, first:last],
+            state[7, first:last],
+            state[8, first:last],
+        )
+        _period(smooth, state[7, first:last], state[8, first:last], state[3, first:last], state[4, first:last], period)
+        place = place + 1 if place + 1 < RING else 0
+    state[window.PLACE, first:last] = place
+
+
+@kernel
+def _aged(state: FloatArray, ring: int, place: int, age: int, first: int, last: int) -> FloatArray:
+    """Return the row of a ring that holds the value of `age` bars ago."""
+    row = place - age if place >= age else place - age + RING
+    return state[TOP + ring * RING + row, first:last]
+
+
+@kernel
+def _smooth(
+    x: FloatArray,
+    one: FloatArray,
+    two: FloatArray,
+    three: FloatArray,
+    ring: FloatArray,
+    count: FloatArray,
+    lag: FloatArray,
+    begin: int,
+    out: FloatArray,
+) -> bool:
+    """Let a price into its ring and write the average with weights 4, 3, 2, 1; NaN before the transform begins."""
+    behind = False
+    for s in range(x.size):
+        missing = math.isnan(x[s])
+        value = (4.0 * x[s] + 3.0 * one[s] + 2.0 * two[s] + three[s]) * 0.1
+        out[s] = value if count[s] >= begin else np.nan
+        ring[s] = ring[s] if missing else x[s]
+        count[s] += 0.0 if missing else 1.0
+        lag[s] = lag[s] + 1.0 if missing else 0.0
+        behind |= missing
+    return behind
+
+
+@kernel
+def _adjust(period: FloatArray, adjusted: FloatArray) -> None:
+    for s in range(period.size):
+        adjusted[s] = 0.075 * period[s] + 0.54
+
+
+@kernel
+def _enter(x: FloatArray, known: FloatArray, ring: FloatArray) -> None:
+    for s in range(x.size):
+        ring[s] = ring[s] if math.isnan(known[s]) else x[s]
+
+
+@kernel
+def _copy(x: FloatArray, known: FloatArray, out: FloatArray) -> None:
+    for s in range(x.size):
+        out[s] = np.nan if math.isnan(known[s]) else x[s]
+
+
+@kernel
+def _filtered(
+    state: FloatArray, ring: int, place: int, age: int, adjusted: FloatArray, out: FloatArray, first: int, last: int
+) -> None:
+    _taps(
+        _aged(state, ring, place, age, first, last),
+        _aged(state, ring, place, age + 2, first, last),
+        _aged(state, ring, place, age + 4, first, last),
+        _aged(state, ring, place, age + 6, first, last),
+        adjusted,
+        out,
+    )
+
+
+@kernel
+def _taps(x: FloatArray, two: FloatArray, four: FloatArray, six: FloatArray, adjusted: FloatArray, out: FloatArray) -> None:
+    for s in range(x.size):
+        out[s] = (0.0962 * (x[s] - six[s]) + 0.5769 * (two[s] - four[s])) * adjusted[s]
+
+
+@kernel
+def _homodyne(
+    in_phase: FloatArray,
+    quadrature: FloatArray,
+    turned: FloatArray,
+    turned_again: FloatArray,
+    i_before: FloatArray,
+    q_before: FloatArray,
+    real: FloatArray,
+    imaginary: FloatArray,
+) -> None:
+    """Advance the smoothed product of this bar's phasor with the conjugate of the one before."""
+    for s in range(in_phase.size):
+        idle = math.isnan(in_phase[s])
+        i = 0.2 * (in_phase[s] - turned_again[s]) + 0.8 * i_before[s]
+        q = 0.2 * (quadrature[s] + turned[s]) + 0.8 * q_before[s]
+        re = 0.2 * (i * i_before[s] + q * q_before[s]) + 0.8 * real[s]
+        im = 0.2 * (i * q_before[s] - q * i_before[s]) + 0.8 * imaginary[s]
+        real[s] = real[s] if idle else re
+        imaginary[s] = imaginary[s] if idle else im
+        i_before[s] = i_before[s] if idle else i
+        q_before[s] = q_before[s] if idle else q
+
+
+@kernel
+def _period(
+    known: FloatArray, real: FloatArray, imaginary: FloatArray, period: FloatArray, smoothed: FloatArray, out: FloatArray
+) -> None:
+    """Write the period that the phasor's turn implies, held within 0.67 and 1.5 of the last one and 6 and 50 bars, smoothed."""
+    for s in range(known.size):
+        before = period[s]
+        turns = (real[s] != 0.0) & (imaginary[s] != 0.0)
+        found = 2.0 * math.pi / math.atan(imaginary[s] / real[s]) if turns else before
+        found = min(found, 1.5 * before)
+        found = max(found, 0.67 * before)
+        found = 0.2 * min(max(found, 6.0), float(LONGEST)) + 0.8 * before
+        smooth = 0.33 * found + 0.67 * smoothed[s]
+        idle = math.isnan(known[s])
+        period[s] = before if idle else found
+        smoothed[s] = smoothed[s] if idle else smooth
+        out[s] = np.nan if idle else smooth
+
+
+@kernel
+def from_bar(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
+    """Write x, but NaN for its first `bars` values: what a recursion still owes to its beginning. State: one row."""
+    count = state[0, first:last]
+    for t in range(x.shape[0]):
+        row, o = x[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            seen = count[s]
+            o[s] = row[s] if seen >= bars else np.nan
+            count[s] = seen if math.isnan(row[s]) else seen + 1.0
+
+
+@kernel
+def mesa(
+    x: FloatArray,
+    in_phase: FloatArray,
+    quadrature: FloatArray,
+    fast: float,
+    slow: float,
+    state: FloatArray,
+    out: FloatArray,
+    first: int,
+    last: int,
+) -> None:
+    """Write the MESA adaptive average and the average that follows it (Ehlers 2001, chapter 10; TA-Lib MAMA).
+
+    The gain is `fast` over the degrees that the phase fell, between `slow` and `fast`. Both averages begin as zero when the phase
+    becomes known, as TA-Lib's do: what they owe to that fades by 1 - gain a bar. State: MESA_SLOTS rows.
+    """
+    phase, average, following = state[1, first:last], state[2, first:last], state[3, first:last]
+    for t in range(x.shape[0]):
+        row, i, q = x[t, first:last], in_phase[t, first:last], quadrature[t, first:last]
+        a, b = out[0, t, first:last], out[1, t, first:last]
+        for s in range(a.size):
+            idle = math.isnan(i[s]) | math.isnan(row[s])
+            now = math.atan(q[s] / i[s]) * DEGREES if i[s] != 0.0 else 0.0
+            fell = max(phase[s] - now, 1.0)
+            gain = max(fast / fell, slow) if fell > 1.0 else fast
+            near = gain * row[s] + (1.0 - gain) * average[s]
+            far = 0.5 * gain * near + (1.0 - 0.5 * gain) * following[s]
+            a[s], b[s] = (np.nan, np.nan) if idle else (near, far)
+            phase[s] = phase[s] if idle else now
+            average[s] = average[s] if idle else near
+            following[s] = following[s] if idle else far
+
+
+@kernel
+def phase(x: FloatArray, smooth: FloatArray, period: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
+    """Write the phase in degrees, its sine, the sine 45 degrees on, the trendline, and whether there is a trend (1) or a cycle (0).
+
+    Ehlers 2001, chapters 9 and 11; TA-Lib HT_DCPHASE, HT_SINE, HT_TRENDLINE, HT_TRENDMODE. From the bar on whose `smooth` is known.
+    State: PHASE_SLOTS rows.
+    """
+    count, lag = state[window.COUNT, first:last], state[window.LAG, first:last]
+    place, late = int(state[window.PLACE, first]), window.behind(lag)
+    bars, cosine, sine, turn = state[10, first:last], state[11, first:last], state[12, first:last], state[13, first:last]
+    real, imaginary, total = state[14, first:last], state[15, first:last], state[16, first:last]
+    lift = state[17, first:last]
+    for t in range(x.shape[0]):
+        row, smoothed, top, low = x[t, first:last], smooth[t, first:last], PHASE_TOP + place, PHASE_TOP + 2 * LONGEST + place
+        if late:
+            window.resume(row, lag, state[PHASE_TOP:PHASE_SLOTS, first:last], LONGEST)
+        late = nested.enter(row, count, lag, state[top, first:last], state[top + LONGEST, first:last])
+        nested.repeat(smoothed, state[low, first:last], state[low + LONGEST, first:last])
+        _set_out(period[t, first:last], bars, turn, lift, cosine, sine)
+        real[:], imaginary[:], total[:] = 0.0, 0.0, 0.0
+        for age in range(LONGEST):
+            price, level = state[top + LONGEST - age, first:last], state[low + LONGEST - age, first:last]
+            _turn(price, level, float(age), bars, turn, lift, cosine, sine, real, imaginary, total)
+        trend = out[3, t, first:last]
+        _trendline(smoothed, bars, total, state[3, first:last], state[4, first:last], state[5, first:last], trend)
+        _angle(period[t, first:last], real, imaginary, state[6, first:last], state[18, first:last], out[0, t, first:last])
+        _sines(out[0, t, first:last], out[1, t, first:last], out[2, t, first:last])
+        _mode(
+            smoothed,
+            period[t, first:last],
+            out[0, t, first:last],
+            out[1, t, first:last],
+            out[2, t, first:last],
+            trend,
+            state[7, first:last],
+            state[8, first:last],
+            state[9, first:last],
+            state[18, first:last],
+            out[4, t, first:last],
+        )
+        place = place + 1 if place + 1 < LONGEST else 0
+    state[window.PLACE, first:last] = place
+
+
+@kernel
+def _set_out(
+    period: FloatArray, bars: FloatArray, turn: FloatArray, lift: FloatArray, cosine: FloatArray, sine: FloatArray
+) -> None:
+    """Round the period to whole bars and set a rotation by one of them at zero degrees."""
+    for s in range(period.size):
+        whole = math.floor(period[s] + 0.5) if period[s] > 0.0 else 0.0
+        angle = 2.0 * math.pi / whole if whole > 0.0 else 0.0
+        bars[s], turn[s], lift[s] = whole, math.cos(angle), math.sin(angle)
+        cosine[s], sine[s] = 1.0, 0.0
+
+
+@kernel
+def _turn(
+    price: FloatArray,
+    level: FloatArray,
+    age: float,
+    bars: FloatArray,
+    turn: FloatArray,
+    lift: FloatArray,
+    cosine: FloatArray,
+    sine: FloatArray,
+    real: FloatArray,
+    imaginary: FloatArray,
+    total: FloatArray,
+) -> None:
+    """Let one more bar into the sums of those whose period reaches it, and turn on."""
+    for s in range(price.size):
+        inside = 1.0 if age < bars[s] else 0.0
+        c, d = cosine[s], sine[s]
+        real[s] += inside * (d * level[s])
+        imaginary[s] += inside * (c * level[s])
+        total[s] += inside * price[s]
+        cosine[s] = c * turn[s] - d * lift[s]
+        sine[s] = d * turn[s] + c * lift[s]
+
+
+@kernel
+def _trendline(
+    known: FloatArray,
+    bars: FloatArray,
+    total: FloatArray,
+    one: FloatArray,
+    two: FloatArray,
+    three: FloatArray,
+    out: FloatArray,
+) -> None:
+    """Write the mean price over one period, smoothed with weights 4, 3, 2, 1."""
+    for s in range(known.size):
+        idle = math.isnan(known[s])
+        mean = total[s] / bars[s] if bars[s] > 0.0 else 0.0
+        out[s] = np.nan if idle else (4.0 * mean + 3.0 * one[s] + 2.0 * two[s] + three[s]) * 0.1
+        three[s] = three[s] if idle else two[s]
+        two[s] = two[s] if idle else one[s]
+        one[s] = one[s] if idle else mean
+
+
+@kernel
+def _angle(
+    period: FloatArray, real: FloatArray, imaginary: FloatArray, angle: FloatArray, moved: FloatArray, out: FloatArray
+) -> None:
+    """Write the phase of the last period's price, a bar's lag of the smoothing made good, between -45 and 315 degrees."""
+    for s in range(period.size):
+        idle = math.isnan(period[s])
+        before = angle[s]
+        nudge = 90.0 if real[s] > 0.0 else (-90.0 if real[s] < 0.0 else 0.0)
+        raw = math.atan(real[s] / imaginary[s]) * DEGREES if imaginary[s] != 0.0 else before + nudge
+        raw += 90.0 + 360.0 / period[s] + (180.0 if imaginary[s] < 0.0 else 0.0)
+        raw -= 360.0 if raw > 315.0 else 0.0
+        moved[s] = raw - before
+        angle[s] = before if idle else raw
+        out[s] = np.nan if idle else raw
+
+
+@kernel
+def _sines(angle: FloatArray, sine: FloatArray, lead: FloatArray) -> None:
+    for s in range(angle.size):
+        sine[s] = math.sin(angle[s] / DEGREES)
+        lead[s] = math.sin((angle[s] + 45.0) / DEGREES)
+
+
+@kernel
+def _mode(
+    smooth: FloatArray,
+    period: FloatArray,
+    angle: FloatArray,
+    sine: FloatArray,
+    lead: FloatArray,
+    trendline: FloatArray,
+    sine_before: FloatArray,
+    lead_before: FloatArray,
+    days: FloatArray,
+    moved: FloatArray,
+    out: FloatArray,
+) -> None:
+    """Write 0 for half a period after the sines cross and while the phase advances as a cycle's does, else 1.
+
+    1 as well where the smoothed price is 1.5% or more from its trendline.
+    """
+    for s in range(smooth.size):
+        idle = math.isnan(smooth[s])
+        up = (sine[s] > lead[s]) & (sine_before[s] <= lead_before[s])
+        down = (sine[s] < lead[s]) & (sine_before[s] >= lead_before[s])
+        since = 1.0 if up | down else days[s] + 1.0
+        even = 360.0 / period[s]
+        cycling = (moved[s] > 0.67 * even) & (moved[s] < 1.5 * even)
+        away = abs((smooth[s] - trendline[s]) / trendline[s]) >= 0.015 if trendline[s] != 0.0 else False
+        trending = (since >= 0.5 * period[s]) & (not (up | down)) & (not cycling)
+        out[s] = np.nan if idle else (1.0 if away | trending else 0.0)
+        days[s] = days[s] if idle else since
+        sine_before[s] = sine_before[s] if idle else sine[s]
+        lead_before[s] = lead_before[s] if idle else lead[s]
