@@ -1,26 +1,34 @@
 """Ingest: bars from a source through quality into the store, with what was wrong with them."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 
-from domain.bar import BAR_KEY, NULLABLE
+from domain.bar import BAR_KEY, BAR_SCHEMA, empty_bars
 from domain.clock import Clock, SystemClock
-from domain.error import ConfigurationError, DataError, NoData
+from domain.error import ConfigurationError, DataError, DiskFull, NightshiftError, NoData, ResourceError
 from domain.market import Market
 from domain.params import Params
-from pipelines.data import quality
+from pipelines.data import missing, quality
+from pipelines.data.missing import Asked, Question
 from pipelines.data.quality import Inspection
-from pipelines.data.sources.contract import Source
+from pipelines.data.sources import makers
+from pipelines.data.sources.contract import ActionSource, ListingSource, NewsSource, RepairSource, Source, TickSource
 from pipelines.data.sources.simulated import Simulated
-from pipelines.data.sources.yahoo import Yahoo
-from pipelines.store import Store
+from pipelines.store import TABLES, Store
 
-#: Stored bars that a source is asked for again: quality judges the new ones by them.
-CONTEXT_BARS = 150
-VALUES = ["event_at", "open", "high", "low", "close", "volume", *NULLABLE]
+#: What makes a bar another one; flags are quality's, not the source's.
+VALUES = [name for name in BAR_SCHEMA if name not in {*BAR_KEY, "flags"}]
+IDENTITY = ["symbol", "opened_at"]
+#: After this long nothing is published any more: an answer without a bar means that there is none.
+SETTLED = timedelta(days=3)
+#: What is asked for beside the bars: the protocol that a source must keep to have it.
+COMPANIONS: Mapping[str, type] = {
+    "actions": ActionSource, "news": NewsSource, "trades": TickSource, "quotes": TickSource, "listings": ListingSource,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,29 +81,36 @@ def from_source(
     market: Market, params: Params, store: Store, since: datetime | None = None, until: datetime | None = None, *,
     docs: Path | None = None, clock: Clock | None = None, source: Source | None = None,
 ) -> Ingested:  # fmt: skip
-    """Ask `source`, by default the market's own, for bars opened from `since` to `until` and ingest what the store does not have.
+    """Ask `source`, by default the market's own, for what the store lacks up to `until`, and ingest it, answer by answer.
 
-    Without `since` the source is asked from the last stored bar on, and for everything if it has rewritten a symbol's history
-    meanwhile (a split). Headlines and corporate actions come along where the source has them. Raises ConfigurationError for a
-    market that is fed from files or whose store holds another simulated world, and what the source and `ingest` raise.
+    That is all of a symbol which was never asked for, what came since its newest bar, and holes of its history that the source has
+    not been asked about; with `since`, everything from then on that is not stored. What the source says otherwise than before is a
+    correction, and what it has now and had not when it was asked before is late: both are known from now on. A first delivery of
+    old history is known as the source says. Headlines, actions and other tables come along where the source has them and
+    `sources.ask` names them.
+
+    Each answer is stored before the next question. When some questions fail the rest is stored all the same, and one error says
+    what is missing: the same call asks for that again. Raises ConfigurationError for a market that is fed from files or whose store
+    holds another simulated world, and what the source and `ingest` raise.
     """
-    now = clock or SystemClock()
-    source = source or _source(market, params, now)
-    stored = _stored(store, market)
+    now, market = clock or SystemClock(), at_rest(market)
+    source = source or makers.make(market, params, now)
     if isinstance(source, Simulated):
         _refuse_another_world(source, market, store)
-    asked = since if since is not None or stored is None else _context(market, stored["opened_at"].max())
-    frame = source.bars(market, asked, until)
-    if since is None and stored is not None and _rewritten(frame, stored):
-        asked, frame = None, source.bars(market, None, until)
-    _companions(source, market, store, asked, until)
-    if stored is None:
-        return ingest(frame, market, params, store, source=market.source, docs=docs, clock=now)
-    new = _new(frame, stored)
-    if new.is_empty():
-        return _nothing(market, store)
-    found = quality.inspect(frame, market, params.quality, docs=docs)
-    return _keep(_only(found, new), len(new), market, store, market.source, now)
+    visit = _Visit(source, market, params, store, docs, now)
+    asked = Asked(since, until, now.now())
+    done = [answer for question in missing.bars(store, market, asked, params.sources.ask) for answer in visit.bars(question)]
+    for table in params.sources.ask.companions:
+        if isinstance(source, COMPANIONS[table]):
+            for question in missing.companions(store, market, table, asked, params.sources.ask):
+                visit.companion(table, question)
+    visit.conclude(len(done))
+    return _together(done, market, store)
+
+
+def at_rest(market: Market) -> Market:
+    """Return the market with the bars that it stores, where those are finer than the ones it trades on."""
+    return market if market.stored is None else replace(market, timeframe=market.stored, stored=None)
 
 
 def lacking(market: Market, store: Store) -> str | None:
@@ -138,41 +153,112 @@ def _ingested(found: Inspection, rows: int, market: Market, source: str, version
     )  # fmt: skip
 
 
-def _nothing(market: Market, store: Store) -> Ingested:
-    return Ingested(market.name, market.timeframe, market.source, 0, 0, 0, 0, store.version("bars"), 0, None, None, {}, None)
-
-
 def _worst(found: Inspection) -> str:
     name, rows = found.summary.sort("rows", descending=True).select("defect", "rows").row(0)
     return f"{rows:,} have {name}"
 
 
-def _source(market: Market, params: Params, clock: Clock) -> Source:
-    delay = params.store.publication_delay_s
-    if market.source == "simulated":
-        return Simulated(params.sources.simulated, delay)
-    if market.source == "yahoo":
-        return Yahoo(params.sources.yahoo, publication_delay_s=delay, clock=clock)
-    raise ConfigurationError(
-        f"market '{market.name}' has no source to ask, it is fed from {market.source}: "
-        f"nightshift import PATH --market {market.name}"
-    )
+@dataclass(frozen=True)
+class _Gap:
+    """A question that was not answered."""
+
+    what: str
+    question: Question
+    problem: NightshiftError
 
 
-def _companions(source: Source, market: Market, store: Store, since: datetime | None, until: datetime | None) -> None:
-    if isinstance(source, Simulated):
-        store.upsert("news", source.news(market, since, until))
-    if isinstance(source, Yahoo):
-        store.upsert("actions", source.actions(market, since, until))
+class _Visit:
+    """One round of questions to a source."""
 
+    def __init__(self, source: Source, market: Market, params: Params, store: Store, docs: Path | None, clock: Clock) -> None:
+        self._source, self._market, self._params, self._store = source, market, params, store
+        self._docs, self._clock, self._gaps = docs, clock, list[_Gap]()
 
-def _stored(store: Store, market: Market) -> pl.DataFrame | None:
-    """Return the newest stored bars of the market's symbols, or None when one of them must be asked for from its beginning."""
-    try:
-        bars = store.bars(market.name, market.timeframe, symbols=list(market.symbols) or None)
-    except NoData:
-        return None
-    return None if set(market.symbols) - set(bars["symbol"].unique()) else bars
+    def bars(self, question: Question) -> Iterator[Ingested]:
+        """Ask for bars and store them, yielding what was new; one symbol that a source does not know keeps no other from it."""
+        frame = self._answer("bars", question, self._source.bars)
+        if frame is None:
+            for symbol in question.symbols if len(question.symbols) > 1 and self._refused() else ():
+                yield from self.bars(replace(question, symbols=(symbol,)))
+            return
+        stored = _near(self._store, self._market, question)
+        rewritten = _rewritten(frame, stored) if question.since is not None else []
+        if rewritten:
+            yield from self.bars(Question(tuple(rewritten) if question.symbols else (), None, question.until))
+            frame = frame.filter(~pl.col("symbol").is_in(rewritten))
+        known = missing.answered(self._store, self._market, "bars")
+        stamped = _stamped(frame, stored, known, self._clock.now())
+        yield from self._kept(stamped, stored, question)
+        if self._repaired(question):
+            missing.remember(self._store, self._market, "bars", question, self._settled(question, frame))
+
+    def companion(self, table: str, question: Question) -> None:
+        """Ask for a table beside the bars and store what came."""
+        asking: Callable[..., pl.DataFrame] = getattr(self._source, table)
+        frame = self._answer(table, question, asking)
+        if frame is not None:
+            self._store.upsert(table, frame)
+            until = min(question.until or self._clock.now(), self._clock.now())
+            missing.remember(self._store, self._market, table, question, until)
+
+    def conclude(self, answered: int) -> None:
+        """Raise one sentence that says what is missing, if anything is."""
+        if not self._gaps:
+            return
+        if len(self._gaps) == 1 and not answered:
+            raise self._gaps[0].problem
+        first = self._gaps[0]
+        others = f", and {len(self._gaps) - 1} more questions" if len(self._gaps) > 1 else ""
+        passing = any(isinstance(gap.problem, ResourceError) for gap in self._gaps)
+        raise (ResourceError if passing else DataError)(
+            f"market '{self._market.name}' was ingested in part: missing are {first.what} of {first.question.told()} "
+            f"({first.problem}){others}; the rest is stored, run it again to complete it"
+        )
+
+    def _answer(self, what: str, question: Question, asking: Callable[..., pl.DataFrame]) -> pl.DataFrame | None:
+        """Return the source's answer, no rows where it has none for that time, or None after a failure, which is noted."""
+        try:
+            return asking(replace(self._market, symbols=question.symbols), question.first, question.until)
+        except DiskFull:
+            raise
+        except (DataError, ResourceError) as problem:
+            if isinstance(problem, NoData) and question.since is not None:
+                return pl.DataFrame(schema=TABLES.get(what, TABLES["quarantine"]).schema)
+            self._gaps.append(_Gap(what, question, problem))
+            return None
+
+    def _refused(self) -> bool:
+        """Say whether the last failure may be one symbol's, and forget it then: its symbols are asked for one by one."""
+        if isinstance(self._gaps[-1].problem, DataError):
+            self._gaps.pop()
+            return True
+        return False
+
+    def _kept(self, stamped: pl.DataFrame, stored: pl.DataFrame, question: Question) -> Iterator[Ingested]:
+        new = _new(stamped, stored, _set_apart(self._store, self._market, question))
+        if new.is_empty():
+            return
+        found = quality.inspect(stamped, self._market, self._params.quality, docs=self._docs)
+        try:
+            yield _keep(_only(found, new), len(new), self._market, self._store, self._market.source, self._clock)
+        except DataError as problem:
+            self._gaps.append(_Gap("bars", question, problem))
+
+    def _repaired(self, question: Question) -> bool:
+        """Set apart what the source had before it repaired its answer, and say whether that is known."""
+        if not isinstance(self._source, RepairSource):
+            return True
+        before = self._answer("repairs", question, self._source.repairs)
+        if before is not None:
+            self._store.upsert("quarantine", before)
+        return before is not None
+
+    def _settled(self, question: Question, frame: pl.DataFrame) -> datetime | None:
+        """Return up to when the answer is final: the newest bar that it has, or all of it once that is long past."""
+        if question.until is not None and question.until + self._market.bar + SETTLED <= self._clock.now():
+            return question.until
+        newest = frame["opened_at"].max()
+        return newest if isinstance(newest, datetime) else None
 
 
 def _refuse_another_world(source: Simulated, market: Market, store: Store) -> None:
@@ -211,23 +297,51 @@ def _strange(stored: pl.DataFrame | None, made: pl.DataFrame, columns: list[str]
     return reached.join(made, on=columns, how="anti", nulls_equal=True).height
 
 
-def _context(market: Market, last: object) -> datetime:
-    """Return the last stored bar's open less the context, generously turned from bars into calendar days."""
-    assert isinstance(last, datetime)  # noqa: S101  # the newest of a column of times
-    return last - timedelta(days=4 + 1.5 * 365 * CONTEXT_BARS / market.bars_a_year)
+def _near(store: Store, market: Market, question: Question) -> pl.DataFrame:
+    """Return the stored bars that an answer could meet, as they are known now."""
+    try:
+        return store.bars(
+            market.name, market.timeframe, symbols=question.symbols or None, since=question.first, until=question.until
+        )
+    except NoData:
+        return empty_bars()
 
 
-def _new(frame: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of `frame` that the store lacks or has with other values; flags are quality's, not the source's."""
-    return frame.join(stored, on=[*BAR_KEY, *VALUES], how="anti", nulls_equal=True, maintain_order="left")
+def _set_apart(store: Store, market: Market, question: Question) -> pl.DataFrame:
+    """Return the bars of a question's time that are in quarantine already."""
+    try:
+        where = {"market": market.name, "timeframe": market.timeframe}
+        return store.read("quarantine", where=where, since=question.first, until=question.until)
+    except NoData:
+        return empty_bars()
 
 
-def _rewritten(frame: pl.DataFrame, stored: pl.DataFrame) -> bool:
-    """Say whether the source now contradicts all of several stored bars of a symbol."""
-    both = frame.join(stored, on=BAR_KEY, how="semi")
-    agreed = both.join(stored, on=[*BAR_KEY, *VALUES], how="semi", nulls_equal=True)
+def _stamped(frame: pl.DataFrame, stored: pl.DataFrame, known: pl.DataFrame, now: datetime) -> pl.DataFrame:
+    """Return the answer with the moment from which each bar was known to us.
+
+    A bar that is stored as it is keeps its own. A correction, and a bar that the source did not have when it was asked before, are
+    known now; a first delivery is known as the source says.
+    """
+    before = stored.select(*IDENTITY, was=pl.col("known_at"), same=pl.struct(VALUES))
+    rows = frame.with_columns(missing.late(frame, known)).join(before, on=IDENTITY, how="left", maintain_order="left")
+    unchanged = pl.col("was").is_not_null() & pl.struct(VALUES).eq_missing(pl.col("same"))
+    received = pl.max_horizontal(pl.lit(now).cast(pl.Datetime("us", "UTC")), "known_at")
+    at = pl.when(unchanged).then("was").when(pl.col("was").is_not_null() | pl.col("late")).then(received).otherwise("known_at")
+    return rows.with_columns(known_at=at).select(frame.columns)
+
+
+def _new(frame: pl.DataFrame, stored: pl.DataFrame, apart: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of `frame` that the store lacks or has with other values."""
+    lacking_ = frame.join(stored, on=[*BAR_KEY, *VALUES], how="anti", nulls_equal=True, maintain_order="left")
+    return lacking_.join(apart, on=[*IDENTITY, *VALUES], how="anti", nulls_equal=True, maintain_order="left")
+
+
+def _rewritten(frame: pl.DataFrame, stored: pl.DataFrame) -> list[str]:
+    """Return the symbols of which the source now contradicts all of several stored bars."""
+    both = frame.join(stored, on=IDENTITY, how="semi")
+    agreed = both.join(stored, on=[*IDENTITY, *VALUES], how="semi", nulls_equal=True)
     counts = both["symbol"].value_counts().join(agreed["symbol"].value_counts(name="agreed"), on="symbol", how="left")
-    return not counts.filter((pl.col("count") > 1) & pl.col("agreed").is_null()).is_empty()
+    return sorted(counts.filter((pl.col("count") > 1) & pl.col("agreed").is_null())["symbol"])
 
 
 def _only(found: Inspection, new: pl.DataFrame) -> Inspection:
@@ -235,3 +349,24 @@ def _only(found: Inspection, new: pl.DataFrame) -> Inspection:
     kept = found.kept.join(new, on=BAR_KEY, how="semi", nulls_equal=True, maintain_order="left")
     quarantined = found.quarantined.join(new, on=BAR_KEY, how="semi", nulls_equal=True, maintain_order="left")
     return Inspection(kept, quarantined, found.summary, found.success, found.docs)
+
+
+def _together(done: list[Ingested], market: Market, store: Store) -> Ingested:
+    """Return what became of several answers as one."""
+    if not done:
+        return Ingested(market.name, market.timeframe, market.source, 0, 0, 0, 0, store.version("bars"), 0, None, None, {}, None)
+
+    def summed(name: str) -> int:
+        return sum(getattr(one, name) for one in done)
+
+    return replace(
+        done[-1],
+        rows=summed("rows"),
+        kept=summed("kept"),
+        flagged=summed("flagged"),
+        quarantined=summed("quarantined"),
+        symbols=max(one.symbols for one in done),
+        first=min((one.first for one in done if one.first), default=None),
+        last=max((one.last for one in done if one.last), default=None),
+        defects={name: sum(one.defects[name] for one in done) for name in done[0].defects},
+    )

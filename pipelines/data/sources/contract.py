@@ -54,6 +54,24 @@ class TickSource(Protocol):
         ...
 
 
+@runtime_checkable
+class ListingSource(Protocol):
+    """A source that knows when symbols came and went."""
+
+    def listings(self, market: Market, since: datetime | None, until: datetime | None) -> pl.DataFrame:
+        """Return rows of the store's table `listings`, `event_at` from `since` to `until`; possibly none. Raises as `bars` does."""
+        ...
+
+
+@runtime_checkable
+class RepairSource(Protocol):
+    """A source that repairs known defects of its own, and tells what it had before."""
+
+    def repairs(self, market: Market, since: datetime | None, until: datetime | None) -> pl.DataFrame:
+        """Return rows of the store's table `quarantine`: the bars as they were, each with its reason. Raises as `bars` does."""
+        ...
+
+
 @dataclass(frozen=True)
 class Update:
     """One row that a live source sent."""
