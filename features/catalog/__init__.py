@@ -5,13 +5,13 @@ import json
 from collections.abc import Sequence
 
 from domain.error import UnknownParameter, nearest
-from features.catalog import classic, macro, news
+from features.catalog import alpha158, classic, macro, news
 from features.catalog.classic import SCALE
 from features.feature import Feature
 
 __all__ = ["CATALOG", "FAMILIES", "SCALE", "schema_hash", "select"]
 
-CATALOG: tuple[Feature, ...] = classic.FEATURES + news.FEATURES + macro.FEATURES
+CATALOG: tuple[Feature, ...] = classic.FEATURES + news.FEATURES + macro.FEATURES + alpha158.FEATURES
 
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(feature.family for feature in CATALOG))
 
