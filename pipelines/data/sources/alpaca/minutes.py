@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 import numpy as np
 
 from domain import session
 from domain.market import Market
-from pipelines.data.sources.alpaca import buckets
+from pipelines.data.sources.alpaca import rows
 
 MINUTE = timedelta(minutes=1)
 #: A minute without trades is never sent: a bar that lacks its last minute is over this long after its close.
@@ -82,10 +82,8 @@ class Minutes:
 @lru_cache(maxsize=4096)
 def placed(market: Market, moment: datetime) -> tuple[datetime, datetime]:
     """Return open and close of the market's bar that holds a moment."""
-    opened = buckets.floor(market, np.array([session.moment(moment)]))
-    closed = session.closes(market, opened)
-    zone = moment.tzinfo
-    return opened[0].astype(datetime).replace(tzinfo=zone), closed[0].astype("datetime64[us]").astype(datetime).replace(tzinfo=zone)
+    first, last = rows.placed(market, np.array([session.moment(moment)]))
+    return first[0].astype(datetime).replace(tzinfo=UTC), last[0].astype(datetime).replace(tzinfo=UTC)
 
 
 def _together(parts: list[Values]) -> Values:

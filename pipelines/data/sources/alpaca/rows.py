@@ -3,10 +3,11 @@
 import html
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from domain import bar as bar_table
@@ -14,12 +15,13 @@ from domain import session
 from domain.action import Kind
 from domain.bar import UTC_MICROSECONDS
 from domain.error import DataError
-from domain.market import AssetClass, Market
-from pipelines.data.sources.alpaca import buckets
+from domain.market import Market
+from domain.panel import TimeArray
 from pipelines.data.sources.alpaca.asking import Question, unreadable
 from pipelines.data.sources.files import fitting
 from pipelines.store import TABLES
 
+DAY = timedelta(days=1)
 NEW_YORK = "America/New_York"
 VENDOR = "alpaca"
 SIDES = {"B": "buy", "S": "sell"}
@@ -28,21 +30,36 @@ TAKEN_BACK = ("canceled", "incorrect")
 TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 
 
-def bars(table: pl.DataFrame, market: Market, finer: bool) -> pl.DataFrame:
-    """Return BAR_SCHEMA rows with `known_at` at the close; `finer` rows are first put together to the market's bars."""
+def bars(table: pl.DataFrame, market: Market, asked: timedelta) -> pl.DataFrame:
+    """Return BAR_SCHEMA rows of bars that were `asked` for by their length; finer ones than the market's are put together.
+
+    `known_at` is the close. What trades while the exchange is closed keeps its own moment, for quality to see.
+    """
     named = table.select(
         "symbol", opened_at=pl.col("t").cast(UTC_MICROSECONDS), open="o", high="h", low="l", close="c", volume="v", vwap="vw",
         trades="n",
     )  # fmt: skip
-    if finer:
-        bucket = _aware(buckets.floor(market, session.naive(named["opened_at"])), "bucket")
-        named = fitting.together(named.with_columns(bucket, closed_at=pl.lit(None, UTC_MICROSECONDS))).drop("closed_at")
-    elif market.timeframe == "1d" and market.asset_class is AssetClass.EQUITY:
+    if asked == DAY:
         named = named.with_columns(_session_opens(named["opened_at"], market).alias("opened_at"))
-    event_at = _aware(session.closes(market, session.naive(named["opened_at"])), "event_at")
+    if asked != market.bar:
+        first, last = placed(market, session.naive(named["opened_at"]))
+        finer = named.with_columns(_aware(first, "bucket"), _aware(last, "closed_at"))
+        named = fitting.together(finer).rename({"closed_at": "event_at"})
+    else:
+        named = named.with_columns(_aware(session.closes(market, session.naive(named["opened_at"])), "event_at"))
     constant = {"market": market.name, "timeframe": market.timeframe, "flags": 0}
-    whole = named.with_columns(event_at, event_at.alias("known_at"), **{name: pl.lit(value) for name, value in constant.items()})
-    return bar_table.conform(whole)
+    return bar_table.conform(named.with_columns(known_at="event_at", **{name: pl.lit(value) for name, value in constant.items()}))
+
+
+def placed(market: Market, moments: TimeArray) -> tuple[TimeArray, TimeArray]:
+    """Return open and close of the market's bar that holds each moment, pre-market and post-market included.
+
+    A moment that no bar holds is the first of one of its own. Alpaca's own longer bars begin on the hour or at a midnight, ours
+    at the session's open.
+    """
+    first, last = session.holding(replace(market, hours="extended"), moments)
+    alone = np.isnat(first)
+    return np.where(alone, moments, first), np.where(alone, moments + np.timedelta64(market.bar), last)
 
 
 def trades(table: pl.DataFrame, market: Market) -> pl.DataFrame:

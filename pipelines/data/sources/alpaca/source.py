@@ -35,8 +35,8 @@ SERVICES = {AssetClass.EQUITY: ("stocks", "/stocks/"), AssetClass.CRYPTO: ("cryp
 #: Our timeframes by minutes asked for. Alpaca begins its longer bars on the hour or at a midnight that is not ours: those are put
 #: together from finer ones. It has the day of a stock, closing auction included, as the exchange tells it.
 MINUTES = {
-    AssetClass.EQUITY: {"1m": 1, "5m": 5, "15m": 15, "1h": 30, "4h": 30, "1d": 1440},
-    AssetClass.CRYPTO: {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "4h": 60, "1d": 60},
+    AssetClass.EQUITY: {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h": 30, "2h": 30, "4h": 30, "1d": 1440, "1w": 1440},
+    AssetClass.CRYPTO: {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "2h": 60, "4h": 60, "1d": 60, "1w": 60},
 }
 ROWS_MAX, ARTICLES_MAX, EVENTS_MAX = 10_000, 50, 1_000
 #: Alpaca finds actions and headlines by days of its own (processed, updated) around the one that counts for us.
@@ -62,11 +62,11 @@ class Alpaca:
         its answer is not whole.
         """
         minutes = _minutes(market)
-        finer = timedelta(minutes=minutes) != market.bar
-        reach = market.bar if finer or market.timeframe == "1d" else timedelta(0)
+        length = timedelta(minutes=minutes)
+        reach = market.bar if length == DAY or length != market.bar else timedelta(0)
         asked = self._series(market, checking.BARS, _less(since, reach), _more(until, reach), timeframe=_timeframe(minutes))
         delay = timedelta(seconds=self.publication_delay_s) + self._delay(market)
-        told = rows.delayed(rows.between([rows.bars(table, market, finer) for table in asked], "opened_at", since, until), delay)
+        told = rows.delayed(rows.between([rows.bars(table, market, length) for table in asked], "opened_at", since, until), delay)
         closed = told.filter(pl.col("known_at") <= self.clock.now())
         silent = sorted(set(market.symbols) - set(closed["symbol"].unique()))
         if silent and (since is None or len(silent) == len(market.symbols)):
@@ -133,7 +133,7 @@ class Alpaca:
         companies = replace(market, timeframe="1d", symbols=tuple(spinoffs["other"].unique().sort()))
         days = spinoffs["event_at"].sort().to_list()
         asked = self._series(companies, checking.BARS, days[0] - DAY, days[-1], timeframe=_timeframe(1440))
-        opens = pl.concat(rows.bars(table, companies, finer=False) for table in asked)
+        opens = pl.concat(rows.bars(table, companies, DAY) for table in asked)
         opens = opens.select("open", event_at="opened_at", other="symbol")
         found = events.join(opens, on=["other", "event_at"], how="left", maintain_order="left")
         spun = pl.col("kind") == action.Kind.SPINOFF

@@ -20,6 +20,8 @@ TICK = timedelta(microseconds=1)
 AHEAD = timedelta(minutes=5)
 #: Prints whose time is remembered, for the corrections that name them.
 PRINTS = 200_000
+#: From New York's midnight, with which a day is stamped, to a moment of every session.
+NOON = timedelta(hours=12)
 PRICES = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
 EMPTY_BAR = dict.fromkeys(BAR_SCHEMA)
 Message = Mapping[str, Any]
@@ -81,8 +83,7 @@ class Teller:
         return [] if key is None else [self._told(key)]
 
     def _day(self, message: Message) -> list[Update]:
-        # Stamped with New York's midnight, which belongs to no session: the day's first hours do.
-        key = self.minutes.whole(self._symbol(message), _moment(message["t"]) + timedelta(hours=6), _values(message))
+        key = self.minutes.whole(self._symbol(message), _moment(message["t"]) + NOON, _values(message))
         return [] if key is None else [self._told(key)]
 
     def _told(self, key: tuple[str, datetime]) -> Update:

@@ -80,7 +80,7 @@ def test_a_recorded_bar_becomes_a_row(tmp_path: Path) -> None:
     }
     assert any(isinstance(answer, dict) and answer.get("bars", {}).get("AAPL") == [day] for _, answer in recorded())
 
-    row = rows.bars(checking.Series(question("bars", ("AAPL",)), checking.BARS)({"AAPL": [day]}), DAILY, finer=False).row(
+    row = rows.bars(checking.Series(question("bars", ("AAPL",)), checking.BARS)({"AAPL": [day]}), DAILY, rows.DAY).row(
         0, named=True
     )
 
