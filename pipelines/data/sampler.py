@@ -118,16 +118,17 @@ def opened(size: float) -> State:
 
 def blank(bars: int) -> Bar:
     """Return room for that many bars."""
-    return Bar(*(np.zeros(bars, dtype=np.int64) for _ in range(3)), *(np.zeros(bars) for _ in range(9)))
+    times: list[Times] = [np.zeros(bars, dtype=np.int64) for _ in range(3)]
+    return Bar(times[0], times[1], times[2], *(np.zeros(bars) for _ in range(9)))
 
 
 def advance(
     state: State, limits: Limits, kind: Times, at: Times, opened_at: Times, closed_at: Times, known_at: Times, first: FloatArray,
-    second: FloatArray, third: FloatArray, fourth: FloatArray,
+    second: FloatArray, third: FloatArray,
 ) -> Rows:  # fmt: skip
-    """Return the bars that ticks of one symbol fill, [N] in order of time; `opened_at` and `closed_at` are their bars of the clock."""
+    """Return the bars that ticks [N] of one symbol fill, in order of time; `opened_at` and `closed_at` are of the clock's bars."""
     out = blank(len(at) + 1)
-    made = _advance(limits, kind, at, opened_at, closed_at, known_at, first, second, third, fourth, state.bar, state.seen, out)
+    made = _advance(limits, kind, at, opened_at, closed_at, known_at, first, second, third, state.bar, state.seen, out)
     return {name: values[:made] for name, values in out._asdict().items()}
 
 
@@ -143,7 +144,7 @@ def ended(state: State, now: int) -> Rows:
 @money
 def _advance(
     limits: Limits, kind: Times, at: Times, opened_at: Times, closed_at: Times, known_at: Times, first: FloatArray,
-    second: FloatArray, third: FloatArray, fourth: FloatArray, bar: Bar, seen: Seen, out: Bar,
+    second: FloatArray, third: FloatArray, bar: Bar, seen: Seen, out: Bar,
 ) -> int:  # fmt: skip
     made = 0
     for n in range(len(at)):

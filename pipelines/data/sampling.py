@@ -1,14 +1,13 @@
 """Sampling: trades and quotes become bars, by the clock or by what was traded.
 
-A bar holds the prints from its first to its last moment in the order of the exchange's time and is known when it closes: by the clock
-at its end, by a count with the print that fills it. Prints come in any chunks; the bars are the same. Where a market has quotes alone,
-as currencies do, bars are of the bid and their volume counts quotes.
+A bar holds the prints from its first to its last moment in the order of the exchange's time and is known when it closes: by the
+clock at its end, by a count with the print that fills it. Prints come in any chunks; the bars are the same. Where a market has
+quotes alone, as currencies do, bars are of the bid and their volume counts quotes.
 
 Source: Lopez de Prado 2018, Advances in Financial Machine Learning, chapter 2.3 (tick, volume and dollar bars; tick and volume
 imbalance bars); the tick rule is Lee and Ready 1991, J. Finance 46(2), p. 735.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -20,7 +19,7 @@ from domain import bar, session
 from domain.error import ConfigurationError, DataError
 from domain.market import Market
 from pipelines.data import sampler
-from pipelines.data.sampler import Kind
+from pipelines.data.sampler import Kind, Rows
 
 Word = Literal["time", "tick", "volume", "dollar", "tick_imbalance", "volume_imbalance"]
 SIDES = {"buy": 1, "sell": -1}
@@ -55,7 +54,7 @@ class Sampling:
     """Makes the bars of one market from its ticks and remembers the bars that are not full yet."""
 
     market: Market
-    rule: Rule = Rule()  # noqa: RUF009  # frozen
+    rule: Rule = Rule()
     quotes_alone: bool = False
     """Whether bars are made of bids because nobody reports trades."""
     _states: dict[str, sampler.State] = field(default_factory=dict, repr=False)
@@ -79,9 +78,11 @@ class Sampling:
             return bar.empty_bars()
         now = int(session.moment(at).astype(np.int64))
         ended = {symbol: sampler.ended(state, now) for symbol, state in self._states.items()}
-        return pl.concat([bar.empty_bars(), *(self._told(symbol, rows) for symbol, rows in ended.items())]).sort("symbol", "opened_at")
+        return pl.concat([bar.empty_bars(), *(self._told(symbol, rows) for symbol, rows in ended.items())]).sort(
+            "symbol", "opened_at"
+        )
 
-    def _filled(self, symbol: str, rows: pl.DataFrame) -> sampler.Rows:
+    def _filled(self, symbol: str, rows: pl.DataFrame) -> Rows:
         state = self._states.setdefault(symbol, sampler.opened(self.rule.size))
         at = session.naive(rows["event_at"])
         if int(at[0].astype(np.int64)) < state.last_at:
@@ -89,14 +90,14 @@ class Sampling:
                 f"ticks of '{symbol}' go back to {at[0]} after later ones were made into bars: hand them over in order of time"
             )
         opened, closed = session.holding(self.market, at) if self.rule.word == "time" else (at, at)
-        numbers = [rows[name].to_numpy() for name in ("first", "second", "third", "fourth")]
+        numbers = [rows[name].to_numpy() for name in ("first", "second", "third")]
         return sampler.advance(
             state, sampler.Limits.of(self.rule.word, self.rule.size, self.rule.memory, self.rule.ticks_max),
             rows["kind"].to_numpy(), at.view(np.int64), opened.view(np.int64), closed.view(np.int64),
             session.naive(rows["known_at"]).view(np.int64), *numbers,
         )  # fmt: skip
 
-    def _told(self, symbol: str, rows: Mapping[str, np.ndarray]) -> pl.DataFrame:  # type: ignore[type-arg]
+    def _told(self, symbol: str, rows: Rows) -> pl.DataFrame:
         """Return bars as a table."""
         timeframe = self.rule.timeframe or self.market.timeframe
         times = [pl.col(name).cast(MICROSECONDS).dt.replace_time_zone("UTC") for name in ("opened_at", "event_at", "known_at")]
@@ -108,7 +109,7 @@ class Sampling:
 
 
 def bars(
-    trades: pl.DataFrame | None, market: Market, quotes: pl.DataFrame | None = None, *, rule: Rule = Rule(),  # noqa: B008  # frozen
+    trades: pl.DataFrame | None, market: Market, quotes: pl.DataFrame | None = None, *, rule: Rule = Rule(),
     known_at: datetime | None = None,
 ) -> pl.DataFrame:  # fmt: skip
     """Return all bars that the rows of the tables `trades` and `quotes` fill, as they were known by `known_at`.
@@ -132,7 +133,7 @@ def newest(ticks: pl.DataFrame, known_at: datetime | None = None) -> pl.DataFram
     An id counts for one symbol, exchange and UTC day: exchanges begin them anew. Taken-back prints stay, with their size of zero.
     """
     known = ticks if known_at is None else ticks.filter(pl.col("known_at") <= known_at)
-    name = next((name for name in ("trade_id", "sequence") if name in known.columns))
+    name = "trade_id" if "trade_id" in known.columns else "sequence"
     told = known.with_columns(day=pl.col("event_at").dt.date()).sort("known_at", maintain_order=True)
     named, nameless = told.filter(pl.col(name).is_not_null()), told.filter(pl.col(name).is_null())
     key = ["symbol", "exchange", "day", name] if name == "trade_id" else ["symbol", "exchange", "event_at", name]
@@ -140,24 +141,25 @@ def newest(ticks: pl.DataFrame, known_at: datetime | None = None) -> pl.DataFram
 
 
 def _events(trades: pl.DataFrame | None, quotes: pl.DataFrame | None, *, quotes_alone: bool) -> pl.DataFrame:
-    """Return ticks of both kinds as symbol, event_at, known_at, kind and four numbers, by symbol and time; quotes come before trades.
+    """Return ticks of both kinds as symbol, event_at, known_at, kind and three numbers, by symbol and time, quotes before trades.
 
-    A trade's numbers are price, size, side (1 buy, -1 sell, 0 unknown) and 0; a quote's bid, its size, ask and its size.
+    A trade's numbers are price, size and side (1 buy, -1 sell, 0 unknown); a quote's are bid, nothing and ask.
     """
     tables = []
     if quotes is not None and not quotes.is_empty():
         kind = pl.lit(int(Kind.BID if quotes_alone else Kind.QUOTE), pl.Int64)
         tables.append(quotes.select(
             "symbol", "event_at", "known_at", kind=kind, order=pl.col("sequence").cast(pl.Int64),
-            first="bid", second="bid_size", third="ask", fourth="ask_size",
+            first="bid", second=pl.lit(0.0), third="ask",
         ))  # fmt: skip
     if trades is not None and not trades.is_empty():
+        order = pl.col("trade_id").cast(pl.Int64, strict=False)
         side = pl.col("side").replace_strict(SIDES, default=0, return_dtype=pl.Float64)
         tables.append(trades.select(
-            "symbol", "event_at", "known_at", kind=pl.lit(int(Kind.TRADE), pl.Int64), order=pl.col("trade_id").cast(pl.Int64, strict=False),
-            first="price", second="size", third=side, fourth=pl.lit(0.0),
+            "symbol", "event_at", "known_at", kind=pl.lit(int(Kind.TRADE), pl.Int64), order=order, first="price",
+            second="size", third=side,
         ))  # fmt: skip
     if not tables:
         return pl.DataFrame(schema={"symbol": pl.String()})
-    numbers = pl.col("first", "second", "third", "fourth").cast(pl.Float64).fill_null(float("nan"))
+    numbers = pl.col("first", "second", "third").cast(pl.Float64).fill_null(float("nan"))
     return pl.concat(tables).with_columns(numbers).sort("symbol", "event_at", "kind", "order", maintain_order=True)

@@ -64,7 +64,7 @@ def _rows(path: PurePath, content: list[Any]) -> pl.DataFrame:
             raise UnreadableFile(f"{path}, row {i}: {str(row)[:80]} is not a row of {width} values as the first is")
     if names is CANDLE:
         names = _order(content)
-    chosen = [(i, name) for i, name in enumerate(names) if name not in {"id", "type", "side", "ignore"}]
+    chosen = [(i, name) for i, name in enumerate(names) if name not in {"type", "ignore"}]
     return pl.DataFrame([_column(path, name, [row[i] for row in content]) for i, name in chosen])
 
 

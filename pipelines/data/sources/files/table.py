@@ -51,6 +51,8 @@ class Table:
     """Rows are trades or quotes."""
     dated: bool = False
     """Stamps are days without a time of day."""
+    told: pl.DataFrame | None = None
+    """Of ticks: all columns of the file, row by row beside `rows`."""
 
 
 def assemble(path: PurePath, frame: pl.DataFrame, lines: pl.Series, layout: Layout = Layout()) -> Table:
@@ -75,7 +77,8 @@ def assemble(path: PurePath, frame: pl.DataFrame, lines: pl.Series, layout: Layo
     terminal = layout.terminal or columns.plain(part.get("volume", "")).startswith("tickvol")
     zone = layout.zone or columns.ZONES.get(columns.plain(part["stamp"]))
     fixed = Layout(zone, opens, terminal, ("Europe/Warsaw",) if columns.stooq(frame.columns) else ())
-    return Table(path, _complete(_bars(rows, kind, path)), fixed, kind in {"trades", "quotes"}, stamps.dated(stamp))
+    ticks = kind in {"trades", "quotes"}
+    return Table(path, _complete(_bars(rows, kind, path)), fixed, ticks, stamps.dated(stamp), frame if ticks else None)
 
 
 def _stamp(frame: pl.DataFrame, part: dict[str, str]) -> pl.Series:

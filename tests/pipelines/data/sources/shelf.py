@@ -1,6 +1,7 @@
 """The shelf: markets to import into, and the real files that stand on it."""
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +24,11 @@ def market(asset_class: str, calendar: str, timeframe: str, symbols: tuple[str, 
 def equity(timeframe: str, calendar: str = "XNYS") -> Market:
     """Return a stock market."""
     return market("equity", calendar, timeframe)
+
+
+def extended(timeframe: str) -> Market:
+    """Return a stock market with its pre-market and post-market."""
+    return replace(equity(timeframe), hours="extended")
 
 
 def fx(timeframe: str) -> Market:
