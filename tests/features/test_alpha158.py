@@ -22,6 +22,9 @@ TWINS = {
     "moves": "by cntp to sumd, vsump to vsumd",
     "extremes": "by max to imxd",
     "pairs": "by corr and cord",
+    "clear": "by lines",
+    "begin": "by quantiles",
+    "replace": "by quantiles",
     "quantiles": "by qtlu, qtld, rank",
 }
 NAMES = [feature.name for feature in alpha158.FEATURES]
