@@ -1,12 +1,14 @@
 """Materialize: freeze what the store knew as a panel in a file, and measure its features.
 
 `snapshot/` holds `panel.parquet` and `snapshot.json`, `features/` holds `features.npy` and `features.json`. The same bars give the
-same bytes, so that whoever compares digests compares content.
+same bytes, so that whoever compares digests compares content. A panel of more than HELD values a column is never held in memory:
+bars are read in stretches of time, features are measured in blocks of rows with the engine's carried state, and both are written as
+they come.
 """
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from domain import panel as panels
 from domain.bar import Defect
@@ -23,10 +26,15 @@ from domain.market import Market
 from domain.panel import PRICES, Panel
 from features import catalog
 from features.engine import FeatureEngine
+from pipelines.data import mapped
 from pipelines.store import Store
 
 PANEL_COLUMNS = ["symbol", "opened_at", "event_at", *PRICES]
 ROW_GROUP = 1 << 18
+#: Values of one column that are held at a time; a larger panel lies in files.
+HELD = 1 << 21
+#: Values of all features that are measured at a time.
+MEASURED = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -55,31 +63,85 @@ def read(
     since: datetime | None = None,
     until: datetime | None = None,
     version: int | None = None,
+    place: Path | None = None,
+    held: int = HELD,
 ) -> Panel:
     """Return the regular session's bars as they were known at `until`, opened at or after `since`; raise NoData for none.
 
-    `symbols` are the panel's columns, by default the market's universe, and where that is open every symbol that is stored.
+    `symbols` are the panel's columns, by default the market's universe, and where that is open every symbol that is stored. With
+    `place`, a folder, the panel's columns are files there: it is read in stretches of about `held` bars and never held.
     """
     chosen = tuple(symbols) or market.symbols or None
+    if place is not None:
+        return _large(store, market, chosen, since, until, version, place, held)
     bars = store.bars(market.name, market.timeframe, symbols=chosen, since=since, known_at=until, version=version)
-    regular = bars.filter((pl.col("flags") & int(Defect.EXTENDED_HOURS)) == 0)
+    regular = _regular(bars)
     if regular.is_empty():
-        raise NoData(f"market '{market.name}' has {bars.height} bars in extended hours and none in a regular session: import some")
+        raise _only_extended(market, bars.height)
     return panels.from_bars(regular, market.name, market.timeframe, chosen)
 
 
-def snapshot(store: Store, market: Market, folder: Path, until: datetime | None = None) -> Snapshot:
-    """Write the panel that was known at `until` with its digest; the table's version is named, so it can be read again."""
+def _large(
+    store: Store, market: Market, chosen: tuple[str, ...] | None, since: datetime | None, until: datetime | None,
+    version: int | None, place: Path, held: int,
+) -> Panel:  # fmt: skip
+    """Return the same panel as `read`, stacked from stretches of time."""
+    asked = {"since": since, "known_at": until, "version": version}
+    names = chosen or tuple(store.symbols(market.name, market.timeframe, version=version))
+    batches = store.batches(market.name, market.timeframe, symbols=chosen, rows=held, **asked)  # type: ignore[arg-type]
+    blocks = (
+        panels.from_bars(rows, market.name, market.timeframe, names) for bars in batches if not (rows := _regular(bars)).is_empty()
+    )
+    panel = mapped.stacked(blocks, place)
+    if panel is None:
+        raise _only_extended(market, store.count(market.name, market.timeframe, version=version))
+    seen = _seen(panel, held)
+    if chosen is None and not seen.all():
+        traded = tuple(name for name, has in zip(names, seen, strict=True) if has)
+        return _large(store, market, traded, since, until, version, place, held)
+    return panel
+
+
+def _regular(bars: pl.DataFrame) -> pl.DataFrame:
+    """Return what of the stored bars belongs in a panel; whatever is decided row by row is decided here."""
+    return bars.filter((pl.col("flags") & int(Defect.EXTENDED_HOURS)) == 0)
+
+
+def _only_extended(market: Market, bars: int) -> NoData:
+    return NoData(f"market '{market.name}' has {bars} bars in extended hours and none in a regular session: import some")
+
+
+def _seen(panel: Panel, held: int) -> npt.NDArray[np.bool_]:
+    """Return which symbols have a bar at all."""
+    seen = np.zeros(len(panel.symbols), dtype=bool)
+    for block in _blocks(panel, held):
+        seen |= block.present.any(axis=0)
+    return seen
+
+
+def _blocks(panel: Panel, held: int) -> Iterator[Panel]:
+    """Yield a panel in blocks of rows of no more than `held` values a column."""
+    rows = max(1, held // max(1, len(panel.symbols)))
+    for first in range(0, panel.bars, rows):
+        yield panel.rows(first, min(first + rows, panel.bars))
+
+
+def snapshot(store: Store, market: Market, folder: Path, until: datetime | None = None, *, held: int = HELD) -> Snapshot:
+    """Write the panel that was known at `until` with its digest; the table's version is named, so it can be read again.
+
+    More stored bars than `held` are never in memory at once; the bytes are the same.
+    """
     version = store.version("bars")
-    panel = read(store, market, until=until, version=version)
     folder.mkdir(parents=True, exist_ok=True)
-    write_panel(panel, folder / "panel.parquet")
+    large = store.count(market.name, market.timeframe, version=version) > held
+    panel = read(store, market, until=until, version=version, place=folder if large else None, held=held)
+    write_panel(panel, folder / "panel.parquet", held=held)
     taken = Snapshot(
         market=market.name,
         timeframe=market.timeframe,
         table_version=version,
         until=until.isoformat() if until is not None else None,
-        digest=digest(panel),
+        digest=digest(panel, held=held),
         symbols=list(panel.symbols),
         bars=panel.bars,
         first=str(panel.opened_at[0]),
@@ -89,27 +151,54 @@ def snapshot(store: Store, market: Market, folder: Path, until: datetime | None 
     return taken
 
 
-def write_panel(panel: Panel, path: Path) -> None:
+def write_panel(panel: Panel, path: Path, *, held: int = HELD) -> None:
     """Write the bars of a panel, one row a bar, sorted by symbol and time; the same panel gives the same bytes."""
-    row, column = np.nonzero(panel.present)
+    width = max(1, held // max(1, panel.bars))
+    order = sorted(range(len(panel.symbols)), key=lambda column: panel.symbols[column])
+    blocks = [order[at : at + width] for at in range(0, len(order), width)]
+
+    def rows(*_: object) -> Iterator[pl.DataFrame]:
+        return (_rows(panel, block) for block in blocks)
+
+    frame = register_io_source(rows, schema=_rows(panel, []).schema, is_pure=True)
+    frame.sink_parquet(
+        path,
+        compression="zstd",
+        compression_level=3,
+        statistics=False,
+        row_group_size=ROW_GROUP,
+        maintain_order=True,
+        engine="streaming",
+    )
+
+
+def _rows(panel: Panel, columns: list[int]) -> pl.DataFrame:
+    """Return the bars of some columns of a panel, symbol by symbol."""
+    close = np.ascontiguousarray(panel.close[:, columns].T)
+    column, row = np.nonzero(~np.isnan(close))
     frame = pl.DataFrame(
         {
-            "symbol": np.array(panel.symbols)[column],
+            "symbol": pl.Series([panel.symbols[c] for c in columns], dtype=pl.String).gather(column),
             "opened_at": panel.opened_at[row],
             "event_at": panel.event_at[row],
-            **{name: getattr(panel, name)[row, column] for name in PRICES},
+            **{name: getattr(panel, name)[:, columns].T[column, row] for name in PRICES},
         }
     )
-    frame = frame.with_columns(pl.col("opened_at", "event_at").dt.replace_time_zone("UTC")).sort("symbol", "opened_at")
-    frame.write_parquet(path, compression="zstd", compression_level=3, statistics=False, row_group_size=ROW_GROUP)
+    return frame.with_columns(pl.col("opened_at", "event_at").dt.replace_time_zone("UTC")).select(PANEL_COLUMNS)
 
 
-def load_panel(folder: Path) -> Panel:
-    """Return the panel that `snapshot` wrote; raise DataError if it is not the one that snapshot.json describes."""
+def load_panel(folder: Path, *, held: int = HELD) -> Panel:
+    """Return the panel that `snapshot` wrote; raise DataError if it is not the one that snapshot.json describes.
+
+    The columns of a panel of more than `held` values are files in the folder, which have no name and are gone with it.
+    """
     taken = load_snapshot(folder)
-    bars = pl.read_parquet(folder / "panel.parquet")
-    panel = panels.from_bars(bars, taken.market, taken.timeframe, tuple(taken.symbols))
-    found = digest(panel)
+    path, names = folder / "panel.parquet", tuple(taken.symbols)
+    if taken.bars * len(names) > held:
+        panel = mapped.spread(path, folder, taken.market, taken.timeframe, names)
+    else:
+        panel = panels.from_bars(pl.read_parquet(path), taken.market, taken.timeframe, names)
+    found = digest(panel, held=held)
     if found != taken.digest:
         raise DataError(
             f"{folder / 'panel.parquet'} has digest {found[:12]}, its snapshot.json says {taken.digest[:12]}: take it anew"
@@ -122,24 +211,35 @@ def load_snapshot(folder: Path) -> Snapshot:
     return Snapshot(**json.loads((folder / "snapshot.json").read_text(encoding="utf-8")))
 
 
-def digest(panel: Panel) -> str:
+def digest(panel: Panel, *, held: int = HELD) -> str:
     """Return a SHA-256 over a panel's symbols, times and prices; every NaN counts as the same NaN."""
     seen = hashlib.sha256("\n".join((panel.market, panel.timeframe, *panel.symbols)).encode())
     for times in (panel.opened_at, panel.event_at):
         seen.update(times.astype("<i8").tobytes())
     for name in PRICES:
-        values = getattr(panel, name)
-        seen.update(np.where(np.isnan(values), np.nan, values).astype("<f8").tobytes())
+        for block in _blocks(panel, held):
+            values = getattr(block, name)
+            seen.update(np.where(np.isnan(values), np.nan, values).astype("<f8").tobytes())
     return seen.hexdigest()
 
 
-def features(panel: Panel, families: Sequence[str], folder: Path) -> None:
-    """Measure the chosen families over the whole panel; `features.npy` is float32 [F, T, S], its rows named in `features.json`."""
+def features(panel: Panel, families: Sequence[str], folder: Path, *, measured: int = MEASURED) -> None:
+    """Measure the chosen families over the whole panel; `features.npy` is float32 [F, T, S], its rows named in `features.json`.
+
+    It is measured in blocks of rows of about `measured` values, of which the engine makes the same as of one call, to the bit.
+    """
     chosen = catalog.select(families)
     engine = FeatureEngine(chosen, len(panel.symbols))
-    values = engine.advance(panel)
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "features.npy", np.ascontiguousarray(values.transpose(2, 0, 1)), allow_pickle=False)
+    shape = (len(engine.names), panel.bars, len(panel.symbols))
+    with (folder / "features.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+        start, first = file.tell(), 0
+        for block in _blocks(panel, max(1, measured // max(1, shape[0]))):
+            for place, values in enumerate(engine.advance(block).transpose(2, 0, 1)):
+                file.seek(start + 4 * shape[2] * (place * panel.bars + first))
+                file.write(np.ascontiguousarray(values, dtype="<f4").data)
+            first += block.bars
     described = {"names": list(engine.names), "schema_hash": catalog.schema_hash(chosen), "warm_up": engine.warm_up}
     _write_json(folder / "features.json", described)
 

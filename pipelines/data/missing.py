@@ -23,6 +23,8 @@ BEGINNING = datetime(1900, 1, 1, tzinfo=UTC)
 #: Whom a question without symbols is for.
 EVERYONE = ""
 DAY = timedelta(days=1)
+#: First and last moment of what is missing, oldest first; None for no bound.
+Stretches = list[tuple[datetime | None, datetime | None]]
 ANSWERED = TABLES["answered"].schema
 
 
@@ -89,11 +91,16 @@ def bars(store: Store, market: Market, asked: Asked, ask: Ask) -> list[Question]
     Holes are bars that the calendar expects between a symbol's first stored bar (or `since`) and its last, unless the source has
     answered for that time already. Symbols that lack the same are asked for together, long stretches in pieces, oldest first.
     """
-    stored, known = store.opened(market.name, market.timeframe, symbols=market.symbols or None), answered(store, market, "bars")
     if not market.symbols:
-        return list(_pieces(market, asked, ask, (), [_rest(stored["opened_at"], asked, ask)]))
-    times = {str(name): session.naive(rows["opened_at"].sort()) for (name,), rows in stored.group_by("symbol")}
-    spans = {symbol: _stretches(market, symbol, times.get(symbol), known, asked, ask) for symbol in market.symbols}
+        newest = store.newest(market.name, market.timeframe)
+        return list(_pieces(market, asked, ask, (), [_rest(newest, asked, ask)]))
+    known = answered(store, market, "bars")
+    spans: dict[str, Stretches] = {}
+    for at in range(0, len(market.symbols), ask.symbols):
+        block = market.symbols[at : at + ask.symbols]
+        stored = store.opened(market.name, market.timeframe, symbols=block)
+        times = {str(name): session.naive(rows["opened_at"].sort()) for (name,), rows in stored.group_by("symbol")}
+        spans |= {symbol: _stretches(market, symbol, times.get(symbol), known, asked, ask) for symbol in block}
     return [
         question
         for stretches, symbols in _alike(spans, ask.symbols)
@@ -115,16 +122,14 @@ def companions(store: Store, market: Market, table: str, asked: Asked, ask: Ask)
     return [Question(q.symbols, q.since, q.until, None if q.since is None else _context(market, q.since)) for q in found]
 
 
-def _stretches(
-    market: Market, symbol: str, have: TimeArray | None, known: pl.DataFrame, asked: Asked, ask: Ask
-) -> list[tuple[datetime | None, datetime | None]]:
+def _stretches(market: Market, symbol: str, have: TimeArray | None, known: pl.DataFrame, asked: Asked, ask: Ask) -> Stretches:
     """Return what one symbol lacks, oldest first; the last stretch is what came since its newest bar."""
     first = asked.since or _beginning(ask)
     if have is None or not len(have):
         return [(first, asked.until)]
     newest = min(_aware(have[-1]), asked.last)
     start = first or _aware(have[0])
-    holes: list[tuple[datetime | None, datetime | None]] = []
+    holes: Stretches = []
     if start < newest:
         expected = np.setdiff1d(session.grid(market, start, newest), have, assume_unique=True)
         expected = expected[~_within(expected, known.filter(pl.col("symbol") == symbol))]
@@ -159,9 +164,7 @@ def late(frame: pl.DataFrame, known: pl.DataFrame) -> pl.Series:
     return pl.Series("late", inside)
 
 
-def _alike(
-    spans: dict[str, list[tuple[datetime | None, datetime | None]]], symbols_max: int
-) -> Iterator[tuple[list[tuple[datetime | None, datetime | None]], tuple[str, ...]]]:
+def _alike(spans: dict[str, Stretches], symbols_max: int) -> Iterator[tuple[Stretches, tuple[str, ...]]]:
     """Yield blocks of symbols that lack the same stretches."""
     by_stretches = sorted(spans, key=lambda symbol: repr(spans[symbol]))
     for _, group in groupby(by_stretches, key=lambda symbol: repr(spans[symbol])):
@@ -186,10 +189,9 @@ def _pieces(
             yield Question(symbols, first, last, _context(market, first))
 
 
-def _rest(opened: pl.Series, asked: Asked, ask: Ask) -> tuple[datetime | None, datetime | None]:
+def _rest(newest: datetime | None, asked: Asked, ask: Ask) -> tuple[datetime | None, datetime | None]:
     """Return what came since the newest bar of a market whose symbols its source names."""
-    newest = opened.max()
-    stored = min(newest, asked.last) if isinstance(newest, datetime) else None
+    stored = None if newest is None else min(newest, asked.last)
     return (asked.since or stored or _beginning(ask), asked.until)
 
 

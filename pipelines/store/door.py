@@ -85,6 +85,21 @@ class Store:
         frame = found.scan().filter(*_wanted(symbols)).select("symbol", "opened_at")
         return failure.reading("bars", found.place.of("bars"), lambda: frame.collect(engine="in-memory")).unique()
 
+    def symbols(self, market: str, timeframe: str, *, version: int | None = None) -> list[str]:
+        """Return the symbols of which any bar is stored, sorted. Raises NoData, DataError."""
+        found = self._bars(market, timeframe, version)
+        names = found.scan().select("symbol").unique()
+        return failure.reading("bars", self._place.of("bars"), lambda: names.collect(engine="streaming"))["symbol"].sort().to_list()
+
+    def newest(self, market: str, timeframe: str) -> datetime | None:
+        """Return when the newest stored bar opened, None without any. Raises DataError."""
+        try:
+            opened = self._bars(market, timeframe, None).scan().select(pl.col("opened_at").max())
+        except NoData:
+            return None
+        newest: datetime | None = failure.reading("bars", self._place.of("bars"), lambda: opened.collect(engine="streaming")).item()
+        return newest
+
     def count(self, market: str, timeframe: str, *, version: int | None = None) -> int:
         """Return how many rows of the market's bars are stored, corrections counted, without reading one. Raises NoData."""
         return int(self._bars(market, timeframe, version).files["num_records"].sum())
