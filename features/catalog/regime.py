@@ -10,10 +10,10 @@ from features.feature import Feature
 from features.kernels import volatility
 
 #: Two states of a daily return in units of its long-run volatility: calm ones last 50 bars, wild ones 20 (the orders of magnitude
-#: of Hamilton, Susmel 1994, J. Econometrics 64, for weekly stock returns).
-STAY_CALM, STAY_WILD, CALM, WILD = 0.98, 0.95, 0.7, 1.8
+#: of Hamilton, Susmel 1994, J. Econometrics 64, for weekly stock returns); together their variance is one.
+STAY_CALM, STAY_WILD, CALM, WILD = 0.98, 0.95, 0.7, 1.5
 #: Three states: each lasts 30 bars; means and deviations of the falling, the calm (mean 0) and the rising one.
-STAY, MEANS, DEVIATIONS = 1.0 - 1.0 / 30.0, (-0.25, 0.25), (1.8, 0.7, 1.0)
+STAY, MEANS, DEVIATIONS = 1.0 - 1.0 / 30.0, (-0.25, 0.25), (1.4, 0.6, 0.9)
 #: Half a deviation: Page's test is then quickest at a shift of one deviation (Hawkins, Olwell 1998, section 3.2).
 DRIFT = 0.5
 
@@ -86,7 +86,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     _row(
         "wild_probability",
-        "probability of the wild one of two states, deviations 0.7 and 1.8 of the long run, filtered forward",
+        "probability of the wild one of two states, deviations 0.7 and 1.5 of the long run, filtered forward",
         _HAMILTON,
         steps.wild_probability(STANDARDISED, STAY_CALM, STAY_WILD, CALM, WILD),
     ),

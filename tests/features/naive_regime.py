@@ -10,11 +10,11 @@ from hmmlearn.hmm import GaussianHMM
 from tests.features import naive
 from tests.features.naive_realised import ema
 
-TWO = (np.array([[0.98, 0.02], [0.05, 0.95]]), np.zeros(2), np.array([0.7, 1.8]))
+TWO = (np.array([[0.98, 0.02], [0.05, 0.95]]), np.zeros(2), np.array([0.7, 1.5]))
 THREE = (
     np.full((3, 3), 1 / 60) + np.eye(3) * (29 / 30 - 1 / 60),
     np.array([-0.25, 0.0, 0.25]),
-    np.array([1.8, 0.7, 1.0]),
+    np.array([1.4, 0.6, 0.9]),
 )
 
 
