@@ -115,28 +115,24 @@ def _columnwise(kernel: Callable[..., Any]) -> Any:
 
 @cache
 def _rowwise(kernel: Callable[..., Any], arrays: int, several: bool) -> Any:
-    """Return a CUDA kernel that lets one thread compute one row of all symbols, from so many arrays."""
-    cut = cuda.jit(device=True)(_row_of_parts if several else _row)
+    """Return a CUDA kernel that lets one thread compute one row of all symbols, from one array or two, as one series or several."""
 
-    def one(a: Any, rest: Any, scratch: Any, out: Any, columns: int) -> None:
+    def one(a: Device, rest: Any, scratch: Device, out: Device, columns: int) -> None:
         t = cuda.grid(1)
         if t < a.shape[0]:
-            kernel(*((a[t : t + 1],) + rest + (scratch[t], cut(out, t), 0, columns)))  # noqa: RUF005
+            kernel(*((a[t : t + 1],) + rest + (scratch[t], out[t : t + 1], 0, columns)))  # noqa: RUF005
 
-    def two(a: Any, b: Any, rest: Any, scratch: Any, out: Any, columns: int) -> None:
+    def two(a: Device, b: Device, rest: Any, scratch: Device, out: Device, columns: int) -> None:
         t = cuda.grid(1)
         if t < a.shape[0]:
-            kernel(*((a[t : t + 1], b[t : t + 1]) + rest + (scratch[t], cut(out, t), 0, columns)))  # noqa: RUF005
+            kernel(*((a[t : t + 1], b[t : t + 1]) + rest + (scratch[t], out[t : t + 1], 0, columns)))  # noqa: RUF005
 
-    return cuda.jit({1: one, 2: two}[arrays])
+    def one_to_several(a: Device, rest: Any, scratch: Device, out: Device, columns: int) -> None:
+        t = cuda.grid(1)
+        if t < a.shape[0]:
+            kernel(*((a[t : t + 1],) + rest + (scratch[t], out[:, t : t + 1], 0, columns)))  # noqa: RUF005
 
-
-def _row(out: Any, t: int) -> Any:
-    return out[t : t + 1]
-
-
-def _row_of_parts(out: Any, t: int) -> Any:
-    return out[:, t : t + 1]
+    return cuda.jit({(1, False): one, (2, False): two, (1, True): one_to_several}[arrays, several])
 
 
 def _require_device() -> None:

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import groupby, pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from domain.error import DataError
+from domain.error import DataError, ResourceError
 from domain.panel import FloatArray, Panel
 from features import plan
 from features.feature import Feature, label
@@ -20,6 +20,25 @@ from features.program import Program
 TILE = 65_536
 #: A panel below this many values is not worth a second thread.
 PARALLEL_MIN = 2_000_000
+
+
+class Engine(Protocol):
+    """What computes features, wherever it does."""
+
+    names: tuple[str, ...]
+    warm_up: int
+
+    def advance(self, panel: Panel, out: Series | None = None) -> Series:
+        """Continue over the panel's rows; see FeatureEngine."""
+        ...
+
+    def state(self) -> dict[str, FloatArray]:
+        """Return a copy of all that the next bar needs."""
+        ...
+
+    def restore(self, state: dict[str, FloatArray]) -> None:
+        """Continue from a saved state."""
+        ...
 
 
 class _Call(NamedTuple):
@@ -146,6 +165,19 @@ class FeatureEngine:
         if self._precision != np.float64:
             return {}
         return {f.name: place for place, f in enumerate(self._features) if f.part is None and f.parts == 1}
+
+
+def create(
+    features: Sequence[Feature], symbols: int, *, device: str = "cpu", precision: npt.DTypeLike = np.float32, threads: int = 1
+) -> "Engine":
+    """Return an engine on the processor ("cpu") or on a GPU ("cuda"); raise ResourceError when that GPU cannot be used."""
+    if device == "cpu":
+        return FeatureEngine(features, symbols, precision=precision, threads=threads)
+    try:
+        from features.cuda import CudaEngine
+    except ImportError as problem:
+        raise ResourceError(f"features were asked of a GPU, but {problem}: pip install 'nightshift[cuda]'") from None
+    return CudaEngine(features, symbols, precision=precision)
 
 
 class _Live:

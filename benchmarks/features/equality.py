@@ -1,8 +1,8 @@
 """Every feature on every shared market, to the bit: `python -m benchmarks.features.equality [--data FOLDER] [--only NAME ...]`.
 
 The bars of each file go through quality and become a panel with its gaps, listings and delistings. Then one call over all of it
-must equal random chunks, bar by bar from the beginning and from a state restored in the middle, and any truncation. What no file holds
-(trades, news, macro series, sectors) is drawn at random, missing here and there. Writes equality.md beside this file.
+must equal random chunks, bar by bar from the beginning and from a state restored in the middle, and any truncation. What no file
+holds (trades, news, macro series, sectors) is drawn at random, missing here and there. Writes equality.md beside this file.
 """
 
 import argparse
@@ -24,8 +24,9 @@ from pipelines.data.sources import files
 
 SYMBOLS, BARS, LIVE, CUTS, SEED = 48, 1500, 400, 12, 5
 FILES = (
-    "crypto_1h", "crypto_1h_long", "crypto_1m", "crypto_5m", "equities_1m", "equities_1m_2019", "equities_1m_extended",
-    "equities_5m", "equities_5m_extended", "equities_daily_broad_pit", "equities_daily_long", "equities_daily_sp500", "equities_daily_yahoo_adj",
+    "crypto_1h", "crypto_1h_long", "crypto_1m", "crypto_5m",
+    "equities_1m", "equities_1m_2019", "equities_1m_extended", "equities_5m", "equities_5m_extended",
+    "equities_daily_broad_pit", "equities_daily_long", "equities_daily_sp500", "equities_daily_yahoo_adj",
     "fx_1h", "fx_1m", "fx_4h", "index_daily",
 )  # fmt: skip
 Values = npt.NDArray[np.float64]
