@@ -90,15 +90,38 @@ def import_(path: Path, market: MarketOption, json: JsonOption = False) -> None:
 
 
 @command
-def ingest(market: MarketOption, until: Until = None, json: JsonOption = False) -> None:
+def ingest(market: MarketOption, since: Until = None, until: Until = None, json: JsonOption = False) -> None:
     """Ask the market's source for what the store lacks."""
     from flows import prepare
     from flows.retrain import known_by
 
     home, params = _opened(market)
     with screen.steps(quiet=json) as do:
-        done = do("asking the source", prepare.prepare, market, known_by(until), home, params)
+        done = do("asking the source", prepare.prepare, market, known_by(until), home, params, prepare.first_moment(since))
     screen.say(done, json, market)
+
+
+@command
+def tidy(json: JsonOption = False) -> None:
+    """Compact the store and let go of what is past retention."""
+    from domain import params as parameters
+    from flows import tidy as tidying
+
+    home, params = homes.from_environment(), parameters.load(homes.parameters())
+    with screen.steps(quiet=json) as do:
+        done = do("compacting", tidying.tidy, home, params)
+    screen.say(done, json, "tidy")
+
+
+@command
+def record(market: MarketOption, json: JsonOption = False) -> None:
+    """Write the market's live source to the store until Ctrl-C."""
+    from flows import record as recording
+
+    home, params = _opened(market)
+    with screen.steps(quiet=json) as do:
+        stored = recording.record(market, home, params, lambda done: do.progress.update(do.task, description=recording.line(done)))
+    screen.say(stored, json, f"{market}, recorded until it was stopped")
 
 
 @command

@@ -24,6 +24,7 @@ from flows import home as homes
 from flows import learn as learning
 from flows import prepare as preparing
 from flows import retrain as retraining
+from flows import tidy as tidying
 from flows import timetable
 from flows import trade as trading
 from flows.home import Home
@@ -75,6 +76,7 @@ def learn(market: str, until: date | None = None) -> Any:
     create_markdown_artifact(night.pop("markdown"), key=_key(market, "night"), description=f"What the night did to {market}")
     _show_gates(market, night)
     _link(market, "data-docs", home.docs / market / "index.html")
+    as_task("tidy", tidying.tidy, home, params)
     return night
 
 

@@ -73,6 +73,7 @@ def ingest(
     """
     if frame.is_empty():
         raise NoData(f"bars of market '{market.name}' were to be stored, but {source} has none")
+    market = at_rest(market)
     found = quality.inspect(frame, market, params.quality, docs=docs)
     return _keep(found, len(frame), market, store, source, clock or SystemClock())
 
@@ -115,6 +116,7 @@ def at_rest(market: Market) -> Market:
 
 def lacking(market: Market, store: Store) -> str | None:
     """Return one sentence while no bar of the market is stored, with the command that brings some; None once there are any."""
+    market = at_rest(market)
     if store.holds(market.name, market.timeframe):
         return None
     done, words = ("imported", "import PATH") if market.source == "files" else ("ingested", "ingest")
