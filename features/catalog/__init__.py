@@ -5,13 +5,25 @@ import json
 from collections.abc import Sequence
 
 from domain.error import UnknownParameter, nearest
-from features.catalog import alpha158, classic, macro, news
+from features.catalog import alpha158, classic, flow, group, macro, news, normalised, realised, regime, session, timeframe
 from features.catalog.classic import SCALE
 from features.feature import Feature
 
 __all__ = ["CATALOG", "FAMILIES", "SCALE", "schema_hash", "select"]
 
-CATALOG: tuple[Feature, ...] = classic.FEATURES + news.FEATURES + macro.FEATURES + alpha158.FEATURES
+CATALOG: tuple[Feature, ...] = (
+    classic.FEATURES
+    + news.FEATURES
+    + macro.FEATURES
+    + alpha158.FEATURES
+    + realised.FEATURES
+    + flow.FEATURES
+    + normalised.FEATURES
+    + regime.FEATURES
+    + group.FEATURES
+    + session.FEATURES
+    + timeframe.FEATURES
+)
 
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(feature.family for feature in CATALOG))
 

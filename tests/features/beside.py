@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -66,6 +67,20 @@ def check_promises(features: Sequence[Feature], symbols: int = 10, seed: int = 5
         assert feature.meaning, feature.name
     assert len({feature.name for feature in features}) == len(features)
     np.testing.assert_allclose(values(features, rescaled(panel)), found, rtol=1e-7, atol=1e-9)
+
+    check_pieces(features, symbols, seed)
+
+
+def check_pieces(features: Sequence[Feature], symbols: int, seed: int) -> None:
+    """Assert that with covariates and gaps any pieces, single bars too, give the bits of one call, and missing bars nothing."""
+    bars = max(feature.warm_up for feature in features) + 150
+    panel = market(bars, symbols, seed, 0.08)
+    whole = values(features, panel)
+    for edges in ([0, 1, 2, bars // 3, bars // 3, bars - 40, bars], range(bars + 1)):
+        machine = FeatureEngine(features, symbols, precision=np.float64)
+        pieces = np.concatenate([machine.advance(panel.rows(a, b)) for a, b in pairwise(edges)])
+        np.testing.assert_array_equal(pieces, whole)
+    assert np.isnan(whole[~panel.present]).all()
 
 
 def rescaled(panel: Panel) -> Panel:

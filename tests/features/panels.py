@@ -44,9 +44,10 @@ def random(bars: int, symbols: int, seed: int = 0, gaps: float = 0.0) -> Panel:
 
 
 def covered(panel: Panel, seed: int = 0) -> Panel:
-    """Return the panel with random positive values for every covariate, missing where the bar is."""
+    """Return the panel with random positive values for every covariate, sessions of one bar, missing where the bar is."""
     draw = np.random.default_rng(seed)
     values = {name: np.exp(draw.normal(0.0, 0.5, panel.close.shape)) for name in COVARIATES}
+    values |= {"since_open": np.full(panel.close.shape, 390.0), "until_close": np.zeros(panel.close.shape)}
     missing = {name: np.where(panel.present, column, np.nan) for name, column in values.items()}
     return replace(panel, covariates=missing)
 

@@ -24,9 +24,9 @@ def test_the_catalogue_begins_with_forty_features_of_seven_families() -> None:
 
 def test_warm_up_is_the_number_of_bars_before_the_first_value() -> None:
     """On gapless data each feature is NaN for exactly its warm-up and finite ever after."""
-    panel = panels.covered(panels.random(200, 10, 21))
+    engine = FeatureEngine(catalog.CATALOG, 10)
 
-    values = FeatureEngine(catalog.CATALOG, 10).advance(panel)
+    values = engine.advance(panels.covered(panels.random(engine.warm_up + 60, 10, 21)))
 
     for f, feature in enumerate(catalog.CATALOG):
         assert np.isnan(values[: feature.warm_up, :, f]).all(), feature.name
@@ -40,7 +40,7 @@ def test_an_engine_warms_up_as_long_as_its_slowest_feature() -> None:
 
 def test_features_are_free_of_scale() -> None:
     """Prices in another currency and volumes in another lot change no feature, up to rounding."""
-    panel = panels.random(200, 6, 22)
+    panel = panels.random(400, 6, 22)
     scaled = {name: getattr(panel, name) * 64.0 for name in ("open", "high", "low", "close")}
     other = panels.from_prices({**scaled, "volume": panel.volume * 64.0})
     free = tuple(feature for feature in catalog.CATALOG if feature.name not in OF_SCALE)

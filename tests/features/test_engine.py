@@ -86,7 +86,7 @@ def test_bar_by_bar_gives_the_bits_of_one_call_past_every_anchor(gaps: float) ->
 def test_a_gap_leaves_the_state_untouched(seed: int, holes: int) -> None:
     """Rows without any bar, put in anywhere, change no bit of what a symbol's own bars give, and yield NaN themselves."""
     panel = panels.random(250, 3, seed)
-    alone = tuple(f for f in EVERYTHING if f.family != "calendar")
+    alone = tuple(f for f in EVERYTHING if f.family not in {"calendar", "session"})
     draw = np.random.default_rng(seed)
     at = np.sort(draw.choice(panel.bars, size=holes * 20))
     wide = panels.from_prices({name: np.insert(getattr(panel, name), at, np.nan, axis=0) for name in engine_columns()})

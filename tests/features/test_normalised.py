@@ -12,6 +12,7 @@ TWINS = {
     "exponential_score": "by ema_score_60",
     "fractional": "by fractional, and by the binomial series",
     "rolling_rank": "by rank_60",
+    "replace": "by robust_60",
     "score": "by robust_60; of a row on its own",
 }
 
