@@ -143,6 +143,14 @@ def moment(at: datetime) -> np.datetime64:
     return np.datetime64(at.astimezone(UTC).replace(tzinfo=None), "us")
 
 
+def ordinals(market: Market, moments: TimeArray, since: date, of: str = "pre_opened_at") -> npt.NDArray[np.int64]:
+    """Return how many sessions dated `since` or later had begun by each moment, with `of="closed_at"` how many had closed."""
+    if len(moments) == 0:
+        return np.empty(0, dtype=np.int64)
+    table = sessions(market.calendar, since, _date(moments.max()) + timedelta(days=1))
+    return np.searchsorted(naive(table[of]), moments.astype("datetime64[us]"), side="right")
+
+
 def _span(market: Market, table: pl.DataFrame, place: npt.NDArray[np.int64]) -> tuple[TimeArray, TimeArray]:
     """Return open and close of the session at each place, or of its whole week."""
     opened, closed = naive(table["opened_at"]), naive(table["closed_at"])
