@@ -71,6 +71,17 @@ class Alpaca(Section):
     """Seconds without a message in an open market after which a connection is opened anew."""
 
 
+class Bloomberg(Section):
+    """How a Bloomberg terminal is asked; its address is environment."""
+
+    yellow_key: str
+    """What follows a ticker to make a security of it; a symbol that has one of its own keeps it."""
+    retries: int = Field(ge=0)
+    """Times that a failed question or a lost session is tried again, each after twice the wait."""
+    timeout_s: float = Field(gt=0)
+    """Seconds without an answer after which a question has failed."""
+
+
 class Recorder(Section):
     """How a live source is written to the store: a batch is stored when it is large or old enough, and is what a kill can cost."""
 
@@ -115,6 +126,7 @@ class Sources(Section):
     simulated: Simulated
     yahoo: Yahoo
     alpaca: Alpaca
+    bloomberg: Bloomberg
     recorder: Recorder
     news: News
 

@@ -10,6 +10,7 @@ from domain import session
 from domain.bar import UTC_MICROSECONDS
 from domain.market import Market
 from domain.panel import FloatArray, TimeArray
+from pipelines.data.sources import dated
 from pipelines.data.sources.yahoo import repair
 from pipelines.data.sources.yahoo.asking import Told
 
@@ -63,12 +64,7 @@ def _opened(history: "pandas.DataFrame", market: Market) -> TimeArray:
     if market.timeframe != "1d":
         stamps: TimeArray = history.index.tz_convert(UTC).tz_localize(None).to_numpy(dtype="datetime64[us]")
         return stamps
-    days = history.index.tz_localize(None).to_numpy(dtype="datetime64[D]")
-    table = session.sessions(market.calendar, days.min().item(), days.max().item())
-    dated = pl.DataFrame({"session": pl.Series(days.astype("datetime64[us]")).cast(pl.Date)})
-    opened = dated.join(table, on="session", how="left", maintain_order="left")["opened_at"]
-    # A day without a session keeps its own date, for quality to refuse.
-    return session.naive(opened.fill_null(dated["session"].cast(pl.Datetime("us")).dt.replace_time_zone("UTC")))
+    return dated.opens(market, history.index.tz_localize(None).to_numpy(dtype="datetime64[D]"))
 
 
 def _day_ends(told: Told, market: Market, closed_at: TimeArray) -> TimeArray:

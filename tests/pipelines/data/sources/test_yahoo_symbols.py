@@ -45,7 +45,7 @@ KINDS = [
     Kind("BTC-USD", CRYPTO, "24/7", "2020-01-01 00:00", "2020-01-02 00:00", 3, 7200.1743),
     # Globex: from 18:00 New York of the evening before to 17:00.
     Kind("GC=F", EQUITY, "CMEGlobex_Gold", "2020-01-01 23:00", "2020-01-02 22:00", 1, 1524.5),
-    Kind("AZT.OL", EQUITY, "XOSL", "2020-01-02 08:00", "2020-01-02 15:20", 1, 5.2),
+    Kind("AZT.OL", EQUITY, "XOSL", "2020-01-02 08:00", "2020-01-02 15:20", 1, 4.99),
     # A fund is priced in the evening: known from midnight in Toronto.
     Kind("0P000071W8.TO", EQUITY, "XTSE", "2020-01-02 14:30", "2020-01-03 05:00", 1, 73.72),
 ]
