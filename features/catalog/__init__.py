@@ -5,7 +5,21 @@ import json
 from collections.abc import Sequence
 
 from domain.error import UnknownParameter, nearest
-from features.catalog import alpha158, classic, flow, group, macro, news, normalised, realised, regime, session, timeframe
+from features.catalog import (
+    alpha158,
+    classic,
+    flow,
+    group,
+    macro,
+    news,
+    normalised,
+    pattern,
+    realised,
+    regime,
+    session,
+    technical,
+    timeframe,
+)
 from features.catalog.classic import SCALE
 from features.feature import Feature
 
@@ -16,6 +30,8 @@ CATALOG: tuple[Feature, ...] = (
     + news.FEATURES
     + macro.FEATURES
     + alpha158.FEATURES
+    + technical.FEATURES
+    + pattern.FEATURES
     + realised.FEATURES
     + flow.FEATURES
     + normalised.FEATURES

@@ -218,7 +218,7 @@ def mesa(
     first: int,
     last: int,
 ) -> None:
-    """Write the MESA adaptive average and the average that follows it (Ehlers 2001, chapter 10; TA-Lib MAMA).
+    """Write the MESA adaptive average and the average that follows it (Ehlers 2001, TASC 19(9); TA-Lib MAMA).
 
     The gain is `fast` over the degrees that the phase fell, between `slow` and `fast`. Both averages begin as zero when the phase
     becomes known, as TA-Lib's do: what they owe to that fades by 1 - gain a bar. State: MESA_SLOTS rows.

@@ -32,7 +32,7 @@ def buying_pressure(low: FloatArray, close: FloatArray, state: FloatArray, out: 
 def accumulation(
     high: FloatArray, low: FloatArray, close: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int
 ) -> None:
-    """Write what a bar adds to Williams' accumulation/distribution (Williams 1972; TA-Lib WAD); unknown on a first bar.
+    """Write what a bar adds to Williams' accumulation/distribution (Williams; TA-Lib WAD); unknown on a first bar.
 
     close - min(low, close before) on a rise, close - max(high, close before) on a fall, else 0. State: CLOSE_SLOTS rows.
     """
