@@ -72,7 +72,6 @@ _TREND = (
     _row("aroon_25", "Aroon up less down", "Chande 1995, TASC 13(9); TA-Lib AROONOSC", steps.part(_AROON, 2)),
     _row("vortex_plus_14", "upward reach in true ranges", "Botes, Siepman 2010, TASC 28(1); TA-Lib VORTEX", chart.vortex(14, 0)),
     _row("vortex_minus_14", "downward reach in true ranges", "Botes, Siepman 2010, TASC 28(1); TA-Lib VORTEX", chart.vortex(14, 1)),
-         chart.efficiency("close", 10)),
     _row("vhf_28", "range of 28 closes over their path", "White 1991, Futures; TA-Lib VHF", chart.vertical_horizontal(28)),
     _row("choppiness_14", "log of path over range, 0 (trend) to 100", "Dreiss", chart.choppiness(14)),
     _row("linear_slope_14", "slope of the 14-bar line, over price", "TA-Lib LINEARREG_SLOPE", _priced(plain.slope("close", 14))),
