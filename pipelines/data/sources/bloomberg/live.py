@@ -136,10 +136,12 @@ class Teller:
         """Gather a bar, and yield it when its interval has ended or the next one starts."""
         if word == "MarketBarStart" and name in self._bars:
             yield self._closed(name)
-        if word in {"MarketBarStart", "MarketBarUpdate"}:
-            self._bars[name] = {**self._bars.get(name, {}), **content}
+        if word == "MarketBarStart":
+            self._bars[name] = dict(content)
         elif name in self._bars:
-            self._bars[name] |= {key: value for key, value in content.items() if key in self._bars[name]}
+            # The stamp of what comes later is its own.
+            self._bars[name] |= {key: value for key, value in content.items() if key != "DATE_TIME"}
+        if word in {"MarketBarEnd", "MarketBarIntervalEnd"} and name in self._bars:
             yield self._closed(name)
 
     def _closed(self, name: str) -> Update:

@@ -69,8 +69,8 @@ class Bloomberg:
 
     def trades(self, market: Market, since: datetime | None, until: datetime | None) -> pl.DataFrame:
         """Return single prints as rows of `trades`; their id is the place within their moment. Raises as `bars` does."""
-        rows = self._ticks(market, TRADE, since, until).filter(pl.col("value") > 0.0)
-        return rows.select(
+        rows = self._ticks(market, TRADE, since, until)
+        return rows.filter(pl.col("value") > 0.0, *_between("event_at", since, until)).select(
             "market", "symbol", "event_at", "known_at", "size", "exchange", "conditions",
             price="value", side=pl.lit(None, pl.String), trade_id=pl.col("number").cast(pl.String),
         )  # fmt: skip
@@ -84,7 +84,7 @@ class Bloomberg:
             for side in ("bid", "ask")
             for column, suffix in (("value", ""), ("size", "_size"))
         ]
-        return rows.with_columns(sides).select(
+        return rows.with_columns(sides).filter(*_between("event_at", since, until)).select(
             "market", "symbol", "event_at", "known_at", pl.col("number").cast(pl.Int64).alias("sequence"),
             "bid", "bid_size", "ask", "ask_size", "exchange",
         )  # fmt: skip
@@ -119,6 +119,7 @@ class Bloomberg:
         return rows.sort("event_at", "symbol", "kind")
 
     def _ticks(self, market: Market, kinds: list[str], since: datetime | None, until: datetime | None) -> pl.DataFrame:
+        """Return the events of whole UTC days that hold the stretch: what stood at its beginning came before it."""
         first, last = questions.earliest(market, since, self.clock.now(), "ticks"), self._last(until)
         tables = []
         with asking(self._terminal()) as terminal:
@@ -130,7 +131,7 @@ class Bloomberg:
                 ]
                 tables.append(answers.ticks(told))
         rows = _symbols(tables, market).with_columns(market=pl.lit(market.name), known_at=self._known())
-        return rows.filter(pl.col("known_at") <= self.clock.now(), *_between("event_at", since, until))
+        return rows.filter(pl.col("known_at") <= self.clock.now())
 
     def _known(self) -> pl.Expr:
         return pl.col("event_at") + timedelta(seconds=self.publication_delay_s)
