@@ -57,14 +57,16 @@ def understand(table: Table, market: Market) -> Timed:
 def floor(moments: TimeArray, market: Market, bar: timedelta) -> TimeArray:
     """Return the first moment of the bar of the given length that holds each moment: bars begin at the session's open.
 
-    Before the open bars reach back from it, after the close they run on; around the clock they begin at midnight UTC.
+    Before the open bars reach back from it, after the close they begin anew, so that no bar holds both what traded in the session
+    and after it; around the clock they begin at midnight UTC.
     """
     step = np.timedelta64(bar).astype("timedelta64[us]")
     anchor: TimeArray = np.full(len(moments), np.datetime64(0, "us"))
     if market.calendar != session.CONTINUOUS and len(moments):
         table = clocks.sessions(market, pl.Series(moments).dt.replace_time_zone(UTC))
         place = np.searchsorted(session.naive(table["pre_opened_at"]), moments, side="right") - 1
-        anchor = session.naive(table["opened_at"])[place]
+        opened, closed = (session.naive(table[name])[place] for name in ("opened_at", "closed_at"))
+        anchor = np.where(moments < closed, opened, closed)
     begun: TimeArray = anchor + (moments - anchor) // step * step
     return begun
 
