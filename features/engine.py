@@ -1,6 +1,6 @@
 """FeatureEngine: runs the catalogue's kernels over a panel, a whole history or one bar at a time, with the same machine code."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import groupby, pairwise
@@ -9,12 +9,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from domain.compiled import kernel
 from domain.error import DataError, ResourceError
 from domain.panel import FloatArray, Panel
 from features import plan
 from features.feature import Feature, label
 from features.plan import Buffers, Series
-from features.program import Program
+from features.program import Call, Program
 
 #: Values of one step that are computed at a time: what is read again soon stays near the processor.
 TILE = 65_536
@@ -89,7 +90,7 @@ class FeatureEngine:
             out = np.empty((len(self.names), panel.bars, self._symbols), dtype=self._precision)
         columns = {name: plan.column(panel, name) for name in self._inputs}
         if panel.bars == 1:
-            self._live = self._live or _Live(self._features, self._steps, self._inputs, self._state, self._symbols)
+            self._live = self._live or self._bar_by_bar(columns, out)
             self._live.advance(columns, out)
         elif self._threads > 1 and panel.bars * self._symbols >= PARALLEL_MIN:
             with ThreadPoolExecutor(self._threads) as pool:
@@ -126,21 +127,26 @@ class FeatureEngine:
                 for _ in over(lambda calls, tile=tile, target=target: _run(calls, tile, target), blocks):
                     pass
 
+    def _bar_by_bar(self, columns: Buffers, out: Series) -> "_Live":
+        calls = (call for blocks in self._stages(1, 1) for block in blocks for call in block)
+        return _Live(calls, columns, self._straight, out)
+
     def _plan(self, rows: int, threads: int) -> list[list[list[_Call]]]:
-        """Return for each stage and each block of columns the calls to make on a tile of so many rows; the last plan is kept."""
-        key = (rows, threads)
-        if key not in self._plans:
-            buffers = plan.recycled(self._steps, self._straight, rows, self._symbols)
-            edges = np.linspace(0, self._symbols, threads + 1).astype(int).tolist()
-            called = [step for step in self._steps if step.part is None]
-            stages = [(whole, list(steps)) for whole, steps in groupby(called, key=lambda step: step.whole_row)]
-            self._plans = {
-                key: [
-                    [self._calls(steps, buffers, *block) for block in ([(0, self._symbols)] if whole_row else pairwise(edges))]
-                    for whole_row, steps in stages
-                ]
-            }
-        return self._plans[key]
+        """Return the calls to make on a tile of so many rows; the last plan is kept."""
+        if (rows, threads) not in self._plans:
+            self._plans = {(rows, threads): self._stages(rows, threads)}
+        return self._plans[rows, threads]
+
+    def _stages(self, rows: int, threads: int) -> list[list[list[_Call]]]:
+        """Return for each stage and each block of columns the calls to make; a stage that compares symbols has one block."""
+        buffers = plan.recycled(self._steps, self._straight, rows, self._symbols)
+        edges = np.linspace(0, self._symbols, threads + 1).astype(int).tolist()
+        called = [step for step in self._steps if step.part is None]
+        stages = [(whole, list(steps)) for whole, steps in groupby(called, key=lambda step: step.whole_row)]
+        return [
+            [self._calls(steps, buffers, *block) for block in ([(0, self._symbols)] if whole_row else pairwise(edges))]
+            for whole_row, steps in stages
+        ]
 
     def _calls(self, steps: list[Feature], buffers: Buffers, first: int, last: int) -> list[_Call]:
         narrowed: dict[str, list[tuple[int, Series]]] = {}
@@ -181,29 +187,13 @@ def create(
 
 
 class _Live:
-    """One bar of all symbols: every step has a row of its own in one block of memory, and all calls are one program."""
+    """One bar of all symbols: all calls are one program, and a feature is narrowed while its step's values are at hand."""
 
-    def __init__(
-        self, features: Sequence[Feature], steps: list[Feature], inputs: Sequence[str], state: Buffers, symbols: int
-    ) -> None:
-        called = [step for step in steps if step.part is None]
-        edges = np.cumsum([0, *(step.parts for step in called)]).tolist()
-        self._values = np.empty((edges[-1], 1, symbols))
-        rows = {step.name: slice(*edge) for step, edge in zip(called, pairwise(edges), strict=True)}
-        self._places = [rows[plan.maker(feature).name].start + (feature.part or 0) for feature in features]
-        kinds = {name: np.int64 if name.endswith("_at") else np.float64 for name in inputs}
-        self._columns: Buffers = {name: np.empty((1, symbols) if kind is np.float64 else 1, kind) for name, kind in kinds.items()}
-        buffers = self._columns | {step.name: plan.made(step, self._values[rows[step.name]]) for step in called}
-        buffers |= {step.name: buffers[plan.maker(step).name][step.part] for step in steps if step.part is not None}
-        self._programs = _programs(
-            [
-                (
-                    step.kernel,
-                    (*(buffers[label(s)] for s in step.inputs), *step.parameters, state[step.name], buffers[step.name], 0, symbols),
-                )
-                for step in called
-            ]
-        )
+    def __init__(self, calls: Iterable[_Call], columns: Buffers, straight: dict[str, int], out: Series) -> None:
+        self._columns = {name: np.empty_like(column) for name, column in columns.items()}
+        self._out = np.empty_like(out)
+        tile = self._columns | {name: self._out[place] for name, place in straight.items()}
+        self._programs = _programs([bound for call in calls for bound in _bound(call, tile, self._out)])
 
     def advance(self, columns: Buffers, out: Series) -> None:
         """Write the features of the row in `columns` to out [F, 1, S]."""
@@ -211,25 +201,40 @@ class _Live:
             column[:] = columns[name]
         for program in self._programs:
             program()
-        np.copyto(out, self._values[self._places], casting="same_kind")
+        out[:] = self._out
 
 
-def _programs(calls: list[tuple[Callable[..., Any], tuple[Any, ...]]]) -> list[Callable[[], object]]:
+def _bound(call: _Call, tile: Buffers, out: Series) -> Iterator[Call]:
+    """Yield a call with all its arguments, and those that narrow the features among its values."""
+    arrays = (tile[source] if isinstance(source, str) else source for source in call.inputs)
+    target = tile[call.target] if isinstance(call.target, str) else call.target
+    yield call.kernel, (*arrays, *call.rest, target, call.first, call.last)
+    for place, values in call.narrowed:
+        yield _narrow, (values, out[place], call.first, call.last)
+
+
+@kernel
+def _narrow(values: Series, out: Series, first: int, last: int) -> None:
+    """Round values to the precision of the features."""
+    for t in range(values.shape[0]):
+        for s in range(first, last):
+            out[t, s] = values[t, s]
+
+
+def _programs(calls: list[Call]) -> list[Callable[[], object]]:
     """Return what makes all calls: compiled kernels as programs, the plain Python ones between them as they are."""
     made: list[Callable[[], object]] = []
     for compiled, group in groupby(calls, key=lambda call: hasattr(call[0], "overloads")):
-        if compiled:
-            made.append(Program(list(group)))
-        else:
-            made += [partial(kernel, *arguments) for kernel, arguments in group]
+        some = list(group)
+        made += [Program(some)] if compiled else [partial(function, *arguments) for function, arguments in some]
     return made
 
 
 def _run(calls: list[_Call], tile: Buffers, out: Series) -> None:
     """Make one block's calls in order and narrow the features on their way out."""
-    for kernel, inputs, rest, target, narrowed, first, last in calls:
+    for function, inputs, rest, target, narrowed, first, last in calls:
         arrays = [tile[source] if isinstance(source, str) else source for source in inputs]
-        kernel(*arrays, *rest, tile[target] if isinstance(target, str) else target, first, last)
+        function(*arrays, *rest, tile[target] if isinstance(target, str) else target, first, last)
         for place, values in narrowed:
             out[place, :, first:last] = values[:, first:last]
 
