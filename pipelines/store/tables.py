@@ -40,7 +40,8 @@ class Table:
         return self.required or self.partition
 
 
-QUARANTINE_SCHEMA = pl.Schema({**BAR_SCHEMA, "reason": pl.String(), "source": pl.String()})
+#: Rows of other tables than bars name the table as their `timeframe`, and are whole in `row`, as JSON.
+QUARANTINE_SCHEMA = pl.Schema({**BAR_SCHEMA, "reason": pl.String(), "source": pl.String(), "row": pl.String()})
 QUALITY_SCHEMA = pl.Schema({
     "market": pl.String(), "timeframe": pl.String(), "checked_at": UTC_MICROSECONDS,
     "defect": pl.String(), "rows": pl.Int64(), "share": pl.Float64(), "severity": pl.String(),

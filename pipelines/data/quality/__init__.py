@@ -1,5 +1,6 @@
-"""Quality: what is wrong with incoming bars, found by rule, never repaired."""
+"""Quality: what is wrong with incoming rows, found by rule, never repaired."""
 
+from pipelines.data.quality.gate import Kept, keep
 from pipelines.data.quality.inspection import Inspection, inspect
 
-__all__ = ["Inspection", "inspect"]
+__all__ = ["Inspection", "Kept", "inspect", "keep"]

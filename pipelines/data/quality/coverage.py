@@ -7,6 +7,17 @@ EDGE = 3
 #: Share of a symbol's bars without volume or without a range from which on that is remarkable.
 SHARE = 0.05
 
+#: The coverage of a batch in which nothing is remarkable.
+NOTHING = pl.DataFrame(
+    schema={
+        "symbol": pl.String,
+        "bars": pl.UInt32,
+        "first": pl.Datetime("us", "UTC"),
+        "last": pl.Datetime("us", "UTC"),
+        "remark": pl.String,
+    }
+)
+
 
 def coverage(table: pl.DataFrame) -> pl.DataFrame:
     """Return one row a symbol of examined bars whose coverage is remarkable, and why: `symbol`, `bars`, `first`, `last`, `remark`.

@@ -49,6 +49,8 @@ class Page:
     """What the front page shows."""
 
     title: str
+    suite: str
+    """Name of the suite of expectations, the table that it is about."""
     rows: int
     """Rows of the batch."""
     summary: pl.DataFrame
@@ -96,7 +98,7 @@ and stay with a flag; bars outside regular hours are marked and counted below. N
 <h2>Coverage: {len(page.coverage):,} symbols to know about</h2>
 {_coverage(page.coverage)}
 <h2>Validations</h2><ul>{_validations(folder)}</ul>
-<p><a href="expectations/bars.html">The suite of expectations</a></p>
+<p><a href="expectations/{page.suite}.html">The suite of expectations</a></p>
 </main></body></html>
 """
 

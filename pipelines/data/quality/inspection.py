@@ -10,7 +10,7 @@ from domain.bar import BAR_SCHEMA, IMPOSSIBLE, Defect
 from domain.error import DataError
 from domain.market import Market
 from domain.params import Quality
-from pipelines.data.quality import calendars, coverage, jumps, prices, reasons, rows, suite, volumes
+from pipelines.data.quality import calendars, coverage, jumps, prices, promises, reasons, rows, suite, volumes
 from pipelines.data.quality import docs as data_docs
 
 DEFECTS = tuple(defect for defect in Defect if defect is not Defect.NONE)
@@ -50,7 +50,9 @@ def inspect(bars: pl.DataFrame, market: Market, limits: Quality, *, docs: Path |
     kept = table.filter(~wrong).select(list(BAR_SCHEMA))
     summary = _summary(table)
     with tempfile.TemporaryDirectory() as site:
-        success = suite.checkpoint(table, market, None if docs is None else Path(site))
+        name = f"{market.name}.{market.timeframe}"
+        built = None if docs is None else Path(site)
+        success = suite.checkpoint(promises.batch(table), "bars", name, promises.expectations(), built)
         index = None if docs is None else data_docs.publish(Path(site), docs, _page(table, market, summary, quarantined))
     return Inspection(kept, quarantined, summary, success, index)
 
@@ -77,15 +79,16 @@ def examine(bars: pl.DataFrame, market: Market, limits: Quality) -> pl.DataFrame
 
 
 def _page(table: pl.DataFrame, market: Market, summary: pl.DataFrame, quarantined: pl.DataFrame) -> data_docs.Page:
-    promises = pl.DataFrame({"defect": [column(d) for d in suite.PROMISES], "promise": list(suite.PROMISES.values())})
+    said = pl.DataFrame({"defect": [column(d) for d in promises.PROMISES], "promise": list(promises.PROMISES.values())})
     kept = table.filter((pl.col("flags") & int(IMPOSSIBLE)) == 0)
     # Prices first, then volumes, then gaps, which are many and harmless.
     order = pl.when(pl.any_horizontal("price_spike", "price_jump")).then(0).when("volume_break").then(1).otherwise(2)
     kept = kept.with_columns(order=order).sort("order", "symbol", "opened_at")
     return data_docs.Page(
         title=f"{market.name}, {market.timeframe}",
+        suite="bars",
         rows=len(table),
-        summary=summary.join(promises, on="defect", how="left", maintain_order="left"),
+        summary=summary.join(said, on="defect", how="left", maintain_order="left"),
         quarantined=quarantined,
         flagged=reasons.explain(kept, reasons.SUSPICIOUS).filter(pl.col("reason").is_not_null()),
         coverage=coverage.coverage(table),

@@ -1,6 +1,7 @@
 """What a row shows by itself, by its key and by its place in the file."""
 
 import bisect
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -34,19 +35,20 @@ def single(table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def keys(table: pl.DataFrame) -> pl.DataFrame:
-    """Add duplicate_key, and `conflict` where rows of one key differ.
+def keys(table: pl.DataFrame, key: Sequence[str] = BAR_KEY, content: Sequence[str] = CONTENT) -> pl.DataFrame:
+    """Add duplicate_key, and `conflict` where rows of one key differ in their content.
 
     Of rows that say the same the first is no defect; where they differ nobody knows which is right, and all of them are.
 
-    Two rows are the same bar when BAR_KEY is equal: another `known_at` makes a row a revision, which is no defect.
+    Two rows are the same bar when BAR_KEY is equal: another `known_at` makes a row a revision, which is no defect. Other tables
+    have another key.
     """
-    table = table.with_columns(again=~pl.struct(BAR_KEY).is_first_distinct())
-    twice = table.filter("again").select(BAR_KEY).unique()
+    table = table.with_columns(again=~pl.struct(key).is_first_distinct())
+    twice = table.filter("again").select(key).unique()
     if twice.is_empty():
         return table.rename({"again": "duplicate_key"}).with_columns(conflict=pl.lit(False))
-    same = table.join(twice, on=BAR_KEY, how="semi").group_by(BAR_KEY).agg(conflict=pl.struct(CONTENT).n_unique() > 1)
-    table = table.join(same, on=BAR_KEY, how="left", maintain_order="left")
+    same = table.join(twice, on=key, how="semi", nulls_equal=True).group_by(key).agg(conflict=pl.struct(content).n_unique() > 1)
+    table = table.join(same, on=key, how="left", nulls_equal=True, maintain_order="left")
     table = table.with_columns(pl.col("conflict").fill_null(False))
     return table.with_columns(duplicate_key=pl.col("again") | pl.col("conflict")).drop("again")
 
@@ -57,7 +59,15 @@ def order(table: pl.DataFrame) -> pl.DataFrame:
     The order may be ascending or descending: the one that most neighbours of the symbol follow. Time also runs backwards within
     a row, in `clock_broken`, that closes before it opens or is known before it closes: a feature would read the future.
     """
-    step = pl.col("opened_at").diff().dt.total_microseconds().sign().over("symbol")
+    wrong = backwards(table, "opened_at")
+    clock = (pl.col("event_at") <= pl.col("opened_at")) | (pl.col("known_at") < pl.col("event_at"))
+    table = table.with_columns(clock_broken=clock.fill_null(False))
+    return table.with_columns(time_backwards=pl.col("row").is_in(wrong) | pl.col("clock_broken"))
+
+
+def backwards(table: pl.DataFrame, time: str) -> list[int]:
+    """Return the `row` numbers of the fewest rows of each symbol whose removal leaves `time` running in one direction."""
+    step = pl.col(time).diff().dt.total_microseconds().sign().over("symbol")
     ways = (
         table.select("symbol", step=step)
         .group_by("symbol", maintain_order=True)
@@ -66,12 +76,10 @@ def order(table: pl.DataFrame) -> pl.DataFrame:
     broken = ways.filter((pl.col("up") > 0) & (pl.col("down") > 0))
     wrong: list[int] = []
     for symbol, up, down in broken.iter_rows():
-        rows = table.filter(pl.col("symbol") == symbol).select("row", at=pl.col("opened_at").dt.epoch("us"))
+        rows = table.filter(pl.col("symbol") == symbol).select("row", at=pl.col(time).dt.epoch("us"))
         at = rows["at"].to_numpy()
         wrong += rows["row"].to_numpy()[_disordered(at if up >= down else -at)].tolist()
-    clock = (pl.col("event_at") <= pl.col("opened_at")) | (pl.col("known_at") < pl.col("event_at"))
-    table = table.with_columns(clock_broken=clock.fill_null(False))
-    return table.with_columns(time_backwards=pl.col("row").is_in(wrong) | pl.col("clock_broken"))
+    return wrong
 
 
 def _disordered(at: npt.NDArray[np.int64]) -> list[int]:

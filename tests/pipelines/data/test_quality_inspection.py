@@ -119,14 +119,14 @@ def test_the_checkpoint_passes_clean_and_only_suspicious_bars() -> None:
 @pytest.mark.parametrize("row", WRONG)
 def test_the_library_sees_by_itself_what_it_can_say(row: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The native expectations fail on the raw prices even if every defect column said nothing."""
-    from pipelines.data.quality import suite
+    from pipelines.data.quality import promises, suite
 
-    monkeypatch.setattr(suite, "PROMISES", {})
+    monkeypatch.setattr(promises, "PROMISES", {})
     values, _, _ = WRONG[row]
     table = clean.change(BARS, row, **values)
 
-    assert suite.checkpoint(BARS, DAILY, None)
-    assert not suite.checkpoint(table, DAILY, None)
+    assert suite.checkpoint(promises.batch(BARS), "bars", "sound", promises.expectations(), None)
+    assert not suite.checkpoint(promises.batch(table), "bars", "wrong", promises.expectations(), None)
 
 
 def test_an_empty_batch_passes(tmp_path: Path) -> None:
