@@ -1,0 +1,1 @@
+"""How sources compare with what they should say."""
