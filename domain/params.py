@@ -151,6 +151,18 @@ class Quality(Section):
     """A lasting change of volume's scale by this factor."""
     gap_sessions: int = Field(ge=1)
     """Sessions (bars, for continuous markets) missing in a row before the next bar is flagged."""
+    reconcile_tolerance: float = Field(gt=0)
+    """Relative difference between two sources' prices that is none."""
+    false_alarms: float = Field(gt=0, lt=1)
+    """Share of sound rows that a learned profile may take for unlikely, and of sound symbols that may be taken to have drifted."""
+    profile_cap: float = Field(ge=1)
+    """Factor by which a profile's scale may differ from its market's: what history was fed cannot widen it further."""
+    profile_bars: int = Field(ge=50)
+    """Rows of a symbol from which on its own history weighs more than its market's."""
+    psi_max: float = Field(gt=0)
+    """Population stability index of raw data above which its distribution has drifted."""
+    drift_sessions: int = Field(ge=5)
+    """Newest sessions that are compared with those before."""
 
 
 class Features(Section):

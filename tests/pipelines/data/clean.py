@@ -1,17 +1,18 @@
 """Clean bars to plant defects into: seeded random walks on real calendars, with nothing wrong."""
 
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from domain import bar, session
+from domain import params as parameters
 from domain.cost import Cost
 from domain.instrument import Instrument
 from domain.market import AssetClass, Market
-from domain.params import Quality
 
-LIMITS = Quality(spike_sigma=12, jump_log=0.336, volume_break_ratio=8, gap_sessions=3)
+LIMITS = parameters.load(Path(__file__).parents[3] / "params.yaml").quality
 
 
 def market(calendar: str = "XNYS", timeframe: str = "1d") -> Market:
