@@ -92,7 +92,7 @@ def line(
         if calm == 0:
             window.add(count, passed)
             _anchor_line(row, count, ring, reference, plain, rising, place, scale, tilt, level, o)
-            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1
+            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1 if t + 1 < x.shape[0] else 1
         calm -= 1
         place = place + 1 if place + 1 < bars else 0
     window.add(count, passed)

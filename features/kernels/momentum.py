@@ -178,7 +178,7 @@ def channel_index(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, 
         if calm == 0:
             window.add(count, passed)
             window.anchor(row, count, total, ring, place, 1.0 / bars, mean)
-            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1
+            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1 if t + 1 < x.shape[0] else 1
         calm -= 1
         place = place + 1 if place + 1 < bars else 0
         _deviations(state, mean, deviation, bars, place, first, last)

@@ -49,7 +49,7 @@ def _moments(x: FloatArray, bars: int, scored: bool, state: FloatArray, out: Flo
         if calm == 0 or met & window.SPOILT:
             window.add(count, passed)
             _anchor_moments(row, count, ring, reference, one, two, place, scored, o)
-            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1
+            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1 if t + 1 < x.shape[0] else 1
         calm -= 1
         place = place + 1 if place + 1 < bars else 0
     window.add(count, passed)
@@ -154,7 +154,7 @@ def _pair(x: FloatArray, y: FloatArray, bars: int, normed: bool, state: FloatArr
         if calm == 0 or met & window.SPOILT:
             window.add(count, passed)
             _anchor_pair(_joint(a, b, both), count, rings, sums, place, normed, o)
-            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1
+            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1 if t + 1 < x.shape[0] else 1
         calm -= 1
         place = place + 1 if place + 1 < bars else 0
     window.add(count, passed)

@@ -22,7 +22,7 @@ PLACE, COUNT, LAG, HEAD = 0, 1, 2, 3
 #: Running sums are computed anew from the ring every so many bars of a column, so that rounding cannot pile up. A power of two.
 ANCHOR_BARS = 256
 #: In place of ANCHOR_BARS where nothing is summed.
-NEVER = 1 << 40
+NEVER = 1 << 30
 #: What a row's loop may have met.
 MISSED, SPOILT = 1, 2
 
@@ -43,11 +43,11 @@ def headway(count: FloatArray, lag: FloatArray, bars: int, every: int) -> int:
     Sums come due when a column's count is a multiple of `every`, a power of two. Columns that are behind are left out: nothing
     can happen to them before they resume, and then this is asked again.
     """
-    worst = 0
+    worst, most = np.int32(0), np.int32(every - 1)
     for s in range(count.size):
-        used = every - 1 if count[s] < bars else int(count[s]) & (every - 1)
-        worst = max(worst, 0 if lag[s] > 0.0 else used)
-    return every - 1 - worst
+        used = most if count[s] < bars else np.int32(count[s]) & most
+        worst = max(worst, np.int32(0) if lag[s] > 0.0 else used)
+    return int(most - worst)
 
 
 @kernel
@@ -131,7 +131,7 @@ def add(count: FloatArray, rows: float) -> None:
 @kernel
 def is_due(count: float, bars: int) -> bool:
     """Return whether a column's sums are computed anew: when its window first fills, then every ANCHOR_BARS bars of its own."""
-    return (count == bars) | ((count > bars) & (int(count) & (ANCHOR_BARS - 1) == 0))
+    return (count == bars) | ((count > bars) & (np.int32(count) & np.int32(ANCHOR_BARS - 1) == 0))
 
 
 @kernel
@@ -191,7 +191,7 @@ def rolling_total(x: FloatArray, bars: int, scale: float, state: FloatArray, out
         if calm == 0:
             add(count, passed)
             anchor(row, count, total, ring, place, scale, o)
-            passed, calm = 0, headway(count, lag, bars, ANCHOR_BARS) + 1
+            passed, calm = 0, headway(count, lag, bars, ANCHOR_BARS) + 1 if t + 1 < x.shape[0] else 1
         calm -= 1
         place = place + 1 if place + 1 < bars else 0
     add(count, passed)
@@ -225,7 +225,7 @@ def rolling_extreme(x: FloatArray, bars: int, sign: float, state: FloatArray, ou
         if calm == 0:
             add(count, passed)
             conceal(count, bars, o)
-            passed, calm = 0, headway(count, lag, bars, NEVER) + 1
+            passed, calm = 0, headway(count, lag, bars, NEVER) + 1 if t + 1 < x.shape[0] else 1
         calm -= 1
         if closing:
             _suffixes(state, bars, first, last)
@@ -335,7 +335,7 @@ def _against_past(
         if calm == 0:
             add(count, passed)
             conceal(count, bars + 1, o)
-            passed, calm = 0, headway(count, lag, bars, NEVER) + 1
+            passed, calm = 0, headway(count, lag, bars, NEVER) + 1 if t + 1 < x.shape[0] else 1
         calm -= 1
         place = place + 1 if place + 1 < bars else 0
     add(count, passed)
