@@ -1,5 +1,6 @@
 """Columns: which one plays which part, told by its name."""
 
+import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePath
 
@@ -8,6 +9,21 @@ from domain.error import UnreadableFile
 PRICES = ("open", "high", "low", "close")
 SIDES = ("bid", "ask")
 QUOTE_BARS = tuple(f"{side}_{price}" for side in SIDES for price in PRICES)
+
+#: The same of German, French, Spanish, Italian and Portuguese downloads, Investing.com's and the exchanges'; accents are dropped.
+FOREIGN: dict[str, tuple[str, ...]] = {
+    "stamp": ("datum", "fecha", "data", "zeitstempel", "datumzeit", "dateheure", "fechahora"),
+    "open": (
+        "eroffnung", "eroffnungskurs", "eroffn", "eroeffnung", "erster", "ouverture", "ouv", "apertura", "abertura",
+    ),
+    "high": ("hoch", "hochst", "hochstkurs", "tageshoch", "haut", "plushaut", "maximo", "max", "massimo", "maxima"),
+    "low": ("tief", "tiefst", "tiefstkurs", "tagestief", "bas", "plusbas", "minimo", "min", "minima"),
+    "close": (
+        "schluss", "schlusskurs", "zuletzt", "letzter", "cloture", "dernier", "cierre", "ultimo", "chiusura", "fechamento",
+    ),
+    "volume": ("volumen", "stuck", "stucke", "volumes"),
+    "symbol": ("kurzel", "simbolo", "symbole"),
+}  # fmt: skip
 
 #: Names of columns once lowered and stripped of everything but letters and digits; the first that a file has is taken.
 NAMES: dict[str, tuple[str, ...]] = {
@@ -30,6 +46,9 @@ NAMES: dict[str, tuple[str, ...]] = {
     "ask": ("ask", "askprice"),
     **{name: (name.replace("_", ""),) for name in QUOTE_BARS},
 }  # fmt: skip
+
+#: Both, the English ones first.
+ALIASES = {role: names + FOREIGN.get(role, ()) for role, names in NAMES.items()}
 
 #: What each kind of file must have beside its stamps, in the order in which they are asked.
 KINDS: dict[str, tuple[str, ...]] = {
@@ -72,12 +91,13 @@ class Companion(NotBars):
 
 
 def plain(name: str) -> str:
-    """Return a column's name as NAMES spells it: lower case letters and digits only.
+    """Return a column's name as NAMES spells it: lower case letters without accents, and digits only.
 
-    >>> plain("<Adj Close>")
-    'adjclose'
+    >>> plain("<Adj Close>"), plain("Eröffn.")
+    ('adjclose', 'eroffn')
     """
-    return "".join(letter for letter in name.lower() if letter.isalnum())
+    bare = unicodedata.normalize("NFKD", name.lower().replace("ß", "ss"))
+    return "".join(letter for letter in bare if letter.isalnum())
 
 
 def roles(columns: Iterable[str]) -> dict[str, str]:
@@ -87,8 +107,9 @@ def roles(columns: Iterable[str]) -> dict[str, str]:
     """
     known: dict[str, str] = {}
     for column in columns:
-        known.setdefault(plain(column), column)
-    found = {role: next((known[alias] for alias in aliases if alias in known), None) for role, aliases in NAMES.items()}
+        # A column of signs alone, "+/- %", is not the nameless one.
+        known.setdefault(plain(column) or column.strip(), column)
+    found = {role: next((known[alias] for alias in aliases if alias in known), None) for role, aliases in ALIASES.items()}
     part = {role: column for role, column in found.items() if column is not None}
     if "close" not in part and "price" in part and "open" in part:
         part["close"] = part["price"]
@@ -100,6 +121,12 @@ def clock(columns: Iterable[str], part: dict[str, str]) -> str | None:
     """Return the column with the time of day where date and time stand apart, else None."""
     known = {plain(column): column for column in columns}
     return known.get("time") if plain(part["stamp"]) == "date" else None
+
+
+def day_first(columns: Iterable[str]) -> bool:
+    """Say whether the columns are named in a language whose dates write the day before the month."""
+    told = {*FOREIGN["stamp"], *FOREIGN["open"], *FOREIGN["close"]} - {"data"}
+    return any(plain(column) in told for column in columns)
 
 
 def stooq(columns: Iterable[str]) -> bool:

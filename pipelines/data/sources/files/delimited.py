@@ -147,11 +147,7 @@ def _three_headers(path: PurePath, lines: list[tuple[int, str]], names: list[str
 
 def split(path: PurePath, data: bytes) -> list[tuple[int, str]]:
     """Return the lines that are not blank with their numbers; raise UnreadableFile for what is no text, or empty."""
-    encoding = "utf-16" if data[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as problem:
-        raise UnreadableFile(f"{path} is neither a known format nor text, its byte {problem.start} is no UTF-8: {NEEDED}") from None
+    text = _decoded(path, data)
     if "\0" in text:
         raise UnreadableFile(f"{path} is neither a known format nor text, it holds a zero byte at {text.index(chr(0))}: {NEEDED}")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
@@ -159,6 +155,22 @@ def split(path: PurePath, data: bytes) -> list[tuple[int, str]]:
     if not lines:
         raise UnreadableFile(f"{path} was to be read as bars, but it is empty")
     return lines
+
+
+def _decoded(path: PurePath, data: bytes) -> str:
+    """Return the text of UTF-8, UTF-16 with its mark, or, where it is neither, of Windows in western Europe."""
+    encoding = "utf-16" if data[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as problem:
+        refused = UnreadableFile(f"{path} is neither a known format nor text, its byte {problem.start} is no UTF-8: {NEEDED}")
+    # Any bytes are letters to Windows: only a text of lines without a byte that steers a terminal is taken for one.
+    if encoding == "utf-16" or any(byte < 0x20 and byte not in b"\t\n\r" for byte in data):
+        raise refused
+    try:
+        return data.decode("cp1252")
+    except UnicodeDecodeError:
+        raise refused from None
 
 
 def fields(

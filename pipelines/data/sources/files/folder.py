@@ -60,15 +60,16 @@ def _folder(path: Path, market: Market) -> list[Part]:
             f"bars were asked from the folder {path}, but it holds no file that could have any ({' '.join(contents.ENDINGS)})"
         )
     parts: list[Part] = []
-    left_out: list[str] = []
+    left_out: list[Companion] = []
     for file in found:
         try:
             parts += _file(file, market)
         except Companion as problem:
-            LOG.warning("left out: %s", problem)
-            left_out.append(str(problem))
+            left_out.append(problem)
     if not parts:
         raise UnreadableFile(f"none of the {len(found)} files in the folder {path} holds bars: {left_out[0]}")
+    for problem in left_out:
+        LOG.warning("left out: %s", problem)
     return parts
 
 

@@ -24,6 +24,9 @@ DATES = (
     "%d-%B-%Y", "%d-%B-%y", "%d/%B/%Y", "%d %B %Y", "%B %d, %Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%y",
 )  # fmt: skip
 
+#: Layouts that no language but English has.
+MONTH_FIRST = ("%m/%d/%Y", "%m-%d-%Y", "%m/%d/%y", "%B %d, %Y")
+
 #: No bar is older or younger; a year outside is a slip of the pen or a misread column.
 EARLIEST, LATEST = datetime(1700, 1, 1), datetime(2100, 1, 1)  # noqa: DTZ001
 
@@ -33,21 +36,23 @@ MONTH = timedelta(days=28)
 EPOCH = r"^\d{9,19}(\.\d+)?$"
 
 
-def parse(column: pl.Series, path: PurePath, lines: pl.Series) -> pl.DataFrame:
+def parse(column: pl.Series, path: PurePath, lines: pl.Series, *, day_first: bool = False) -> pl.DataFrame:
     """Return `wall`, and `utc` when every stamp is an epoch or carries an offset.
 
     Takes text, dates, datetimes (aware or not), epoch numbers and dates written as numbers (20130208). `lines` names the row
-    in sentences. Raises UnreadableFile naming the first stamp that cannot be read.
+    in sentences. With `day_first` 05/03/2024 is the 5th of March. Raises UnreadableFile naming the first stamp that cannot be
+    read.
     """
     kind = column.dtype
     if kind.is_integer() and (column < 100_000_000).all():
-        return parse(column.cast(pl.String), path, lines)
+        return parse(column.cast(pl.String), path, lines, day_first=day_first)
     if isinstance(kind, pl.Datetime):
         parsed = _datetimes(column.cast(pl.Datetime("us", kind.time_zone)))
     elif kind == pl.Date:
         parsed = pl.DataFrame({"wall": column.cast(WALL)})
     elif kind == pl.String and not column.str.contains(EPOCH).all():
-        parsed = _texts(column, path)
+        layouts = [layout for layout in DATES if not day_first or layout not in MONTH_FIRST]
+        parsed = _texts(column, path, layouts)
     else:
         parsed = _epochs(column)
     return _checked(parsed, column, path, lines)
@@ -84,9 +89,9 @@ def _epochs(column: pl.Series) -> pl.DataFrame:
     return wall.with_columns(utc=pl.col("wall").dt.replace_time_zone("UTC"))
 
 
-def _texts(column: pl.Series, path: PurePath) -> pl.DataFrame:
+def _texts(column: pl.Series, path: PurePath, layouts: list[str]) -> pl.DataFrame:
     parts = column.str.extract_groups(PATTERN).struct.unnest()
-    parts = parts.with_columns(_dates(parts["date"], path).alias("day"))
+    parts = parts.with_columns(_dates(parts["date"], path, layouts).alias("day"))
     hour = pl.col("hour").cast(pl.Int64).fill_null(0)
     twelve = pl.col("half").str.to_lowercase()
     hour = pl.when(twelve == "pm").then(hour % 12 + 12).when(twelve == "am").then(hour % 12).otherwise(hour)
@@ -113,10 +118,10 @@ def _shifted(parsed: pl.DataFrame, path: PurePath) -> pl.DataFrame:
     return parsed.select("wall", utc=moment.cast(UTC_MICROSECONDS))
 
 
-def _dates(texts: pl.Series, path: PurePath) -> pl.Series:
+def _dates(texts: pl.Series, path: PurePath, layouts: list[str]) -> pl.Series:
     """Read days in the layout that fits most rows; of 01/02 and 02/01 take the one whose days run in order and lie close."""
     days = texts.unique(maintain_order=True)
-    readings = [_real(days.str.to_date(layout, strict=False)) for layout in DATES]
+    readings = [_real(days.str.to_date(layout, strict=False)) for layout in layouts]
     failures = min(reading.null_count() for reading in readings)
     fitting = [reading for reading in readings if reading.null_count() == failures]
     distinct = [reading for i, reading in enumerate(fitting) if not any(reading.equals(other) for other in fitting[:i])]

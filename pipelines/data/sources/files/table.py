@@ -66,7 +66,7 @@ def assemble(path: PurePath, frame: pl.DataFrame, lines: pl.Series, layout: Layo
     if frame.is_empty():
         raise UnreadableFile(f"{path} was to be read as bars, but it has columns and no rows")
     stamp = _stamp(frame, part)
-    rows = stamps.parse(stamp, path, lines)
+    rows = stamps.parse(stamp, path, lines, day_first=columns.day_first(frame.columns))
     if "symbol" in part:
         rows = rows.with_columns(_symbols(frame[part["symbol"]], frame.columns))
     wanted = [role for role in (*columns.KINDS[kind], *columns.OPTIONAL[kind]) if role in part]

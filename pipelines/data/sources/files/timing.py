@@ -44,7 +44,8 @@ def understand(table: Table, market: Market) -> Timed:
     bar = _length(table, market)
     if bar >= WEEK_LIKE:
         raise UnreadableFile(
-            f"{table.path} holds bars {bar.days} days apart, and market '{market.name}' takes {market.timeframe} bars"
+            f"{table.path} holds {_called(bar)} bars, and market '{market.name}' takes {market.timeframe} bars, which cannot be "
+            f"made of them: import {market.timeframe} bars or finer ones"
         )
     if bar >= DAY_LIKE and table.ticks:
         raise NotBars(f"{table.path} holds one price a day, and a bar needs open, high, low and close")
@@ -81,6 +82,11 @@ def _length(table: Table, market: Market) -> timedelta:
         return DAY if table.dated or (exchange and _midnight(table.rows["wall"]).all()) else market.bar
     found: timedelta = apart.group_by("apart").len().sort(["len", "apart"], descending=[True, False])["apart"][0]
     return found
+
+
+def _called(bar: timedelta) -> str:
+    """Return what bars of a week or longer are called."""
+    return "weekly" if bar.days <= 8 else "monthly" if bar.days <= 31 else f"{bar.days}-day"
 
 
 def _midnight(wall: pl.Series) -> pl.Series:

@@ -72,7 +72,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
         b"date,open,high,low,close\n05/03/2024,1,2,1,2\n06/04/2024,1,2,1,2\n",
         "day or month first",
     ),
-    "latin.csv": ("date,open,high,low,close\n2024-03-05,1,2,1,2 \u20ac\n".encode("cp1252"), "no UTF-8"),
+    "latin.csv": ("date,open,high,low,close\n2024-03-05,1,2,1,2\x01 \u20ac\n".encode("cp1252"), "no UTF-8"),
     "junk.csv": (bytes(range(256)) * 4, "neither a known format nor text"),
     "zero.csv": (b"date,open\0,high", "zero byte"),
     "cut.parquet": (b"PAR1" + b"\x15\x04\x15" * 40, "damaged parquet file of 124 bytes"),
@@ -94,7 +94,11 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "truth.json": (b"[[true,1,2,1,2,5]]", "row 1: 'True' in column 'stamp' is not a date"),
     "half.jsonl": (b'{"a": 1}\n{"a"', "begins like JSON but is not"),
     "price.csv": (b"date,price,volume\n2024-03-05,1,2\n2024-03-06,1,2\n2024-03-07,1,2\n", "one price a day"),
-    "weeks.csv": (b"date,open,high,low,close\n2024-03-04,1,2,1,2\n2024-03-11,1,2,1,2\n2024-03-18,1,2,1,2\n", "7 days apart"),
+    "weeks.csv": (
+        b"date,open,high,low,close\n2024-03-04,1,2,1,2\n2024-03-11,1,2,1,2\n2024-03-18,1,2,1,2\n",
+        "weekly bars, .* import 1d bars or finer ones",
+    ),
+    "months.csv": (b"date,open,high,low,close\n2024-03-01,1,2,1,2\n2024-04-01,1,2,1,2\n2024-05-01,1,2,1,2\n", "monthly bars"),
     "offsets.csv": (b"date,open,high,low,close\n2024-03-04T10:00Z,1,2,1,2\n2024-03-04T10:01,1,2,1,2\n", "in all or none"),
 }
 

@@ -319,7 +319,7 @@ def test_four_hour_bars_of_currencies_begin_at_the_fx_day(tmp_path: Path) -> Non
     [
         ("raw/kaggle_csv/AAPL_data.csv", equity("5m"), "holds daily bars"),
         ("raw/alphavantage_csv/SPY_15min.csv", equity("5m"), "holds 15-minute bars"),
-        ("raw/yfinance_bad_data/AV-L-1wk-bad-stock-split.csv", equity("1d", "XLON"), "7 days apart"),
+        ("raw/yfinance_bad_data/AV-L-1wk-bad-stock-split.csv", equity("1d", "XLON"), "weekly bars"),
         ("crypto_1h.parquet", crypto("1m"), "holds 1-hour bars"),
     ],
 )
