@@ -13,7 +13,7 @@ from features import indicators as plain
 from features import steps
 from features.catalog.rows import named, row
 from features.feature import Feature
-from features.kernels import candle, momentum, nested, order_statistics, volatility
+from features.kernels import candle, counting, extreme, momentum, nested, order_statistics, volatility
 
 WINDOWS = (5, 10, 20, 30, 60)
 LONGEST = WINDOWS[-1]
@@ -77,7 +77,7 @@ _LOG_VOLUME_RATIO = plain.logarithm(
 _SHAPE = Feature("alpha158_kbar", candle.shape, _BAR, parts=candle.SHAPE_PARTS)
 _PRICES = Feature("alpha158_prices", candle.prices, _BAR, parts=candle.PRICE_PARTS)
 _LINES = _step("lines", nested.lines, ("close",), nested.LINE_PARTS, nested.LINE_HEAD + _RINGS)
-_EXTREMES = _step("extremes", nested.extremes, ("high", "low", "close"), nested.EXTREME_PARTS, nested.EXTREME_HEAD + 2 * _RINGS)
+_EXTREMES = _step("extremes", extreme.extremes, ("high", "low", "close"), extreme.PARTS, extreme.HEAD + 2 * _RINGS)
 _QUANTILES = _step(
     "quantiles",
     order_statistics.quantiles,
@@ -89,8 +89,8 @@ _QUANTILES = _step(
 )
 _CORRELATION = _step("correlation", nested.pairs, ("close", _LOG_VOLUME), 1, nested.PAIR_HEAD + 2 * _RINGS)
 _CHANGE_CORRELATION = _step("change_correlation", nested.pairs, (_RATIO, _LOG_VOLUME_RATIO), 1, nested.PAIR_HEAD + 2 * _RINGS)
-_MOVES = _step("moves", nested.moves, (_CHANGE,), nested.MOVE_PARTS, nested.MOVE_HEAD + _RINGS)
-_VOLUME_MOVES = _step("volume_moves", nested.moves, (_VOLUME_CHANGE,), nested.MOVE_PARTS, nested.MOVE_HEAD + _RINGS)
+_MOVES = _step("moves", counting.moves, (_CHANGE,), counting.PARTS, counting.HEAD + _RINGS)
+_VOLUME_MOVES = _step("volume_moves", counting.moves, (_VOLUME_CHANGE,), counting.PARTS, counting.HEAD + _RINGS)
 _VOLUME = _step("volume", nested.spreads, ("volume",), nested.SPREAD_PARTS, nested.SPREAD_HEAD + _RINGS)
 _SIZED_SPREAD = _step("sized", nested.spreads, (_SIZED,), nested.SPREAD_PARTS, nested.SPREAD_HEAD + _RINGS)
 

@@ -5,8 +5,8 @@ are taken anew at every bar and about the newest value: nothing drifts, nothing 
 most log10(n) digits to cancellation, because the newest value itself is one of its deviations, and zero.
 
 A ring of `e + 1` rows is kept twice, one under the other, so that the bar of any age lies in one row. Lengths rise from `a` to
-`e`. What is written is [parts, T, S], all parts of the first window first. A pass has few sums: LLVM must compare the addresses of
-all rows of one state, and gives up on SIMD past eight pairs.
+`e` and are multiples of STRIDE, the bars of one pass: every pass has to fetch its sums and write them back. What is written is
+[parts, T, S], all parts of the first window first.
 """
 
 import math
@@ -17,12 +17,16 @@ from domain.compiled import kernel
 from domain.panel import FloatArray
 from features.kernels import window
 
+#: Rows of consecutive bars, the newest first.
+Rows = tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]
+#: Bars that one pass of a scan takes.
+STRIDE = 5
 #: What Qlib adds to a divisor that may be zero.
 GUARD = 1e-12
 #: Rows of state before the rings: the window's own, and the sums of the scan.
-LINE_HEAD, SPREAD_HEAD, MOVE_HEAD, EXTREME_HEAD, PAIR_HEAD = (window.HEAD + sums for sums in (3, 2, 4, 5, 6))
+LINE_HEAD, SPREAD_HEAD, PAIR_HEAD = (window.HEAD + sums for sums in (3, 2, 6))
 #: Series that are written for each window.
-LINE_PARTS, SPREAD_PARTS, MOVE_PARTS, EXTREME_PARTS = 6, 3, 6, 6
+LINE_PARTS, SPREAD_PARTS = 6, 3
 
 
 @kernel
@@ -57,6 +61,13 @@ def clear(state: FloatArray, rows: int, first: int, last: int) -> None:
 
 
 @kernel
+def five(state: FloatArray, k: int, first: int, last: int) -> Rows:
+    """Return row `k` and the four above it, whose bars are older."""
+    one, two = state[k - 1, first:last], state[k - 2, first:last]
+    return state[k, first:last], one, two, state[k - 3, first:last], state[k - 4, first:last]
+
+
+@kernel
 def lines(x: FloatArray, a: int, b: int, c: int, d: int, e: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write for each window: mean, sample deviation, least-squares slope; R squared; residual of x; the value before the window.
 
@@ -74,8 +85,8 @@ def lines(x: FloatArray, a: int, b: int, c: int, d: int, e: int, state: FloatArr
         clear(state, 3, first, last)
         for w in range(5):
             bars, k = (a, b, c, d, e)[w], LINE_PARTS * w
-            for age in range(begun, bars):
-                _add_line(state[top + size - age, first:last], row, float(age), one, two, aged)
+            for age in range(begun, bars, STRIDE):
+                _add_line(five(state, top + size - age, first, last), row, float(age), one, two, aged)
             begun = bars
             _write_line(row, count, one, two, aged, bars, out, k, t, first, last)
             _write_past(row, count, state[top + size - bars, first:last], bars, out[k + 5, t, first:last])
@@ -84,13 +95,16 @@ def lines(x: FloatArray, a: int, b: int, c: int, d: int, e: int, state: FloatArr
 
 
 @kernel
-def _add_line(x: FloatArray, newest: FloatArray, age: float, one: FloatArray, two: FloatArray, aged: FloatArray) -> None:
-    """Let a bar into the sums of u, u^2 and age * u, where u = x - newest."""
-    for s in range(x.size):
-        u = x[s] - newest[s]
-        one[s] += u
-        two[s] += u * u
-        aged[s] += age * u
+def _add_line(rows: Rows, newest: FloatArray, age: float, one: FloatArray, two: FloatArray, aged: FloatArray) -> None:
+    """Let five bars into the sums of u, u^2 and age * u, where u = x - newest; `age` is that of the first."""
+    a, b, c, d, e = rows
+    for s in range(newest.size):
+        x = newest[s]
+        p, q, r, v, w = a[s] - x, b[s] - x, c[s] - x, d[s] - x, e[s] - x
+        total = ((p + q) + (r + v)) + w
+        one[s] += total
+        two[s] += ((p * p + q * q) + (r * r + v * v)) + w * w
+        aged[s] += ((age * total + q) + (2.0 * r + 3.0 * v)) + 4.0 * w
 
 
 @kernel
@@ -147,8 +161,8 @@ def spreads(
         clear(state, 2, first, last)
         for w in range(5):
             bars, k = (a, b, c, d, e)[w], SPREAD_PARTS * w
-            for age in range(begun, bars):
-                _add_spread(state[top + size - age, first:last], row, one, two)
+            for age in range(begun, bars, STRIDE):
+                _add_spread(five(state, top + size - age, first, last), row, one, two)
             begun = bars
             mean, deviation, ratio = out[k, t, first:last], out[k + 1, t, first:last], out[k + 2, t, first:last]
             _write_spread(row, count, one, two, bars, mean, deviation, ratio)
@@ -157,11 +171,13 @@ def spreads(
 
 
 @kernel
-def _add_spread(x: FloatArray, newest: FloatArray, one: FloatArray, two: FloatArray) -> None:
-    for s in range(x.size):
-        u = x[s] - newest[s]
-        one[s] += u
-        two[s] += u * u
+def _add_spread(rows: Rows, newest: FloatArray, one: FloatArray, two: FloatArray) -> None:
+    a, b, c, d, e = rows
+    for s in range(newest.size):
+        x = newest[s]
+        p, q, r, v, w = a[s] - x, b[s] - x, c[s] - x, d[s] - x, e[s] - x
+        one[s] += ((p + q) + (r + v)) + w
+        two[s] += ((p * p + q * q) + (r * r + v * v)) + w * w
 
 
 @kernel
@@ -187,150 +203,10 @@ def _write_spread(
 
 
 @kernel
-def moves(x: FloatArray, a: int, b: int, c: int, d: int, e: int, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
-    """Write for each window of changes x: shares of rises, of falls, their difference; and the same by size, guarded as in Qlib.
-
-    State: MOVE_HEAD + 2 * (e + 1) rows.
-    """
-    count, lag, size = state[window.COUNT, first:last], state[window.LAG, first:last], e + 1
-    place, late = int(state[window.PLACE, first]), window.behind(lag)
-    for t in range(x.shape[0]):
-        row, top, begun = x[t, first:last], MOVE_HEAD + place, 0
-        if late:
-            window.resume(row, lag, state[MOVE_HEAD : MOVE_HEAD + 2 * size, first:last], size)
-        late = enter(row, count, lag, state[top, first:last], state[top + size, first:last])
-        clear(state, 4, first, last)
-        for w in range(5):
-            bars = (a, b, c, d, e)[w]
-            for age in range(begun, bars):
-                _add_moves(state[top + size - age, first:last], 1.0, state[3, first:last], state[5, first:last])
-                _add_moves(state[top + size - age, first:last], -1.0, state[4, first:last], state[6, first:last])
-            begun = bars
-            _write_moves(row, count, state, bars, out, MOVE_PARTS * w, t, first, last)
-        place = place + 1 if place + 1 < size else 0
-    state[window.PLACE, first:last] = place
-
-
-@kernel
-def _add_moves(x: FloatArray, side: float, times: FloatArray, sizes: FloatArray) -> None:
-    for s in range(x.size):
-        size = side * x[s]
-        times[s] += 1.0 if size > 0.0 else 0.0
-        sizes[s] += size if size > 0.0 else 0.0
-
-
-@kernel
-def _write_moves(
-    x: FloatArray, count: FloatArray, state: FloatArray, bars: int, out: FloatArray, k: int, t: int, first: int, last: int
-) -> None:
-    rises, falls, risen, fallen = state[3, first:last], state[4, first:last], state[5, first:last], state[6, first:last]
-    above, below, surplus = out[k, t, first:last], out[k + 1, t, first:last], out[k + 2, t, first:last]
-    gain, loss, net = out[k + 3, t, first:last], out[k + 4, t, first:last], out[k + 5, t, first:last]
-    share = 1.0 / bars
-    for s in range(x.size):
-        known = (count[s] >= bars) & (not math.isnan(x[s]))
-        part = share if known else np.nan
-        over = 1.0 / ((risen[s] + fallen[s] if known else np.nan) + GUARD)
-        above[s] = rises[s] * part
-        below[s] = falls[s] * part
-        surplus[s] = (rises[s] - falls[s]) * part
-        gain[s] = risen[s] * over
-        loss[s] = fallen[s] * over
-        net[s] = (risen[s] - fallen[s]) * over
-
-
-@kernel
-def extremes(
-    high: FloatArray,
-    low: FloatArray,
-    close: FloatArray,
-    a: int,
-    b: int,
-    c: int,
-    d: int,
-    e: int,
-    state: FloatArray,
-    out: FloatArray,
-    first: int,
-    last: int,
-) -> None:
-    """Write for each window: highest and lowest over close, the close's place between; the places of both, and how far apart.
-
-    Places count from the oldest bar, 1, over the length; of equal extremes the oldest counts. State: EXTREME_HEAD + 4 * (e + 1)
-    rows.
-    """
-    count, lag, size = state[window.COUNT, first:last], state[window.LAG, first:last], e + 1
-    top, bottom, joint = state[3, first:last], state[4, first:last], state[7, first:last]
-    place, late = int(state[window.PLACE, first]), window.behind(lag)
-    for t in range(high.shape[0]):
-        over, under, begun = EXTREME_HEAD + place, EXTREME_HEAD + place + 2 * size, 0
-        common(high[t, first:last], low[t, first:last], close[t, first:last], joint)
-        if late:
-            window.resume(joint, lag, state[EXTREME_HEAD : EXTREME_HEAD + 4 * size, first:last], size)
-        late = enter(joint, count, lag, state[over, first:last], state[over + size, first:last])
-        repeat(low[t, first:last], state[under, first:last], state[under + size, first:last])
-        top[:], bottom[:] = -np.inf, np.inf
-        for w in range(5):
-            bars = (a, b, c, d, e)[w]
-            for age in range(begun, bars):
-                _higher(state[over + size - age, first:last], float(age), state[3, first:last], state[5, first:last])
-                _lower(state[under + size - age, first:last], float(age), state[4, first:last], state[6, first:last])
-            begun = bars
-            _write_extremes(close[t, first:last], joint, count, state, bars, out, EXTREME_PARTS * w, t, first, last)
-        place = place + 1 if place + 1 < size else 0
-    state[window.PLACE, first:last] = place
-
-
-@kernel
 def common(a: FloatArray, b: FloatArray, c: FloatArray, joint: FloatArray) -> None:
     """Write the first series where the others exist too, NaN elsewhere."""
     for s in range(a.size):
         joint[s] = np.nan if math.isnan(b[s]) | math.isnan(c[s]) else a[s]
-
-
-@kernel
-def _higher(x: FloatArray, age: float, top: FloatArray, top_age: FloatArray) -> None:
-    for s in range(x.size):
-        above = x[s] >= top[s]
-        top[s] = x[s] if above else top[s]
-        top_age[s] = age if above else top_age[s]
-
-
-@kernel
-def _lower(x: FloatArray, age: float, bottom: FloatArray, bottom_age: FloatArray) -> None:
-    for s in range(x.size):
-        below = x[s] <= bottom[s]
-        bottom[s] = x[s] if below else bottom[s]
-        bottom_age[s] = age if below else bottom_age[s]
-
-
-@kernel
-def _write_extremes(
-    close: FloatArray,
-    joint: FloatArray,
-    count: FloatArray,
-    state: FloatArray,
-    bars: int,
-    out: FloatArray,
-    k: int,
-    t: int,
-    first: int,
-    last: int,
-) -> None:
-    top, bottom, top_age, bottom_age = state[3, first:last], state[4, first:last], state[5, first:last], state[6, first:last]
-    highest, lowest, between = out[k, t, first:last], out[k + 1, t, first:last], out[k + 2, t, first:last]
-    top_place, bottom_place, apart = out[k + 3, t, first:last], out[k + 4, t, first:last], out[k + 5, t, first:last]
-    share = 1.0 / bars
-    for s in range(close.size):
-        known = (count[s] >= bars) & (not math.isnan(joint[s]))
-        value, part = (close[s] if known else np.nan), (share if known else np.nan)
-        over = 1.0 / value
-        highest[s] = top[s] * over
-        lowest[s] = bottom[s] * over
-        between[s] = (value - bottom[s]) / ((top[s] - bottom[s]) + GUARD)
-        top_place[s] = (bars - top_age[s]) * part
-        bottom_place[s] = (bars - bottom_age[s]) * part
-        apart[s] = (bottom_age[s] - top_age[s]) * part
 
 
 @kernel
@@ -355,8 +231,8 @@ def pairs(
         clear(state, 5, first, last)
         for w in range(5):
             bars = (a, b, c, d, e)[w]
-            for age in range(begun, bars):
-                u, v = state[one + size - age, first:last], state[two + size - age, first:last]
+            for age in range(begun, bars, STRIDE):
+                u, v = five(state, one + size - age, first, last), five(state, two + size - age, first, last)
                 _add_spread(u, row, state[3, first:last], state[5, first:last])
                 _add_spread(v, other, state[4, first:last], state[6, first:last])
                 _add_product(u, row, v, other, state[7, first:last])
@@ -367,9 +243,14 @@ def pairs(
 
 
 @kernel
-def _add_product(x: FloatArray, newest: FloatArray, y: FloatArray, other: FloatArray, product: FloatArray) -> None:
-    for s in range(x.size):
-        product[s] += (x[s] - newest[s]) * (y[s] - other[s])
+def _add_product(xs: Rows, newest: FloatArray, ys: Rows, other: FloatArray, product: FloatArray) -> None:
+    a, b, c, d, e = xs
+    f, g, h, i, j = ys
+    for s in range(product.size):
+        x, y = newest[s], other[s]
+        near = (a[s] - x) * (f[s] - y) + (b[s] - x) * (g[s] - y)
+        far = (c[s] - x) * (h[s] - y) + (d[s] - x) * (i[s] - y)
+        product[s] += (near + far) + (e[s] - x) * (j[s] - y)
 
 
 @kernel

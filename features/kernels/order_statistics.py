@@ -52,8 +52,8 @@ def quantiles(
         below[:] = 0.0
         for w in range(5):
             bars = (a, b, c, d, e)[w]
-            for age in range(begun, bars):
-                _add_below(state[top + size - age, first:last], row, below)
+            for age in range(begun, bars, nested.STRIDE):
+                _add_below(nested.five(state, top + size - age, first, last), row, below)
             begun = bars
             replace(state, row, top + size - bars, sorted_rows, bars, first, last)
             for part in range(2):
@@ -78,10 +78,17 @@ def begin(state: FloatArray, end: int, first: int, last: int) -> None:
 
 
 @kernel
-def _add_below(x: FloatArray, newest: FloatArray, below: FloatArray) -> None:
+def _add_below(rows: nested.Rows, newest: FloatArray, below: FloatArray) -> None:
     """Count two for a value below the newest, one for an equal one."""
-    for s in range(x.size):
-        below[s] += (1.0 if x[s] < newest[s] else 0.0) + (1.0 if x[s] <= newest[s] else 0.0)
+    a, b, c, d, e = rows
+    for s in range(newest.size):
+        x = newest[s]
+        below[s] += ((_below(a[s], x) + _below(b[s], x)) + (_below(c[s], x) + _below(d[s], x))) + _below(e[s], x)
+
+
+@kernel
+def _below(x: float, newest: float) -> float:
+    return (1.0 if x < newest else 0.0) + (1.0 if x <= newest else 0.0)
 
 
 @kernel
@@ -90,7 +97,12 @@ def replace(state: FloatArray, x: FloatArray, left: int, k: int, bars: int, firs
     old, new, before = state[5, first:last], state[6, first:last], state[7, first:last]
     _exchange(x, state[left, first:last], old, new)
     before[:] = -np.inf
-    for i in range(k, k + bars - 1):
+    at, end = k, k + bars - 1
+    while at + nested.STRIDE <= end:
+        rows = nested.five(state, at + nested.STRIDE - 1, first, last)
+        _sweep_five(rows, state[at + nested.STRIDE, first:last], old, new, before)
+        at += nested.STRIDE
+    for i in range(at, end):
         _sweep(state[i, first:last], state[i + 1, first:last], old, new, before)
     _close(state[k + bars - 1, first:last], old, new, before)
 
@@ -110,6 +122,26 @@ def _sweep(row: FloatArray, following: FloatArray, old: FloatArray, new: FloatAr
         lower = new[s] if new[s] < kept else kept
         row[s] = lower if lower > before[s] else before[s]
         before[s] = kept
+
+
+@kernel
+def _sweep_five(rows: nested.Rows, following: FloatArray, old: FloatArray, new: FloatArray, before: FloatArray) -> None:
+    """Do what `_sweep` does in five rows, the last of them first."""
+    e, d, c, b, a = rows
+    for s in range(new.size):
+        left, x, kept = old[s], new[s], before[s]
+        p, q, r, v, w = a[s], b[s], c[s], d[s], e[s]
+        p, q, r, v = (p if p < left else q), (q if q < left else r), (r if r < left else v), (v if v < left else w)
+        w = w if w < left else following[s]
+        a[s], b[s], c[s] = _within(x, kept, p), _within(x, p, q), _within(x, q, r)
+        d[s], e[s], before[s] = _within(x, r, v), _within(x, v, w), w
+
+
+@kernel
+def _within(x: float, low: float, high: float) -> float:
+    """Return x, but no less than `low` and no more than `high`."""
+    lower = x if x < high else high
+    return lower if lower > low else low
 
 
 @kernel

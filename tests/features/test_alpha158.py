@@ -9,7 +9,7 @@ from domain.panel import PRICES, Panel
 from features.catalog import alpha158
 from features.engine import FeatureEngine
 from features.feature import Feature
-from features.kernels import candle, nested, order_statistics
+from features.kernels import candle, counting, extreme, nested, order_statistics
 from tests.features import naive_alpha158, panels
 
 #: Kernels whose twin is in this module, by the features that they make.
@@ -105,6 +105,6 @@ def test_every_step_is_called_once_for_all_windows() -> None:
     }
 
     assert len(makers) == 11
-    assert {candle.__name__, nested.__name__, order_statistics.__name__} == {
+    assert {room.__name__ for room in (candle, counting, extreme, nested, order_statistics)} == {
         feature.kernel.__module__ for feature in alpha158.FEATURES if feature.part is not None
     }
