@@ -27,7 +27,7 @@ LOG_KEPT = {"delta.logRetentionDuration": "interval 3650 days"}
 def conform(table: str, frame: pl.DataFrame) -> pl.DataFrame:
     """Return `frame` with exactly the table's columns and types; raise DataError for wrong columns, types, or null keys."""
     laid = layout(table)
-    missing = [c for c in laid.schema if c not in frame.columns and c in laid.key]
+    missing = [c for c in laid.needed if c not in frame.columns]
     unknown = [c for c in frame.columns if c not in laid.schema]
     if missing or unknown:
         raise DataError(

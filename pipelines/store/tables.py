@@ -35,6 +35,11 @@ class Table:
         return pl.Schema({**self.schema, **dict.fromkeys(self.derived, pl.String())})
 
     @property
+    def needed(self) -> tuple[str, ...]:
+        """The columns that must not be left out: the key, but where a whole row is its own key only those that must not be null."""
+        return self.must if self.key == tuple(self.schema) else self.key
+
+    @property
     def must(self) -> tuple[str, ...]:
         """The columns that must not be null."""
         return self.required or self.partition

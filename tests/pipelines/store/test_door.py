@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,27 +17,7 @@ from hypothesis import strategies as st
 from domain.bar import BAR_KEY, BAR_SCHEMA
 from domain.error import DataError, DiskFull, NoData
 from pipelines.store import TABLES, Store
-
-START = datetime(2024, 1, 1, tzinfo=UTC)
-HOUR = timedelta(hours=1)
-
-
-def bar(symbol: str, hour: int, close: float | None = 1.0, late: int = 0, market: str = "m", **others: object) -> dict[str, object]:
-    """Return one hourly bar, known `late` hours after its close."""
-    opened, closed = START + hour * HOUR, START + (hour + 1) * HOUR
-    prices = {"open": close, "high": close, "low": close, "close": close, "volume": 5.0, "vwap": None, "trades": None, "flags": 0}
-    row = {"market": market, "symbol": symbol, "timeframe": "1h", "opened_at": opened, "event_at": closed}
-    return {**row, "known_at": closed + late * HOUR, **prices, **others}
-
-
-def table(*rows: dict[str, object]) -> pl.DataFrame:
-    """Return bars as a frame."""
-    return pl.DataFrame(list(rows), schema=BAR_SCHEMA)
-
-
-def many(count: int) -> pl.DataFrame:
-    """Return that many bars of ten symbols."""
-    return table(*(bar(f"S{i % 10}", i // 10, 1.0 + i) for i in range(count)))
+from tests.pipelines.store.rows import HOUR, START, bar, many, table
 
 
 @pytest.fixture
@@ -182,6 +162,82 @@ def test_tables_without_optional_columns_and_without_rows_are_fine(store: Store)
     assert store.read("news", where={"symbol": "B"}).is_empty()
 
 
+def test_batches_are_the_bars_in_stretches_of_time(store: Store) -> None:
+    """Each of about as many rows as asked, of one version, whatever is written meanwhile; a moment is never split."""
+    store.upsert("bars", pl.concat([many(200), table(bar("S3", 4, 99.0, late=3), bar("S5", 4, 98.0, late=9))]))
+    asked = {"symbols": ["S3", "S4", "S5"], "since": START + 2 * HOUR, "known_at": START + 15 * HOUR}
+    expected = store.bars("m", "1h", **asked)  # type: ignore[arg-type]
+
+    batches = store.batches("m", "1h", rows=7, **asked)  # type: ignore[arg-type]
+    found = [next(batches)]
+    store.upsert("bars", many(200).with_columns(close=7.0))
+    found += batches
+
+    assert len(found) == 6
+    assert all(one["opened_at"].max() < other["opened_at"].min() for one, other in pairwise(found))
+    assert pl.concat(found).sort("symbol", "opened_at").equals(expected)
+
+
+def test_what_is_asked_without_reading_is_what_reading_finds(store: Store) -> None:
+    """Counts, symbols and the newest bar; of a market without bars the newest is none and counting says so."""
+    store.upsert("bars", many(25))
+
+    assert store.count("m", "1h") == 25
+    assert store.symbols("m", "1h") == [f"S{i}" for i in range(10)]
+    assert store.newest("m", "1h") == START + 2 * HOUR
+    assert store.newest("m", "1d") is None
+    assert store.opened("m", "1h", symbols=["S1"])["opened_at"].sort().to_list() == [START, START + HOUR, START + 2 * HOUR]
+
+
+def test_ticks_lie_in_a_folder_a_day(store: Store) -> None:
+    """A correction of yesterday's print rewrites yesterday's files alone; readers never see the column that decides it."""
+    trade = {"market": "m", "symbol": "A", "price": 1.0, "size": 2.0, "side": "buy", "exchange": "X", "conditions": None}
+    rows = [{**trade, "event_at": START + i * 9 * HOUR, "known_at": START + i * 9 * HOUR, "trade_id": str(i)} for i in range(6)]
+    prints = pl.DataFrame(rows, schema=TABLES["trades"].schema)
+
+    store.upsert("trades", prints)
+    before = set((Path(store.root) / "trades").rglob("*.parquet"))
+    store.upsert("trades", prints[:1].with_columns(price=5.0))
+
+    folders = sorted(path.name for path in (Path(store.root) / "trades" / "market=m").iterdir())
+    written = set((Path(store.root) / "trades").rglob("*.parquet")) - before
+    assert folders == ["day=2024-01-01", "day=2024-01-02"]
+    assert {path.parent.name for path in written} == {"day=2024-01-01"}
+    assert store.read("trades").equals(prints.with_columns(pl.Series("price", [5.0, *[1.0] * 5])))
+    assert store.read("trades", since=START + 18 * HOUR, until=START + 27 * HOUR)["trade_id"].to_list() == ["2", "3"]
+    with pytest.raises(DataError, match="name their event_at, found null"):
+        store.upsert("trades", prints.with_columns(event_at=None))
+
+
+def test_a_table_of_before_gains_the_columns_that_it_lacks(store: Store) -> None:
+    """An older home goes on: its rows read as null, new ones bring the column, and the version before stays readable."""
+    from deltalake import write_deltalake
+
+    old = many(20).drop("buy_volume", "spread")
+    write_deltalake(Path(store.root) / "bars", old, partition_by=["market", "timeframe"])
+    before = store.bars("m", "1h")
+
+    store.upsert("bars", table(bar("new", 0, spread=0.5)))
+
+    assert before["spread"].to_list() == [None] * 20
+    assert store.bars("m", "1h", symbols=["S1"])["spread"].to_list() == [None] * 2
+    assert store.bars("m", "1h", symbols=["new"])["spread"].to_list() == [0.5]
+    assert store.bars("m", "1h", version=0).equals(before)
+
+
+def test_a_table_made_anew_in_its_place_is_seen(store: Store) -> None:
+    """A store that is kept open reads only what was added; that must not show what is gone."""
+    store.upsert("bars", many(30))
+    assert store.bars("m", "1h").height == 30
+
+    shutil.rmtree(Path(store.root) / "bars")
+    with pytest.raises(NoData, match="nothing was ever stored"):
+        store.bars("m", "1h")
+    Store(store.root).upsert("bars", many(10))
+
+    assert store.bars("m", "1h").height == 10
+
+
 def test_many_small_writes_stay_few_files(store: Store) -> None:
     """A live trader adds a bar at a time."""
     for i in range(70):
@@ -189,7 +245,7 @@ def test_many_small_writes_stay_few_files(store: Store) -> None:
 
     from deltalake import DeltaTable
 
-    assert len(DeltaTable(store.root / "bars").file_uris()) < 20
+    assert len(DeltaTable(Path(store.root) / "bars").file_uris()) < 20
     assert store.bars("m", "1h")["close"].to_list() == [float(i) for i in range(70)]
 
 
@@ -232,13 +288,13 @@ def test_what_cannot_be_is_said_in_one_sentence(store: Store, ask: object, error
 def test_a_damaged_table_is_refused_in_one_sentence(store: Store, damage: str) -> None:
     """A data file cut short, one that is gone, a log that is no JSON."""
     store.upsert("bars", many(100))
-    data = next((store.root / "bars").glob("market=*/*/*.parquet"))
+    data = next((Path(store.root) / "bars").glob("market=*/*/*.parquet"))
     if damage == "cut":
         data.write_bytes(data.read_bytes()[:-100])
     elif damage == "gone":
         data.unlink()
     else:
-        max((store.root / "bars" / "_delta_log").glob("*.json")).write_text("{not json", encoding="utf-8")
+        max((Path(store.root) / "bars" / "_delta_log").glob("*.json")).write_text("{not json", encoding="utf-8")
 
     for ask in (lambda: store.bars("m", "1h"), lambda: store.upsert("bars", many(100))):
         with pytest.raises(DataError, match="table 'bars' cannot be read, its files are damaged or gone") as caught:
