@@ -13,9 +13,8 @@ source says when the action could have been known, which is its ex-date at the l
 A chart is drawn for people: `toward="last"` takes what is known at the end for the whole past, and the newest price is the raw one.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, Self
 
 import numpy as np
@@ -144,22 +143,6 @@ def adjusted(
     by = forward.select("symbol").join(last, on="symbol", how="left", maintain_order="left").fill_null(1.0)
     factor = forward["adjustment"]
     return _multiplied(forward, by["price"].to_numpy(), by["shares"].to_numpy()).with_columns(adjustment=factor * by["price"])
-
-
-def standing(store: Store, market: Market, known_at: datetime | None = None, before: datetime | None = None) -> Adjustment | None:
-    """Return what a market's bars must be advanced through, or None: currencies and coins have no actions, a market may have none.
-
-    It stands before the first bar, or before the bars that open at `before`, with all that happened until then. Raises DataError.
-    """
-    told = actions(store, market, known_at)
-    if told.is_empty():
-        return None
-    laid = Adjustment.of(told, session.zone(market.calendar))
-    if before is not None and laid.symbols:
-        with suppress(NoData):
-            last = before - timedelta(microseconds=1)
-            laid.advance(store.bars(market.name, market.timeframe, symbols=laid.symbols, until=last, known_at=known_at))
-    return laid
 
 
 def actions(store: Store, market: Market, known_at: datetime | None = None) -> pl.DataFrame:

@@ -20,13 +20,12 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from domain import panel as panels
-from domain.bar import Defect
 from domain.error import DataError, NoData
 from domain.market import Market
 from domain.panel import PRICES, Panel
 from features import catalog
 from features.engine import FeatureEngine
-from pipelines.data import mapped
+from pipelines.data import mapped, reading
 from pipelines.store import Store
 
 PANEL_COLUMNS = ["symbol", "opened_at", "event_at", *PRICES]
@@ -66,19 +65,19 @@ def read(
     place: Path | None = None,
     held: int = HELD,
 ) -> Panel:
-    """Return the regular session's bars as they were known at `until`, opened at or after `since`; raise NoData for none.
+    """Return the market's bars as they were known at `until`, opened at or after `since`; raise NoData for none.
 
-    `symbols` are the panel's columns, by default the market's universe, and where that is open every symbol that is stored. With
-    `place`, a folder, the panel's columns are files there: it is read in stretches of about `held` bars and never held.
+    What a reader sees of what is stored says `reading`. `symbols` are the panel's columns, by default the market's, and where those
+    are open every symbol that was ever a member. With `place`, a folder, the panel's columns are files there: it is read in
+    stretches of about `held` bars and never held.
     """
     chosen = tuple(symbols) or market.symbols or None
     if place is not None:
         return _large(store, market, chosen, since, until, version, place, held)
-    bars = store.bars(market.name, market.timeframe, symbols=chosen, since=since, known_at=until, version=version)
-    regular = _regular(bars)
-    if regular.is_empty():
-        raise _only_extended(market, bars.height)
-    return panels.from_bars(regular, market.name, market.timeframe, chosen)
+    bars = reading.bars(store, market, symbols=symbols, since=since, known_at=until, version=version)
+    if bars.is_empty():
+        raise _nothing(market)
+    return panels.from_bars(bars, market.name, market.timeframe, chosen)
 
 
 def _large(
@@ -86,15 +85,12 @@ def _large(
     version: int | None, place: Path, held: int,
 ) -> Panel:  # fmt: skip
     """Return the same panel as `read`, stacked from stretches of time."""
-    asked = {"since": since, "known_at": until, "version": version}
-    names = chosen or tuple(store.symbols(market.name, market.timeframe, version=version))
-    batches = store.batches(market.name, market.timeframe, symbols=chosen, rows=held, **asked)  # type: ignore[arg-type]
-    blocks = (
-        panels.from_bars(rows, market.name, market.timeframe, names) for bars in batches if not (rows := _regular(bars)).is_empty()
-    )
+    names = chosen or reading.names(store, market, known_at=until, version=version)
+    batches = reading.batches(store, market, symbols=chosen or (), since=since, known_at=until, version=version, rows=held)
+    blocks = (panels.from_bars(bars, market.name, market.timeframe, names) for bars in batches if not bars.is_empty())
     panel = mapped.stacked(blocks, place)
     if panel is None:
-        raise _only_extended(market, store.count(market.name, market.timeframe, version=version))
+        raise _nothing(market)
     seen = _seen(panel, held)
     if chosen is None and not seen.all():
         traded = tuple(name for name, has in zip(names, seen, strict=True) if has)
@@ -102,13 +98,8 @@ def _large(
     return panel
 
 
-def _regular(bars: pl.DataFrame) -> pl.DataFrame:
-    """Return what of the stored bars belongs in a panel; whatever is decided row by row is decided here."""
-    return bars.filter((pl.col("flags") & int(Defect.EXTENDED_HOURS)) == 0)
-
-
-def _only_extended(market: Market, bars: int) -> NoData:
-    return NoData(f"market '{market.name}' has {bars} bars in extended hours and none in a regular session: import some")
+def _nothing(market: Market) -> NoData:
+    return NoData(f"market '{market.name}' has bars, but no whole one of a member in its {market.hours} hours: import some")
 
 
 def _seen(panel: Panel, held: int) -> npt.NDArray[np.bool_]:
@@ -133,7 +124,7 @@ def snapshot(store: Store, market: Market, folder: Path, until: datetime | None 
     """
     version = store.version("bars")
     folder.mkdir(parents=True, exist_ok=True)
-    large = store.count(market.name, market.timeframe, version=version) > held
+    large = store.count(market.name, market.stored or market.timeframe, version=version) > held
     panel = read(store, market, until=until, version=version, place=folder if large else None, held=held)
     write_panel(panel, folder / "panel.parquet", held=held)
     taken = Snapshot(

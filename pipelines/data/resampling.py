@@ -22,15 +22,26 @@ def resampled(bars: pl.DataFrame, market: Market, until: datetime | None = None)
     parts is, never before its close, and is shown if it has closed by `until`, by default by the newest close of any part. Bars
     outside the market's hours are part of none.
     """
-    opened, closed = session.holding(market, session.naive(bars["opened_at"]))
-    times = {"bucket": opened, "ends": closed}
-    table = bars.with_columns(pl.Series(name, values).dt.replace_time_zone(UTC) for name, values in times.items())
-    last = until or bars["event_at"].max()
-    table = table.filter(pl.col("bucket").is_not_null() & (pl.col("ends") <= last)).sort("symbol", "opened_at")
+    table = _placed(bars, market).filter(pl.col("ends") <= (until or bars["event_at"].max())).sort("symbol", "opened_at")
     made = table.group_by("symbol", "bucket", maintain_order=True).agg(*_parts(table.columns)).rename({"bucket": "opened_at"})
     made = made.with_columns(pl.max_horizontal("known_at", "event_at").alias("known_at"), timeframe=pl.lit(market.timeframe))
     extra = [name for name in ("adjustment", "traded") if name in bars.columns]
     return pl.concat([bar.conform(made), made.select(extra)], how="horizontal").sort("symbol", "opened_at")
+
+
+def unfinished(bars: pl.DataFrame, market: Market, until: datetime | None = None) -> pl.DataFrame:
+    """Return the rows that `resampled` leaves for a bar that is not whole yet."""
+    return _placed(bars, market).filter(pl.col("ends") > (until or bars["event_at"].max())).drop("bucket", "ends")
+
+
+def _placed(bars: pl.DataFrame, market: Market) -> pl.DataFrame:
+    """Return the rows that are part of a bar, with its open as `bucket` and its close as `ends`."""
+    opened, closed = session.holding(market, session.naive(bars["opened_at"]))
+    times = {"bucket": opened, "ends": closed}
+    table = bars.with_columns(
+        pl.Series(name, values, pl.Datetime("us")).dt.replace_time_zone(UTC) for name, values in times.items()
+    )
+    return table.filter(pl.col("bucket").is_not_null())
 
 
 def _parts(columns: list[str]) -> list[pl.Expr]:

@@ -8,7 +8,7 @@ before: a backtest holds what a trader could have chosen, and what later was del
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Self
 
 import numpy as np
@@ -30,7 +30,9 @@ NEVER = -(1 << 40)
 
 
 def listings(store: Store, market: Market, known_at: datetime | None = None) -> pl.DataFrame:
-    """Return the rows of the table `listings` that were known; none for a market that nobody told of."""
+    """Return the rows of the table `listings` that were known; none for a market that nobody told of or that has no rules."""
+    if not market.universe.chooses:
+        return pl.DataFrame(schema=TABLES["listings"].schema)
     try:
         told = store.read("listings", where={"market": market.name})
     except NoData:
@@ -78,6 +80,12 @@ def named(bars: pl.DataFrame, actions: pl.DataFrame, asked: Sequence[str] = (), 
     return bars
 
 
+def labels(actions: pl.DataFrame) -> list[str]:
+    """Return the names that `named` may give beside the symbols that were there."""
+    changes = actions.filter(pl.col("kind") == Kind.SYMBOL_CHANGE).select("other", "event_at").rows()
+    return [name for new, change in changes for name in (new, f"{new}@{change:%Y-%m-%d}")]
+
+
 def names(actions: pl.DataFrame, asked: Sequence[str]) -> list[str]:
     """Return the symbols that must be read to have the whole histories of those that were asked for."""
     found = set(asked)
@@ -92,6 +100,8 @@ class Membership:
     """Chooses the members of each bar by the bars before it, and remembers what the next bars need."""
 
     rules: Universe
+    symbols: tuple[str, ...]
+    """[S] those that had a bar, sorted."""
     ring: FloatArray
     """[W, S] money traded in each of a symbol's last bars."""
     count: Counts
@@ -100,12 +110,29 @@ class Membership:
     """[S] last raw close."""
     seen: Counts
     """[S] the session of the last bar."""
+    since: date | None = None
+    """The day from which sessions are counted: that of the first bar."""
 
     @classmethod
-    def of(cls, rules: Universe, symbols: int) -> Self:
+    def of(cls, rules: Universe, symbols: Sequence[str] = ()) -> Self:
         """Return the rules before the first bar."""
-        none = np.zeros(symbols, dtype=np.int64)
-        return cls(rules, np.zeros((rules.window_bars, symbols)), none, np.full(symbols, np.nan), np.full(symbols, NEVER))
+        made = cls(
+            rules, (), np.zeros((rules.window_bars, 0)), np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0, dtype=np.int64)
+        )
+        made.know(symbols)
+        return made
+
+    def know(self, symbols: Sequence[str]) -> None:
+        """Make room for symbols that are new; the columns stay sorted."""
+        new = sorted(set(symbols) - set(self.symbols))
+        names = [*self.symbols, *new]
+        order = np.argsort(np.array(names)) if names else np.zeros(0, dtype=np.int64)
+        room = len(new)
+        self.ring = np.hstack([self.ring, np.zeros((len(self.ring), room))])[:, order].copy()
+        self.count = np.append(self.count, np.zeros(room, dtype=np.int64))[order]
+        self.close = np.append(self.close, np.full(room, np.nan))[order]
+        self.seen = np.append(self.seen, np.full(room, NEVER))[order]
+        self.symbols = tuple(names[i] for i in order)
 
     def advance(self, traded: FloatArray, close: FloatArray, ordinal: Counts, gone: Mask) -> Mask:
         """Return [T, S] who is a member in each bar, known at the close of the bar before.

@@ -17,7 +17,7 @@ from domain.cost import Cost
 from domain.error import DataError
 from domain.instrument import Instrument
 from domain.market import AssetClass, Market
-from pipelines.data import adjustment
+from pipelines.data import adjustment, reading
 from pipelines.data.adjustment import Adjustment
 from pipelines.store import Store
 
@@ -266,26 +266,12 @@ def test_any_stretches_of_time_give_the_same_bits_and_every_prefix_is_one(seed: 
     assert known.sort("opened_at", "symbol").equals(whole.filter(pl.col("known_at") <= at(30)))
 
 
-def test_a_read_that_begins_later_continues_the_factors_of_the_whole(tmp_path: Path) -> None:
-    """A live trader reads the last days only, and its prices must join those that its features have seen."""
-    store, (bars, told) = Store(tmp_path), wild(1)
-    store.upsert("bars", bars)
-    store.upsert("actions", told)
-    late = bars.filter(pl.col("opened_at") >= at(30))
-
-    laid = adjustment.standing(store, STOCKS, before=at(30))
-
-    assert laid is not None
-    expected = adjustment.adjusted(bars, told, NEW_YORK).filter(pl.col("opened_at") >= at(30))
-    assert laid.advance(late).equals(expected)
-
-
 def test_coins_and_currencies_have_no_actions(tmp_path: Path) -> None:
     """And a stock market into which none were imported has none either."""
     coins = Market("c", AssetClass.CRYPTO, "24/7", "1h", "files", 5, FREE, Instrument())
 
-    assert adjustment.standing(Store(tmp_path), coins) is None
-    assert adjustment.standing(Store(tmp_path), STOCKS) is None
+    assert adjustment.actions(Store(tmp_path), coins).is_empty()
+    assert adjustment.actions(Store(tmp_path), STOCKS).is_empty()
 
 
 def prints() -> pl.DataFrame:
@@ -326,8 +312,7 @@ def test_the_point_in_time_panel_is_rebuilt_evening_by_evening(tmp_path: Path) -
     evenings = bars["event_at"].unique().sort().gather_every(20, offset=5)
     last: pl.DataFrame | None = None
     for evening in evenings:
-        seen = store.bars("m", "1d", known_at=evening)
-        found = adjustment.standing(store, STOCKS, evening).advance(seen)  # type: ignore[union-attr]
+        found = reading.bars(store, STOCKS, known_at=evening)
         expected = yahoo.filter(pl.col("known_at") <= evening)
         np.testing.assert_allclose(found["close"], expected["expected"], rtol=2e-9)
         if last is not None:

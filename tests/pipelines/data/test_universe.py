@@ -151,6 +151,7 @@ def naive(traded: np.ndarray, close: np.ndarray, rules: Universe, gone: np.ndarr
     return out
 
 
+NAMES = [f"S{s:02d}" for s in range(12)]
 RULES = [
     Universe(top=4, window_bars=5),
     Universe(price_min=8.0, window_bars=1),
@@ -165,7 +166,7 @@ def test_members_are_those_that_a_loop_chooses(rules: Universe) -> None:
     gone = np.zeros(close.shape, dtype=bool)
     gone[70:, 0] = True
 
-    found = Membership.of(rules, close.shape[1]).advance(traded, close, ordinal, gone)
+    found = Membership.of(rules, NAMES).advance(traded, close, ordinal, gone)
 
     np.testing.assert_array_equal(found, naive(traded, close, rules, gone))
     assert found.any()
@@ -176,12 +177,12 @@ def test_members_do_not_depend_on_what_comes_later_nor_on_chunks(rules: Universe
     """Bar by bar, in lumps, or with the future cut off."""
     traded, close, ordinal = wide(5)
     gone = np.zeros(close.shape, dtype=bool)
-    whole = Membership.of(rules, close.shape[1]).advance(traded, close, ordinal, gone)
+    whole = Membership.of(rules, NAMES).advance(traded, close, ordinal, gone)
 
-    walking = Membership.of(rules, close.shape[1])
+    walking = Membership.of(rules, NAMES)
     edges = [0, 1, 2, 3, 17, 50, 51, 90]
     parts = [walking.advance(traded[a:b], close[a:b], ordinal[a:b], gone[a:b]) for a, b in pairwise(edges)]
-    cut = Membership.of(rules, close.shape[1]).advance(traded[:60], close[:60], ordinal[:60], gone[:60])
+    cut = Membership.of(rules, NAMES).advance(traded[:60], close[:60], ordinal[:60], gone[:60])
 
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     np.testing.assert_array_equal(cut, whole[:60])

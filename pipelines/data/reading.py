@@ -1,0 +1,155 @@
+"""Reading: what features, labels and simulation see of a market's stored bars.
+
+Stored is what was printed. On the way out a company's bars come under one name (`universe.named`), hours that the market leaves out
+are left out, prices become total returns (`adjustment`), finer bars are summed up (`resampling`), and bars of symbols that were no
+members are taken out (`universe.Membership`). All of it follows from what was known by each bar, in one call or stretch by stretch.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Self
+
+import numpy as np
+import polars as pl
+
+from domain import bar, session
+from domain.bar import Defect
+from domain.error import NoData
+from domain.market import Market
+from domain.panel import TimeArray
+from pipelines.data import adjustment, resampling, universe
+from pipelines.data.adjustment import Adjustment
+from pipelines.data.universe import Membership
+from pipelines.store import Store
+
+
+@dataclass
+class Reading:
+    """One market's bars on their way out of the store, from the oldest to the newest, and what the next ones need."""
+
+    market: Market
+    asked: tuple[str, ...]
+    """Symbols that were asked for by name; none asks for all."""
+    known_at: datetime | None
+    changes: pl.DataFrame
+    """Rows of the table `actions`, under the symbols that they were told of."""
+    listings: pl.DataFrame
+    laid: Adjustment | None
+    """None for a market without actions."""
+    members: Membership | None
+    """None for a market without rules."""
+    held: pl.DataFrame
+    """Finer bars of bars that are not whole yet."""
+
+    @classmethod
+    def of(cls, store: Store, market: Market, symbols: Sequence[str] = (), known_at: datetime | None = None) -> Self:
+        """Return the reading of a market before its first bar, by what was known; raise DataError for impossible actions."""
+        asked = tuple(symbols) or market.symbols
+        changes = adjustment.actions(store, market, known_at)
+        renamed = universe.named(changes, changes, asked, time="event_at")
+        laid = None if renamed.is_empty() else Adjustment.of(renamed, session.zone(market.calendar))
+        members = Membership.of(market.universe) if market.universe.chooses else None
+        told = universe.listings(store, market, known_at)
+        return cls(market, asked, known_at, changes, told, laid, members, bar.empty_bars())
+
+    @property
+    def at_rest(self) -> Market:
+        """Return the market of the bars that are stored."""
+        return replace(self.market, timeframe=self.market.stored or self.market.timeframe, stored=None)
+
+    @property
+    def sought(self) -> list[str] | None:
+        """Return the symbols that must be asked of the store, None for all."""
+        return universe.names(self.changes, self.asked) if self.asked else None
+
+    def begin(self, store: Store, since: datetime | None, version: int | None = None) -> datetime | None:
+        """Live through what opened before `since` and return from when on bars must be handed over, None for all.
+
+        Factors need the closes before each ex-date, and rules the volumes before each bar: both join what a reader of all has.
+        """
+        if since is None or self.members is not None:
+            return None
+        first = since if self.market.stored is None else since - session.REACH
+        if self.laid is not None and self.laid.symbols:
+            symbols, last = universe.names(self.changes, self.laid.symbols), first - timedelta(microseconds=1)
+            where = self.at_rest
+            with suppress(NoData):
+                self.advance(
+                    store.bars(where.name, where.timeframe, symbols=symbols, until=last, known_at=self.known_at, version=version)
+                )
+        return first
+
+    def advance(self, raw: pl.DataFrame, until: datetime | None = None) -> pl.DataFrame:
+        """Return the market's bars that the next stored ones make, sorted by symbol and time; possibly none.
+
+        `raw` are BAR_SCHEMA rows as `store.bars` returns them, no moment of which is split between calls. Bars of the market's
+        length show once `until` has passed their close, by default the newest close among the rows. Columns `adjustment` and
+        `traded` (money) come along where the market has actions or rules.
+        """
+        bars = universe.named(raw, self.changes, self.asked).sort("symbol", "opened_at") if self.changes.height else raw
+        if self.market.hours == "regular":
+            bars = bars.filter((pl.col("flags") & int(Defect.EXTENDED_HOURS)) == 0)
+        if self.members is not None:
+            bars = bars.with_columns(traded=pl.coalesce("vwap", "close") * pl.col("volume"))
+        if self.laid is not None:
+            bars = self.laid.advance(bars)
+        if self.market.stored is not None:
+            bars = pl.concat([self.held, bars], how="diagonal")
+            self.held = resampling.unfinished(bars, self.market, until)
+            bars = resampling.resampled(bars, self.market, until)
+        return bars if self.members is None or bars.is_empty() else self._chosen(self.members, bars)
+
+    def _chosen(self, members: Membership, bars: pl.DataFrame) -> pl.DataFrame:
+        """Take out the bars of symbols that are no members then."""
+        members.know(bars["symbol"].unique().to_list())
+        opened = bars["opened_at"].unique().sort()
+        times = session.naive(opened)
+        row = np.searchsorted(times, session.naive(bars["opened_at"]))
+        column = np.searchsorted(np.array(members.symbols), bars["symbol"].to_numpy())
+        traded, close = np.full((2, len(times), len(members.symbols)), np.nan)
+        factor = bars["adjustment"] if "adjustment" in bars.columns else 1.0
+        traded[row, column], close[row, column] = bars["traded"].to_numpy(), (bars["close"] / factor).to_numpy()
+        gone = universe.delisted(self.listings, members.symbols, times)
+        return bars.filter(pl.Series(members.advance(traded, close, self._sessions(members, times), gone)[row, column]))
+
+    def _sessions(self, members: Membership, times: TimeArray) -> universe.Counts:
+        members.since = members.since or times[0].astype("datetime64[D]").item()
+        return session.ordinals(self.market, times, members.since)
+
+
+def bars(
+    store: Store, market: Market, *, symbols: Sequence[str] = (), since: datetime | None = None, known_at: datetime | None = None,
+    version: int | None = None,
+) -> pl.DataFrame:  # fmt: skip
+    """Return the market's bars opened at or after `since` as they were known by `known_at`, at once. Raises NoData, DataError."""
+    reading = Reading.of(store, market, symbols, known_at)
+    first, where = reading.begin(store, since, version), reading.at_rest
+    raw = store.bars(where.name, where.timeframe, symbols=reading.sought, since=first, known_at=known_at, version=version)
+    return _after(reading.advance(raw, known_at), since)
+
+
+def batches(
+    store: Store, market: Market, *, symbols: Sequence[str] = (), since: datetime | None = None, known_at: datetime | None = None,
+    version: int | None = None, rows: int,
+) -> Iterator[pl.DataFrame]:  # fmt: skip
+    """Yield what `bars` returns in stretches made of about `rows` stored bars; one may be empty. Raises as `bars`."""
+    reading = Reading.of(store, market, symbols, known_at)
+    first, where = reading.begin(store, since, version), reading.at_rest
+    asked = {"symbols": reading.sought, "since": first, "known_at": known_at, "version": version}
+    for raw in store.batches(where.name, where.timeframe, rows=rows, **asked):  # type: ignore[arg-type]
+        yield _after(reading.advance(raw), since)
+    if known_at is not None and not reading.held.is_empty():
+        yield _after(reading.advance(reading.held.clear(), known_at), since)
+
+
+def _after(found: pl.DataFrame, since: datetime | None) -> pl.DataFrame:
+    return found if since is None else found.filter(pl.col("opened_at") >= since)
+
+
+def names(store: Store, market: Market, known_at: datetime | None = None, version: int | None = None) -> tuple[str, ...]:
+    """Return every symbol that `bars` may return of all that are stored, sorted. Raises NoData, DataError."""
+    reading = Reading.of(store, market, (), known_at)
+    stored = store.symbols(market.name, reading.at_rest.timeframe, version=version)
+    return tuple(sorted({*stored, *universe.labels(reading.changes)}))
