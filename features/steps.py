@@ -71,9 +71,14 @@ def first_known(x: Source, y: Source) -> Feature:
     return step("first_known", arithmetic.first_known, x, y)
 
 
-def settled(x: Feature, value: float, present: Source = "close") -> Feature:
-    """Return x, or `value` where x has no value although its warm-up is over."""
-    return step("settled", arithmetic.settle, x, present, parameters=(x.warm_up + 1, float(value)), slots=1)
+def settled(x: Feature, grid: float = 0.0, present: Source = "close") -> Feature:
+    """Return x, or 0 where x has no value although its warm-up is over; rounded to multiples of 1 / grid where that is positive."""
+    return step("settled", arithmetic.settle, x, present, parameters=(x.warm_up + 1, grid), slots=1)
+
+
+def rounded(x: Source, grid: float) -> Feature:
+    """Return x rounded to multiples of 1 / grid."""
+    return step("rounded", arithmetic.rounded, x, parameters=(grid,))
 
 
 def vwap() -> Feature:
@@ -97,14 +102,14 @@ def antilogarithm(x: Source) -> Feature:
     return step("exp", exponent.antilogarithm, x, slots=exponent.SLOTS)
 
 
-def correlation(x: Source, y: Source, bars: int) -> Feature:
+def correlation(x: Source, y: Source, bars: int, grid: float = 0.0) -> Feature:
     """Return the rolling correlation of two series, 0 where one of them is flat."""
-    return settled(plain.correlation(x, y, bars), 0.0)
+    return settled(plain.correlation(x, y, bars), grid)
 
 
-def covariance(x: Source, y: Source, bars: int) -> Feature:
+def covariance(x: Source, y: Source, bars: int, grid: float = 0.0) -> Feature:
     """Return the population covariance of two series, 0 where x is flat."""
-    return settled(product(plain.beta(x, y, bars), plain.variance(x, bars)), 0.0)
+    return settled(product(plain.beta(x, y, bars), plain.variance(x, bars)), grid)
 
 
 def yang_zhang(overnight: Feature, body: Feature, drift_free: Feature, bars: int) -> Feature:
@@ -158,7 +163,9 @@ def cusum(z: Feature, drift: float) -> Feature:
 
 
 def percentile(x: Source) -> Feature:
-    """Return the rank in the row, in (0, 1]."""
+    """Return the rank in the row, in (0, 1]; a rank is its own rank."""
+    if isinstance(x, Feature) and x.kernel is ranking.percentile:
+        return x
     return step("rank", ranking.percentile, x, slots=cross_section.RANK_SLOTS, whole_row=True)
 
 
@@ -208,7 +215,7 @@ def rolling_share(x: Source, bars: int) -> Feature:
     return step("window_rank", normalise.rolling_rank, x, parameters=(bars,), slots=slots, delay=bars - 1)
 
 
-def extreme_age(x: Source, bars: int, side: float) -> Feature:
+def extreme_place(x: Source, bars: int, side: float) -> Feature:
     """Return the place, 1 (oldest) to `bars`, of the highest (`side` 1) or the lowest (-1) of the last bars."""
     slots = window.HEAD + 2 + bars
     return step("extreme_place", normalise.extreme_place, x, parameters=(bars, float(side)), slots=slots, delay=bars - 1)

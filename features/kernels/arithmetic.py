@@ -84,47 +84,21 @@ def clip(x: FloatArray, low: float, high: float, state: FloatArray, out: FloatAr
 
 
 @kernel
+def rounded(x: FloatArray, grid: float, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
+    """Write x rounded to multiples of 1 / grid, so that rounding errors do not order what is equal."""
+    for t in range(x.shape[0]):
+        u, o = x[t, first:last], out[t, first:last]
+        for s in range(o.size):
+            o[s] = np.floor(u[s] * grid + 0.5) / grid
+
+
+@kernel
 def one_sided(x: FloatArray, side: float, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write x where it has the sign of `side`, else 0."""
     for t in range(x.shape[0]):
         u, o = x[t, first:last], out[t, first:last]
         for s in range(o.size):
             o[s] = u[s] if side * u[s] > 0.0 else 0.0 * u[s]
-
-
-@kernel
-def signed_power(x: FloatArray, exponent: float, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
-    """Write sign(x) |x| ** exponent; the square and the square root without a call of `pow`."""
-    for t in range(x.shape[0]):
-        u, o = x[t, first:last], out[t, first:last]
-        if exponent == 2.0:
-            _signed_square(u, o)
-        elif exponent == 0.5:
-            _signed_root(u, o)
-        else:
-            for s in range(o.size):
-                o[s] = math.copysign(abs(u[s]) ** exponent, u[s])
-
-
-@kernel
-def _signed_square(x: FloatArray, out: FloatArray) -> None:
-    for s in range(out.size):
-        out[s] = x[s] * abs(x[s])
-
-
-@kernel
-def _signed_root(x: FloatArray, out: FloatArray) -> None:
-    for s in range(out.size):
-        out[s] = math.copysign(math.sqrt(abs(x[s])), x[s])
-
-
-@kernel
-def signed_power_of(x: FloatArray, y: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
-    """Write sign(x) |x| ** y."""
-    for t in range(x.shape[0]):
-        u, v, o = x[t, first:last], y[t, first:last], out[t, first:last]
-        for s in range(o.size):
-            o[s] = np.nan if math.isnan(u[s]) | math.isnan(v[s]) else math.copysign(abs(u[s]) ** v[s], u[s])
 
 
 @kernel
@@ -138,11 +112,12 @@ def first_known(x: FloatArray, y: FloatArray, state: FloatArray, out: FloatArray
 
 @kernel
 def settle(
-    x: FloatArray, present: FloatArray, need: int, value: float, state: FloatArray, out: FloatArray, first: int, last: int
+    x: FloatArray, present: FloatArray, need: int, grid: float, state: FloatArray, out: FloatArray, first: int, last: int
 ) -> None:
-    """Write x, or `value` where x is still unknown at the bar `need` of its symbol or later. State: one row.
+    """Write x, or 0 where x is still unknown at the bar `need` of its symbol or later. State: one row.
 
-    For measures that have no value where nothing varies, such as a correlation with a flat series, and a natural one there.
+    For measures that have no value where nothing varies, such as a correlation with a flat series. With a `grid` above zero x is
+    rounded to multiples of 1 / grid, so that rounding does not order what is equal.
     """
     count = state[0, first:last]
     for t in range(x.shape[0]):
@@ -152,5 +127,6 @@ def settle(
             bars = count[s] + (0.0 if missing else 1.0)
             known = (not missing) & (bars >= need)
             count[s] = bars
-            kept = value if math.isnan(u[s]) else u[s]
+            kept = 0.0 if math.isnan(u[s]) else u[s]
+            kept = np.floor(kept * grid + 0.5) / grid if grid > 0.0 else kept
             o[s] = kept if known else np.nan

@@ -22,9 +22,8 @@ TWINS = {
     "sign": "against numpy",
     "magnitude": "against numpy",
     "clip": "against numpy",
+    "rounded": "against numpy",
     "one_sided": "against numpy",
-    "signed_power": "against numpy",
-    "signed_power_of": "against numpy",
     "first_known": "against numpy",
     "settle": "on its own",
 }
@@ -69,16 +68,13 @@ SERIES: list[tuple[Callable[..., object], int, tuple[float, ...], Callable[..., 
     (arithmetic.larger, 2, (1.0,), np.maximum),
     (arithmetic.larger, 2, (-1.0,), np.minimum),
     (arithmetic.below, 2, (), lambda x, y: np.where(UNKNOWN, np.nan, x < y)),
-    (arithmetic.signed_power_of, 2, (), lambda x, y: np.sign(x) * np.abs(x) ** y),
     (arithmetic.first_known, 2, (), lambda x, y: np.where(np.isnan(x), y, x)),
     (arithmetic.choose, 3, (), lambda c, x, y: np.where(UNKNOWN, np.nan, np.where(c > 0, x, y))),
     (arithmetic.sign, 1, (), np.sign),
     (arithmetic.magnitude, 1, (), np.abs),
     (arithmetic.clip, 1, (-1.5, 0.5), lambda x: np.clip(x, -1.5, 0.5)),
+    (arithmetic.rounded, 1, (100.0,), lambda x: np.round(x, 2)),
     (arithmetic.one_sided, 1, (-1.0,), lambda x: np.minimum(x, 0.0)),
-    (arithmetic.signed_power, 1, (2.0,), lambda x: np.sign(x) * x**2),
-    (arithmetic.signed_power, 1, (0.5,), lambda x: np.sign(x) * np.sqrt(np.abs(x))),
-    (arithmetic.signed_power, 1, (1.3,), lambda x: np.sign(x) * np.abs(x) ** 1.3),
 ]
 
 
