@@ -134,14 +134,21 @@ def everything(store: Store, market: Market = MINUTES) -> list[Update]:
     return asyncio.run(listen())
 
 
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Return a store with a recorded day, for those that only read it."""
+    store = Store(tmp_path_factory.mktemp("recorded"))
+    recorded(Told(day()), store)
+    return store
+
+
 class TestReplayed(LiveContract):
     """A replay is a live source."""
 
     @pytest.fixture
-    def source(self, tmp_path: Path) -> Replayed:
+    def source(self, stored: Store) -> Replayed:
         """Return the source under test."""
-        recorded(Told(day()), Store(tmp_path))
-        return Replayed(Store(tmp_path))
+        return Replayed(stored)
 
     @pytest.fixture
     def market(self) -> Market:
@@ -160,38 +167,35 @@ def test_what_was_recorded_is_told_again_to_the_last_field(tmp_path: Path) -> No
     assert (result.updates, result.first, result.last) == (136, told[0].row["known_at"], told[-1].row["known_at"])
 
 
-def test_a_replay_that_is_recorded_makes_the_same_store(tmp_path: Path) -> None:
+def test_a_replay_that_is_recorded_makes_the_same_store(stored: Store, tmp_path: Path) -> None:
     """Table by table."""
-    first, second = Store(tmp_path / "one"), Store(tmp_path / "two")
-    recorded(Told(day()), first)
+    second = Store(tmp_path)
 
-    recorded(Replayed(first), second)
+    recorded(Replayed(stored), second)
 
     for table in ("bars", "trades", "quotes", "news"):
-        assert first.read(table).equals(second.read(table))
+        assert stored.read(table).equals(second.read(table))
 
 
-def test_a_replay_may_begin_and_end_where_it_likes(tmp_path: Path) -> None:
+def test_a_replay_may_begin_and_end_where_it_likes(stored: Store) -> None:
     """By what was known when, both ends included."""
-    store, told = Store(tmp_path), day()
-    recorded(Told(told), store)
+    told = day()
     since, until = told[20].row["known_at"], told[79].row["known_at"]
 
-    part = heard(Replayed(store, since, until), MINUTES, 1000)
+    part = heard(Replayed(stored, since, until), MINUTES, 1000)
 
     assert part == told[20:80]
 
 
-def test_a_replay_keeps_the_pace_and_moves_the_clock(tmp_path: Path) -> None:
+def test_a_replay_keeps_the_pace_and_moves_the_clock(stored: Store) -> None:
     """A hundred times as fast: the waits are a hundredth of what passed, and the clock stands where each update became known."""
-    recorded(Told(day()), Store(tmp_path))
     waits: list[float] = []
 
     async def pause(seconds: float) -> None:
         waits.append(seconds)
 
     clock = ReplayClock(START)
-    source = Replayed(Store(tmp_path), speed=100.0, clock=clock, pause=pause)
+    source = Replayed(stored, speed=100.0, clock=clock, pause=pause)
 
     async def listen() -> None:
         async for update in source.updates(MINUTES):
