@@ -14,9 +14,8 @@ from features.kernels import nested, window
 
 #: Rows of each of the rings that the filter reads: price, smoothed price, detrender, quadrature.
 RING = 10
-#: Rows of a transform's state: the window's own, what is remembered, scratch, four rings.
-REMEMBERED, SCRATCH = 6, 3
-TOP = window.HEAD + REMEMBERED + SCRATCH
+#: Rows of a transform's state: the window's own, six that are remembered, three of scratch, four rings.
+TOP = window.HEAD + 9
 HILBERT_SLOTS = TOP + 4 * RING
 #: Series that `hilbert`, `mesa` and `phase` write.
 HILBERT_PARTS, MESA_PARTS, PHASE_PARTS = 4, 2, 5
@@ -24,9 +23,8 @@ HILBERT_PARTS, MESA_PARTS, PHASE_PARTS = 4, 2, 5
 MESA_SLOTS = 4
 #: The longest period, and bars of price that a phase is taken over at most.
 LONGEST = 50
-#: Rows of a phase's state before its rings, which are kept twice: the window's own, what is remembered, scratch.
-PHASE_REMEMBERED, PHASE_SCRATCH = 7, 9
-PHASE_TOP = window.HEAD + PHASE_REMEMBERED + PHASE_SCRATCH
+#: Rows of a phase's state before its rings, which are kept twice: the window's own, seven that are remembered, nine of scratch.
+PHASE_TOP = window.HEAD + 16
 PHASE_SLOTS = PHASE_TOP + 4 * LONGEST
 DEGREES = 180.0 / math.pi
 
@@ -104,13 +102,18 @@ def _smooth(
     behind = False
     for s in range(x.size):
         missing = math.isnan(x[s])
-        value = (4.0 * x[s] + 3.0 * one[s] + 2.0 * two[s] + three[s]) * 0.1
-        out[s] = value if count[s] >= begin else np.nan
+        out[s] = _weighted(x[s], one[s], two[s], three[s]) if count[s] >= begin else np.nan
         ring[s] = ring[s] if missing else x[s]
         count[s] += 0.0 if missing else 1.0
         lag[s] = lag[s] + 1.0 if missing else 0.0
         behind |= missing
     return behind
+
+
+@kernel
+def _weighted(x: float, one: float, two: float, three: float) -> float:
+    """Return (4 x + 3 one + 2 two + three) / 10, every product exact: contracted or not, the bits are the same."""
+    return ((4.0 * x + (2.0 * one + one)) + (2.0 * two + three)) * 0.1
 
 
 @kernel
@@ -335,7 +338,7 @@ def _trendline(
     for s in range(known.size):
         idle = math.isnan(known[s])
         mean = total[s] / bars[s] if bars[s] > 0.0 else 0.0
-        out[s] = np.nan if idle else (4.0 * mean + 3.0 * one[s] + 2.0 * two[s] + three[s]) * 0.1
+        out[s] = np.nan if idle else _weighted(mean, one[s], two[s], three[s])
         three[s] = three[s] if idle else two[s]
         two[s] = two[s] if idle else one[s]
         one[s] = one[s] if idle else mean
