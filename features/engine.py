@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple, Protocol
 
@@ -21,6 +20,8 @@ from features.program import Call, Program
 TILE = 65_536
 #: A panel below this many values is not worth a second thread.
 PARALLEL_MIN = 2_000_000
+#: One bar of fewer symbols is not worth a second thread.
+PARALLEL_SYMBOLS = 128
 
 
 class Engine(Protocol):
@@ -76,6 +77,8 @@ class FeatureEngine:
         self._state = _states(self._steps, symbols)
         self._straight = self._written_straight()
         self._plans: dict[tuple[int, int], list[list[list[_Call]]]] = {}
+        #: Kernels in plain Python cannot be part of a program; then a bar is a tile of one row.
+        self._compiled = all(hasattr(step.kernel, "overloads") for step in self._steps)
         self._live: _Live | None = None
 
     def advance(self, panel: Panel, out: Series | None = None) -> Series:
@@ -89,8 +92,10 @@ class FeatureEngine:
         if out is None:
             out = np.empty((len(self.names), panel.bars, self._symbols), dtype=self._precision)
         columns = {name: plan.column(panel, name) for name in self._inputs}
-        if panel.bars == 1:
-            self._live = self._live or self._bar_by_bar(columns, out)
+        if panel.bars == 1 and self._compiled:
+            if self._live is None:
+                threads = self._threads if self._symbols >= PARALLEL_SYMBOLS else 1
+                self._live = _Live(self._stages(1, threads), columns, self._straight, out)
             self._live.advance(columns, out)
         elif self._threads > 1 and panel.bars * self._symbols >= PARALLEL_MIN:
             with ThreadPoolExecutor(self._threads) as pool:
@@ -126,10 +131,6 @@ class FeatureEngine:
             for blocks in self._plan(last - first, threads):
                 for _ in over(lambda calls, tile=tile, target=target: _run(calls, tile, target), blocks):
                     pass
-
-    def _bar_by_bar(self, columns: Buffers, out: Series) -> "_Live":
-        calls = (call for blocks in self._stages(1, 1) for block in blocks for call in block)
-        return _Live(calls, columns, self._straight, out)
 
     def _plan(self, rows: int, threads: int) -> list[list[list[_Call]]]:
         """Return the calls to make on a tile of so many rows; the last plan is kept."""
@@ -187,21 +188,17 @@ def create(
 
 
 class _Live:
-    """One bar of all symbols: all calls are one program, and a feature is narrowed while its step's values are at hand."""
+    """One bar of all symbols as one program; a feature is narrowed while its step's values are still at hand."""
 
-    def __init__(self, calls: Iterable[_Call], columns: Buffers, straight: dict[str, int], out: Series) -> None:
-        self._columns = {name: np.empty_like(column) for name, column in columns.items()}
-        self._out = np.empty_like(out)
-        tile = self._columns | {name: self._out[place] for name, place in straight.items()}
-        self._programs = _programs([bound for call in calls for bound in _bound(call, tile, self._out)])
+    def __init__(self, stages: list[list[list[_Call]]], columns: Buffers, straight: dict[str, int], out: Series) -> None:
+        self._columns = list(columns)
+        tile = columns | {name: out[place] for name, place in straight.items()}
+        bound = [[[one for call in calls for one in _bound(call, tile, out)] for calls in blocks] for blocks in stages]
+        self._program = Program(bound, (*columns.values(), out))
 
     def advance(self, columns: Buffers, out: Series) -> None:
         """Write the features of the row in `columns` to out [F, 1, S]."""
-        for name, column in self._columns.items():
-            column[:] = columns[name]
-        for program in self._programs:
-            program()
-        out[:] = self._out
+        self._program(*(columns[name] for name in self._columns), out)
 
 
 def _bound(call: _Call, tile: Buffers, out: Series) -> Iterator[Call]:
@@ -219,15 +216,6 @@ def _narrow(values: Series, out: Series, first: int, last: int) -> None:
     for t in range(values.shape[0]):
         for s in range(first, last):
             out[t, s] = values[t, s]
-
-
-def _programs(calls: list[Call]) -> list[Callable[[], object]]:
-    """Return what makes all calls: compiled kernels as programs, the plain Python ones between them as they are."""
-    made: list[Callable[[], object]] = []
-    for compiled, group in groupby(calls, key=lambda call: hasattr(call[0], "overloads")):
-        some = list(group)
-        made += [Program(some)] if compiled else [partial(function, *arguments) for function, arguments in some]
-    return made
 
 
 def _run(calls: list[_Call], tile: Buffers, out: Series) -> None:

@@ -141,6 +141,18 @@ def test_threads_give_the_bits_of_one_thread(monkeypatch: pytest.MonkeyPatch) ->
     assert equal(values, compute(panel))
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_give_a_live_bar_the_bits_of_one_thread(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    """Threads that wait for each other where symbols are compared change no bit, bar after bar."""
+    monkeypatch.setattr(engine, "PARALLEL_SYMBOLS", 0)
+    panel = panels.random(120, 30, 14, 0.05)
+    machine = FeatureEngine(EVERYTHING, 30, precision=np.float64, threads=threads)
+
+    values = np.concatenate([machine.advance(panel.rows(0, 70)), *(machine.advance(bar) for bar in panel.rows(70, 120).each())])
+
+    assert equal(values, compute(panel))
+
+
 def test_a_restored_engine_continues_to_the_bit() -> None:
     """State written to a file in the middle and read by a new engine changes no bit."""
     panel = panels.random(500, 8, 6, 0.1)
