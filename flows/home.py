@@ -66,6 +66,11 @@ class Home:
         return self.root / "docs"
 
     @property
+    def answers(self) -> Path:
+        """What vendors told of days long closed; whoever removes it has them asked again."""
+        return self.root / "answers"
+
+    @property
     def reports(self) -> Path:
         """HTML reports."""
         return self.root / "reports"

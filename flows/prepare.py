@@ -23,7 +23,7 @@ def prepare(market: str, until: datetime | None, home: Home, params: Params, sin
         bars = store.count(stored.name, stored.timeframe)
         symbols = len(store.symbols(stored.name, stored.timeframe))
         return {"source": "files", "stored": bars, "symbols": symbols, "version": store.version("bars")}
-    told = ingest.told(ingest.from_source(chosen, params, store, since, until, docs=home.docs / market))
+    told = ingest.told(ingest.from_source(chosen, params, store, since, until, docs=home.docs / market, answers=home.answers))
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in told.items()}
 
 

@@ -80,7 +80,7 @@ def ingest(
 
 def from_source(
     market: Market, params: Params, store: Store, since: datetime | None = None, until: datetime | None = None, *,
-    docs: Path | None = None, clock: Clock | None = None, source: Source | None = None,
+    docs: Path | None = None, clock: Clock | None = None, source: Source | None = None, answers: Path | None = None,
 ) -> Ingested:  # fmt: skip
     """Ask `source`, by default the market's own, for what the store lacks up to `until`, and ingest it, answer by answer.
 
@@ -88,14 +88,14 @@ def from_source(
     not been asked about; with `since`, everything from then on that is not stored. What the source says otherwise than before is a
     correction, and what it has now and had not when it was asked before is late: both are known from now on. A first delivery of
     old history is known as the source says. Headlines, actions and other tables come along where the source has them and
-    `sources.ask` names them.
+    `sources.ask` names them. `answers` is a folder where the source may keep what it was told of days long closed.
 
     Each answer is stored before the next question. When some questions fail the rest is stored all the same, and one error says
     what is missing: the same call asks for that again. Raises ConfigurationError for a market that is fed from files or whose store
     holds another simulated world, and what the source and `ingest` raise.
     """
     now, market = clock or SystemClock(), at_rest(market)
-    source = source or makers.make(market, params, now)
+    source = source or makers.make(market, params, now, answers)
     if isinstance(source, Simulated):
         _refuse_another_world(source, market, store)
     visit = _Visit(source, market, params, store, docs, now)
@@ -199,7 +199,8 @@ class _Visit:
         asking: Callable[..., pl.DataFrame] = getattr(self._source, table)
         frame = self._answer(table, question, asking)
         if frame is not None:
-            self._store.upsert(table, frame)
+            source, limits = self._market.source, self._params.quality
+            quality.keep(table, frame, self._market, limits, self._store, source=source, clock=self._clock)
             until = min(question.until or self._clock.now(), self._clock.now())
             missing.remember(self._store, self._market, table, question, until)
 
