@@ -74,19 +74,15 @@ def demo(json: JsonOption = False, keep: Annotated[bool, typer.Option(help="Go o
 
 @command
 def import_(path: Path, market: MarketOption, json: JsonOption = False) -> None:
-    """Read bars from files, check them, keep what is possible."""
-    from pipelines.data import ingest
-    from pipelines.data.sources import files
+    """Read bars, ticks, actions or listings from files."""
+    from pipelines.data import imports
     from pipelines.store import Store
 
     home, params = _opened(market)
-    chosen = params.market(market)
-    with screen.steps(2, quiet=json) as do:
-        frame = do(f"reading {path.name}", files.read, path, chosen, params.store.publication_delay_s)
-        done = do(
-            "quality and store", ingest.ingest, frame, chosen, params, Store(home.store), source=path.name, docs=home.docs / market
-        )
-    screen.say(ingest.told(done), json, f"{path.name} into {market}")
+    with screen.steps(quiet=json) as do:
+        store, docs = Store(home.store), home.docs / market
+        told = do(f"reading {path.name}", imports.bring, path, params.market(market), params, store, docs)
+    screen.say(told, json, f"{path.name} into {market}")
 
 
 @command

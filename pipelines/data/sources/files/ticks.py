@@ -50,7 +50,7 @@ class Ticks:
 
 
 def read(path: Path, market: Market, publication_delay_s: float = 0.0) -> Ticks | None:
-    """Return the ticks of one file, or of all files of a folder; None when it holds none, so that it may hold bars.
+    """Return the ticks of one file, or of all files of a folder; None when it holds none, or the first of them holds bars.
 
     `known_at` is when a print was received, else its time plus the delay. Prints without an id get one from their time and their
     place in it, so that a file that is read again, or overlaps another, names the same print. Raises UnreadableFile.
@@ -58,7 +58,13 @@ def read(path: Path, market: Market, publication_delay_s: float = 0.0) -> Ticks 
     # The folders above may name the symbol.
     path = Path(os.path.abspath(path))  # noqa: PTH100  # resolving would follow links to files of other names
     files = sorted(file for file in path.rglob("*") if file.is_file() and contents.wanted(file.relative_to(path)))
-    parts = [part for file in (files if path.is_dir() else [path]) for part in _file(file, market, publication_delay_s)]
+    parts: list[pl.DataFrame] = []
+    for file in files if path.is_dir() else [path]:
+        found = _file(file, market, publication_delay_s)
+        # A folder of bars is not read to its end to learn that it has no ticks.
+        if found == [] and not parts:
+            return None
+        parts += found or []
     if not parts:
         return None
     trades = [part for part in parts if "price" in part.columns]
@@ -66,7 +72,8 @@ def read(path: Path, market: Market, publication_delay_s: float = 0.0) -> Ticks 
     return Ticks(_joined(trades, market, "trades"), _joined(quotes, market, "quotes"))
 
 
-def _file(path: Path, market: Market, publication_delay_s: float) -> list[pl.DataFrame]:
+def _file(path: Path, market: Market, publication_delay_s: float) -> list[pl.DataFrame] | None:
+    """Return the tables of ticks of one file, none where it holds bars, None where it holds neither."""
     try:
         data = path.read_bytes()
     except OSError as problem:
@@ -76,7 +83,7 @@ def _file(path: Path, market: Market, publication_delay_s: float) -> list[pl.Dat
     try:
         tables = contents.read(path, data, market)
     except NotBars:
-        return []
+        return None
     return [_known(_rows(table, market), publication_delay_s) for table in tables if table.ticks]
 
 
