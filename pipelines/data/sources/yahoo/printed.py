@@ -16,16 +16,18 @@ SINGLE = 2.0**-24 * (1.0 + 1e-6)
 def undo(rows: pl.DataFrame, split_at: TimeArray, ratio: FloatArray) -> pl.DataFrame:
     """Return the rows with prices and cash times the ratio of every split later than `opened_at`, and volume divided by it.
 
-    `split_at` [N] is the open of each ex-date, `ratio` [N] the new shares for an old one. A row at the ex-date itself counts in
-    new shares. Prices and cash are then the shortest decimals within single precision of the product (`shortest`); a volume that
-    is divided is rounded to whole shares, which after a reverse split loses what Yahoo had rounded off, up to half a new share.
-    NaN stays NaN.
+    `split_at` [N] is the open of each ex-date, `ratio` [N] the new shares for an old one. The prices of the ex-date itself count
+    in new shares, its cash in old ones: it is paid for a share held before. Prices and cash are then the shortest decimals within
+    single precision of the product (`shortest`); a volume that is divided is rounded to whole shares, which after a reverse split
+    loses what Yahoo had rounded off, up to half a new share. NaN stays NaN.
     """
     opened = rows["opened_at"].dt.replace_time_zone(None).to_numpy()
-    factor = np.ones(len(opened))
+    factor, paid = np.ones(len(opened)), np.ones(len(opened))
     for at, new in zip(split_at, ratio, strict=True):
         factor[opened < at] *= new
-    printed = {name: shortest(rows[name].to_numpy() * factor) for name in PRICES + CASH}
+        paid[opened <= at] *= new
+    printed = {name: shortest(rows[name].to_numpy() * factor) for name in PRICES}
+    printed |= {name: shortest(rows[name].to_numpy() * paid) for name in CASH}
     volume = rows["volume"].to_numpy()
     return rows.with_columns(**printed, volume=np.where(factor == 1.0, volume, np.rint(volume / factor)))
 

@@ -45,12 +45,15 @@ def test_what_is_no_number_stays() -> None:
 
 
 def test_splits_are_undone_by_hand() -> None:
-    """Two for one on the 3rd, one for ten on the 5th: the 2nd counts by 2/10, the 3rd and 4th by 1/10, the 5th by 1."""
+    """Two for one on the 3rd, one for ten on the 5th: the 2nd counts by 2/10, the 3rd and 4th by 1/10, the 5th by 1.
+
+    What the 3rd and the 5th pay is for a share of the day before.
+    """
     days = [datetime(2020, 1, day, 14, 30, tzinfo=UTC) for day in (2, 3, 4, 5)]
     prices = [500.0, 240.0, 250.0, 26.0]
     rows = pl.DataFrame({
         "opened_at": days, **dict.fromkeys(printed.PRICES, prices), "volume": [100.0, 60.0, 61.0, 7.0],
-        "dividend": [1.0, 0.0, 0.5, 0.2], "capital_gain": [0.0, 0.0, 0.0, 0.0],
+        "dividend": [1.0, 0.3, 0.5, 0.2], "capital_gain": [0.0, 0.0, 0.0, 0.0],
     })  # fmt: skip
     split_at = np.array(["2020-01-03T14:30", "2020-01-05T14:30"], dtype="datetime64[us]")
 
@@ -58,4 +61,4 @@ def test_splits_are_undone_by_hand() -> None:
 
     assert found["close"].to_list() == [100.0, 24.0, 25.0, 26.0]
     assert found["volume"].to_list() == [500.0, 600.0, 610.0, 7.0]
-    assert found["dividend"].to_list() == [0.2, 0.0, 0.05, 0.2]
+    assert found["dividend"].to_list() == [0.2, 0.06, 0.05, 0.02]
