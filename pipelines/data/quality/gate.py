@@ -33,7 +33,7 @@ class Kept:
     flagged: int
     quarantined: int
     version: int
-    """Version of the table after."""
+    """Version of the table after; -1 while nothing was ever stored in it."""
     defects: dict[str, int]
     """Rows by rule, those that nothing broke left out; a row may break several."""
 

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import polars as pl
-from scipy import stats
 
 from domain import session
 from pipelines.data.quality.suite import Expectation
@@ -69,6 +68,8 @@ def _dated(rows: pl.DataFrame, zone: str) -> pl.DataFrame:
 
 def _midnights(rows: pl.DataFrame, zone: str) -> pl.Series:
     """Return which rows are stamped at midnight of a zone, in sources that are so too often."""
+    from scipy import stats
+
     local = pl.col("event_at").dt.convert_time_zone(zone)
     minute = local.dt.hour().cast(pl.Int32) * 60 + local.dt.minute()
     placed = rows.select("source", midnight=local.dt.time() == pl.time(0, 0), near=pl.min_horizontal(minute, 1440 - minute) <= NEAR)
