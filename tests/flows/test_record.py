@@ -121,11 +121,12 @@ def test_a_kill_costs_no_more_than_the_batch_that_waited_and_ingest_brings_it(
     assert store.bars("coins", "1m").height == 40
     params = parameters.load(file, "coins")
     source = Alpaca(params.sources.alpaca, Access(KEY, SECRET, vendor.url))
-    ingest.from_source(params.market("coins"), params, store, source=source)
+    first = datetime.fromisoformat(vendor.bars["1Min"]["BTC/USD"][0]["t"])
+    ingest.from_source(params.market("coins"), params, store, first, source=source)
     whole = store.bars("coins", "1m")
     wanted = [row["c"] for symbol in SYMBOLS for row in vendor.bars["1Min"][symbol]]
     assert whole["close"].to_list() == wanted
-    assert whole["opened_at"][0] == datetime.fromisoformat(vendor.bars["1Min"]["BTC/USD"][0]["t"])
+    assert whole["opened_at"][0] == first
 
 
 def test_a_market_whose_source_is_not_live_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
