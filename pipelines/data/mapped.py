@@ -19,17 +19,32 @@ def stacked(blocks: Iterable[Panel], place: Path) -> Panel | None:
     The files have no name: they are gone with the panel.
     """
     files: dict[str, IO[bytes]] = {}
-    opened, closed, last = [], [], None
+    opened: list[TimeArray] = []
+    closed: list[TimeArray] = []
+    last = None
     for last in blocks:
-        files = files or {name: _file(place) for name in last.columns()}
+        columns, before = last.columns(), sum(len(times) for times in opened)
+        for name in columns.keys() - files.keys():
+            files[name] = _file(place)
+            _unknown(files[name], before, last)
+        for name, file in files.items():
+            if name in columns:
+                file.write(columns[name].data)
+            else:
+                _unknown(file, last.bars, last)
         opened.append(last.opened_at)
         closed.append(last.event_at)
-        for name, values in last.columns().items():
-            files[name].write(values.data)
     if last is None:
         return None
     shape = (sum(map(len, opened)), len(last.symbols))
     return _panel(last.market, last.timeframe, last.symbols, np.concatenate(opened), np.concatenate(closed), files, shape)
+
+
+def _unknown(file: IO[bytes], bars: int, like: Panel) -> None:
+    """Write rows of which nothing is known, one at a time."""
+    row = np.full(len(like.symbols), np.nan).tobytes()
+    for _ in range(bars):
+        file.write(row)
 
 
 def spread(path: Path, place: Path, market: str, timeframe: str, symbols: tuple[str, ...]) -> Panel:

@@ -1,18 +1,19 @@
 """Materialize: freeze what the store knew as a panel in a file, and measure its features.
 
-`snapshot/` holds `panel.parquet` and `snapshot.json`, `features/` holds `features.npy` and `features.json`. The same bars give the
-same bytes, so that whoever compares digests compares content. A panel of more than HELD values a column is never held in memory:
-bars are read in stretches of time, features are measured in blocks of rows with the engine's carried state, and both are written as
-they come.
+`snapshot/` holds `panel.parquet`, `covariates/` and `snapshot.json`, `features/` holds `features.npy` and `features.json`. The same
+bars give the same bytes, so that whoever compares digests compares content. A panel of more than HELD values a column is never held
+in memory: bars are read in stretches of time, features are measured in blocks of rows with the engine's carried state, and both are
+written as they come.
 """
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,8 @@ from pipelines.store import Store
 
 PANEL_COLUMNS = ["symbol", "opened_at", "event_at", *PRICES]
 ROW_GROUP = 1 << 18
+#: The folder of what a panel holds beside prices.
+COVARIATES = "covariates"
 #: Values of one column that are held at a time; a larger panel lies in files.
 HELD = 1 << 21
 #: Values of all features that are measured at a time.
@@ -46,12 +49,14 @@ class Snapshot:
     until: str | None
     """Nothing known later than this moment is in it; None means everything stored."""
     digest: str
-    """SHA-256 over symbols, times and prices."""
+    """SHA-256 over symbols, times, prices and covariates."""
     symbols: list[str]
     bars: int
     """Rows T of the panel."""
     first: str
     last: str
+    covariates: tuple[str, ...] = ()
+    """What the panel holds beside prices, a file each in `covariates/`."""
 
 
 def read(
@@ -127,6 +132,7 @@ def snapshot(store: Store, market: Market, folder: Path, until: datetime | None 
     large = store.count(market.name, market.stored or market.timeframe, version=version) > held
     panel = read(store, market, until=until, version=version, place=folder if large else None, held=held)
     write_panel(panel, folder / "panel.parquet", held=held)
+    _write_covariates(panel, folder / COVARIATES)
     taken = Snapshot(
         market=market.name,
         timeframe=market.timeframe,
@@ -137,6 +143,7 @@ def snapshot(store: Store, market: Market, folder: Path, until: datetime | None 
         bars=panel.bars,
         first=str(panel.opened_at[0]),
         last=str(panel.opened_at[-1]),
+        covariates=tuple(sorted(panel.covariates)),
     )
     _write_json(folder / "snapshot.json", asdict(taken))
     return taken
@@ -161,6 +168,14 @@ def write_panel(panel: Panel, path: Path, *, held: int = HELD) -> None:
         maintain_order=True,
         engine="streaming",
     )
+
+
+def _write_covariates(panel: Panel, folder: Path) -> None:
+    """Write each covariate as float64 [T, S]: a headline, for one, may come in a row in which its symbol has no bar."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, values in panel.covariates.items():
+        folder.mkdir(exist_ok=True)
+        np.save(folder / f"{name}.npy", values, allow_pickle=False)
 
 
 def _rows(panel: Panel, columns: list[int]) -> pl.DataFrame:
@@ -189,6 +204,10 @@ def load_panel(folder: Path, *, held: int = HELD) -> Panel:
         panel = mapped.spread(path, folder, taken.market, taken.timeframe, names)
     else:
         panel = panels.from_bars(pl.read_parquet(path), taken.market, taken.timeframe, names)
+    # Copied on write: to the compiler a read-only array is another type.
+    mode: Literal["c"] | None = "c" if taken.bars * len(names) > held else None
+    read = {name: np.load(folder / COVARIATES / f"{name}.npy", mmap_mode=mode, allow_pickle=False) for name in taken.covariates}
+    panel = replace(panel, covariates=read)
     found = digest(panel, held=held)
     if found != taken.digest:
         raise DataError(
@@ -199,17 +218,20 @@ def load_panel(folder: Path, *, held: int = HELD) -> Panel:
 
 def load_snapshot(folder: Path) -> Snapshot:
     """Return what snapshot.json says."""
-    return Snapshot(**json.loads((folder / "snapshot.json").read_text(encoding="utf-8")))
+    told = json.loads((folder / "snapshot.json").read_text(encoding="utf-8"))
+    return Snapshot(**{**told, "covariates": tuple(told.get("covariates", ()))})
 
 
 def digest(panel: Panel, *, held: int = HELD) -> str:
-    """Return a SHA-256 over a panel's symbols, times and prices; every NaN counts as the same NaN."""
+    """Return a SHA-256 over a panel's symbols, times, prices and covariates; every NaN counts as the same NaN."""
     seen = hashlib.sha256("\n".join((panel.market, panel.timeframe, *panel.symbols)).encode())
     for times in (panel.opened_at, panel.event_at):
         seen.update(times.astype("<i8").tobytes())
-    for name in PRICES:
+    for name in (*PRICES, *sorted(panel.covariates)):
+        if name not in PRICES:
+            seen.update(name.encode())
         for block in _blocks(panel, held):
-            values = getattr(block, name)
+            values = block.columns()[name]
             seen.update(np.where(np.isnan(values), np.nan, values).astype("<f8").tobytes())
     return seen.hexdigest()
 

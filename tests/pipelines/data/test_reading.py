@@ -142,6 +142,27 @@ def test_a_snapshot_larger_than_memory_is_the_same(stored: Store, where: Market,
     large = materialize.snapshot(stored, where, tmp_path / "large", held=40)
 
     assert large == small
+    assert "adjustment" in large.covariates
+    for folder, held in (("small", 1 << 21), ("large", 40)):
+        found = materialize.load_panel(tmp_path / folder, held=held)
+        expected = materialize.read(stored, where)
+        np.testing.assert_array_equal(found.covariates["adjustment"], expected.covariates["adjustment"])
+        assert found.covariates["adjustment"].flags.writeable
+
+
+def test_covariates_that_begin_late_are_unknown_before(tmp_path: Path) -> None:
+    """Spreads that a source tells from February on only: in memory and in stretches the same panel, on disk too."""
+    store, where = Store(tmp_path / "store"), clean.market()
+    table = clean.bars(where, date(2024, 1, 2), date(2024, 3, 28))
+    told = pl.col("opened_at").is_between(datetime(2024, 2, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC))
+    store.upsert("bars", table.with_columns(spread=pl.when(told).then(0.01)))
+
+    small = materialize.snapshot(store, where, tmp_path / "small")
+    large = materialize.snapshot(store, where, tmp_path / "large", held=20)
+
+    assert small == large
+    spread = materialize.load_panel(tmp_path / "large").covariates["spread"]
+    assert np.isnan(spread).sum() == spread.size - table.filter(told).height
 
 
 def test_extended_hours_are_in_a_panel_where_the_market_wants_them(tmp_path: Path) -> None:
