@@ -78,6 +78,15 @@ def facts(names: list[str], fields: list[str], overrides: dict[str, str]) -> Que
     return Question("ReferenceDataRequest", content, ", ".join(names))
 
 
+def refuse_weeks(market: Market) -> None:
+    """Raise ConfigurationError for bars longer than a day, whose weeks would be Bloomberg's own."""
+    if market.bar > timedelta(days=1):
+        raise ConfigurationError(
+            f"market '{market.name}' asks Bloomberg for {market.timeframe} bars: set markets.{market.name}.stored to 1d, and they "
+            "are made of those"
+        )
+
+
 def earliest(market: Market, since: datetime | None, now: datetime, what: str) -> datetime:
     """Return from when on to ask for what Bloomberg keeps for a while; raise ConfigurationError for what is older."""
     first = now - timedelta(days=INTRADAY_DAYS)

@@ -41,6 +41,7 @@ class Bloomberg:
         older than it keeps them, or without blpapi; ResourceError when the terminal is not there or falls silent, DataError when it
         refuses or limits us.
         """
+        questions.refuse_weeks(market)
         if market.timeframe != "1d":
             since = questions.earliest(market, since, self.clock.now(), f"{market.timeframe} bars")
         with asking(self._terminal()) as terminal:
@@ -115,7 +116,9 @@ class Bloomberg:
         rows = rows.with_columns(market=pl.lit(market.name), known_at=pl.col("event_at")).filter(*bounds)
         if table == "actions":
             # Two distributions of one kind on one day, as funds have, are one payment to a holder.
-            rows = rows.group_by("market", "symbol", "event_at", "known_at", "kind", maintain_order=True).agg(pl.col("value").sum())
+            together = pl.when(pl.col("kind").first() == "split").then(pl.col("value").product()).otherwise(pl.col("value").sum())
+            rows = rows.group_by("market", "symbol", "event_at", "known_at", "kind", maintain_order=True).agg(value=together)
+            rows = rows.with_columns(other=pl.lit(None, pl.String))
         return rows.sort("event_at", "symbol", "kind")
 
     def _ticks(self, market: Market, kinds: list[str], since: datetime | None, until: datetime | None) -> pl.DataFrame:

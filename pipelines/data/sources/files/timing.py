@@ -44,8 +44,8 @@ def understand(table: Table, market: Market) -> Timed:
     bar = _length(table, market)
     if bar >= WEEK_LIKE:
         raise UnreadableFile(
-            f"{table.path} holds {_called(bar)} bars, and market '{market.name}' takes {market.timeframe} bars, which cannot be "
-            f"made of them: import {market.timeframe} bars or finer ones"
+            f"{table.path} holds {_called(bar)} bars, which are not read: market '{market.name}' takes {market.timeframe} bars, so "
+            f"import {'1d' if market.timeframe == '1w' else market.timeframe} bars or finer ones"
         )
     if bar >= DAY_LIKE and table.ticks:
         raise NotBars(f"{table.path} holds one price a day, and a bar needs open, high, low and close")

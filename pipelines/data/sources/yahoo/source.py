@@ -65,7 +65,10 @@ class Yahoo:
         )
         told = long.filter((pl.col("value") > 0.0) & (pl.col("event_at") <= self.clock.now()))
         return told.with_columns(
-            pl.col("kind").replace_strict(ACTIONS), market=pl.lit(market.name), known_at=pl.col("event_at")
+            pl.col("kind").replace_strict(ACTIONS),
+            market=pl.lit(market.name),
+            known_at=pl.col("event_at"),
+            other=pl.lit(None, pl.String),
         ).sort("event_at", "symbol", "kind")
 
     def repairs(self, market: Market, since: datetime | None, until: datetime | None) -> pl.DataFrame:

@@ -35,7 +35,10 @@ CONTEXT = timedelta(days=90)
 def limit(market: Market) -> Limit:
     """Return what Yahoo gives of the market's bars; raise ConfigurationError for a bar length that it does not have."""
     if market.timeframe not in LIMITS:
-        raise ConfigurationError(f"market '{market.name}' asks Yahoo for {market.timeframe} bars; it has {', '.join(LIMITS)}")
+        raise ConfigurationError(
+            f"market '{market.name}' asks Yahoo for {market.timeframe} bars; it has {', '.join(LIMITS)}: "
+            f"set markets.{market.name}.stored to one of them, and the market's bars are made of those"
+        )
     return LIMITS[market.timeframe]
 
 

@@ -200,6 +200,12 @@ def test_minutes_that_are_no_longer_kept_are_refused(bloomberg: Bloomberg) -> No
         bloomberg.bars(MINUTES, datetime(2023, 1, 1, tzinfo=UTC), None)
 
 
+def test_weeks_are_made_here(bloomberg: Bloomberg) -> None:
+    """The sentence says of what."""
+    with pytest.raises(ConfigurationError, match=r"asks Bloomberg for 1w bars: set markets\.us\.stored to 1d"):
+        bloomberg.bars(replace(DAYS, timeframe="1w"), None, None)
+
+
 def test_a_currency_is_asked_by_its_bids(bloomberg: Bloomberg, terminal: Any) -> None:
     """It has no trades; a whole security keeps its yellow key."""
     at = datetime(2024, 6, 27, 9)  # noqa: DTZ001  # naive UTC, as the library gives it

@@ -96,7 +96,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "price.csv": (b"date,price,volume\n2024-03-05,1,2\n2024-03-06,1,2\n2024-03-07,1,2\n", "one price a day"),
     "weeks.csv": (
         b"date,open,high,low,close\n2024-03-04,1,2,1,2\n2024-03-11,1,2,1,2\n2024-03-18,1,2,1,2\n",
-        "weekly bars, .* import 1d bars or finer ones",
+        "weekly bars, which are not read: .* import 1d bars or finer ones",
     ),
     "months.csv": (b"date,open,high,low,close\n2024-03-01,1,2,1,2\n2024-04-01,1,2,1,2\n2024-05-01,1,2,1,2\n", "monthly bars"),
     "offsets.csv": (b"date,open,high,low,close\n2024-03-04T10:00Z,1,2,1,2\n2024-03-04T10:01,1,2,1,2\n", "in all or none"),

@@ -104,7 +104,7 @@ def test_a_split_and_a_dividend_become_actions(yahoo: Yahoo) -> None:
     split, dividend = datetime(2020, 8, 31, 13, 30, tzinfo=UTC), datetime(2020, 11, 6, 14, 30, tzinfo=UTC)
     chosen = actions.select("symbol", "kind", "value", "event_at", "known_at").rows()
     assert chosen == [("AAPL", "split", 4.0, split, split), ("AAPL", "dividend", 0.205, dividend, dividend)]
-    assert set(actions.columns) == set(TABLES["actions"].schema) - {"other"}
+    assert set(actions.columns) == set(TABLES["actions"].schema)
 
 
 def test_bars_and_actions_cost_one_question(yahoo: Yahoo, exchange: Exchange) -> None:
