@@ -5,7 +5,9 @@ import json
 from collections.abc import Sequence
 
 from domain.error import UnknownParameter, nearest
+from features import own
 from features.catalog import (
+    alpha101,
     alpha158,
     classic,
     flow,
@@ -39,6 +41,8 @@ CATALOG: tuple[Feature, ...] = (
     + group.FEATURES
     + session.FEATURES
     + timeframe.FEATURES
+    + alpha101.FEATURES
+    + own.FEATURES
 )
 
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(feature.family for feature in CATALOG))
