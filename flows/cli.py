@@ -86,6 +86,42 @@ def import_(path: Path, market: MarketOption, json: JsonOption = False) -> None:
 
 
 @command
+def import_news(
+    path: Path, market: MarketOption,
+    names: Annotated[Path | None, typer.Option(help="A CSV of symbol, name, aliases to link headlines by.")] = None,
+    json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Read headlines from a file, link and score them."""
+    from flows import news
+
+    home, params = _opened(market)
+    with screen.steps(quiet=json) as do:
+        told = do(f"reading {path.name}", news.headlines, path, market, home, params, names)
+    screen.say(told, json, f"{path.name} into {market}")
+
+
+@command
+def import_macro(path: Path, json: JsonOption = False) -> None:
+    """Read macro series, each known when it was published."""
+    from flows import news
+
+    with screen.steps(quiet=json) as do:
+        told = do(f"reading {path.name}", news.series, path, homes.from_environment())
+    screen.say(told, json, path.name)
+
+
+@command
+def train_sentiment(paths: list[Path], folder: Annotated[Path, typer.Option(help="Where the reader is saved.")], seed: int = 7,
+                    json: JsonOption = False) -> None:  # fmt: skip
+    """Train a reader of headlines on labelled sentences."""
+    from flows import news
+
+    with screen.steps(quiet=json) as do:
+        told = do("learning", news.train_reader, paths, folder, seed)
+    screen.say(told, json, "sentiment")
+
+
+@command
 def ingest(market: MarketOption, since: Until = None, until: Until = None, json: JsonOption = False) -> None:
     """Ask the market's source for what the store lacks."""
     from flows import prepare

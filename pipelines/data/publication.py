@@ -44,13 +44,15 @@ RULES: tuple[Rule, ...] = (
          "official closes of the session, final in the evening"),
     Rule(r"DCOILWTICO|DCOILBRENTEU|DHHNGSP", "day", 9, time(18),
          "EIA publishes daily spot prices every Wednesday, up to and with Monday's: 9 days at most"),
-    Rule(r"WTI_SPOT|BRENT_SPOT|MCOIL\w+|POIL\w+", "month", 1, time(18), "monthly means of EIA and IMF come in the middle of the next month"),
+    Rule(r"WTI_SPOT|BRENT_SPOT|MCOIL\w+|POIL\w+", "month", 1, time(18),
+         "monthly means of EIA and IMF come in the middle of the next month"),
     Rule(r"MOODYS_(AAA|BAA)|AAA|BAA|GS\d+(M)?|TB3MS|FEDFUNDS", "month", 1, time(18),
          "monthly means come in the first days of the next month; its end, since the day is not recorded"),
     Rule(r"CPI\w*|PPI\w*|PCEPI\w*|UNRATE|PAYEMS|INDPRO|RSAFS|RSXFS|HOUST|PERMIT|M2SL|UMCSENT", "month", 1, time(18),
          "BLS publishes the CPI at 08:30 between the 10th and the 26th of the next month (30 October 2013 after the shutdown); "
          "the other statistics come within the next month as well"),
-    Rule(r"GDP\w*", "month", 4, time(18), "stamped with the quarter's first month; the advance estimate comes a month after the quarter, a shutdown adds another"),
+    Rule(r"GDP\w*", "month", 4, time(18),
+         "stamped with the quarter's first month; the advance estimate comes a month after the quarter, a shutdown adds another"),
 )  # fmt: skip
 
 

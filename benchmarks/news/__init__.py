@@ -1,0 +1,1 @@
+"""What headlines are worth: how well they are read, and what they add to forecasts."""
