@@ -50,6 +50,7 @@ class Defect(IntFlag):
     VOLUME_BREAK = 1024  # the scale of volume changed and stayed changed
     AFTER_GAP = 2048  # the first bar after sessions without any
     PRICE_JUMP = 4096  # a jump that stayed: split, spin-off or news
+    UNLIKELY = 8192  # by what history taught of its symbol
 
 
 IMPOSSIBLE = (

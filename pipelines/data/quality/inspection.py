@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -10,9 +11,12 @@ from domain.bar import BAR_SCHEMA, IMPOSSIBLE, Defect
 from domain.error import DataError
 from domain.market import Market
 from domain.params import Quality
-from pipelines.data.quality import calendars, coverage, jumps, prices, promises, reasons, rows, suite, volumes
+from pipelines.data.quality import calendars, coverage, jumps, prices, profile, promises, reasons, rows, suite, volumes
 from pipelines.data.quality import docs as data_docs
+from pipelines.data.quality.profile import Profile
 
+#: What a profile says of a bar.
+UNLIKELY = ("unlikely", "least_measure", "least_p")
 DEFECTS = tuple(defect for defect in Defect if defect is not Defect.NONE)
 
 
@@ -32,7 +36,22 @@ class Inspection:
     """index.html of the Data Docs, if they were asked for."""
 
 
-def inspect(bars: pl.DataFrame, market: Market, limits: Quality, *, docs: Path | None = None) -> Inspection:
+@dataclass(frozen=True)
+class Knowledge:
+    """What bars are judged by beside themselves, where it is at hand."""
+
+    profile: Profile | None = None
+    """Learned before the bars were known: it flags what is unlikely."""
+    actions: pl.DataFrame | None = None
+    """Rows of the table `actions`: they tell jumps that are small or have no history."""
+
+
+NOTHING = Knowledge()
+
+
+def inspect(
+    bars: pl.DataFrame, market: Market, limits: Quality, *, docs: Path | None = None, known: Knowledge = NOTHING
+) -> Inspection:
     """Inspect a batch of bars of one market: BAR_SCHEMA rows in the source's own order, which is itself looked at.
 
     Impossible rows (domain.bar.IMPOSSIBLE) leave the batch with a reason; suspicious ones stay and carry flags. Nothing is
@@ -42,7 +61,7 @@ def inspect(bars: pl.DataFrame, market: Market, limits: Quality, *, docs: Path |
     """
     if missing := [name for name in BAR_SCHEMA if name not in bars.columns]:
         raise DataError(f"bars to inspect need the columns {', '.join(BAR_SCHEMA)}; {', '.join(missing)} missing")
-    table = examine(bars.select(list(BAR_SCHEMA)).cast(pl.Schema(BAR_SCHEMA)), market, limits)
+    table = examine(bars.select(list(BAR_SCHEMA)).cast(pl.Schema(BAR_SCHEMA)), market, limits, known)
     found = pl.sum_horizontal(pl.col(column(defect)).cast(pl.Int64) * int(defect) for defect in DEFECTS)
     table = table.with_columns(flags=found)
     wrong = (pl.col("flags") & int(IMPOSSIBLE)) != 0
@@ -57,7 +76,7 @@ def inspect(bars: pl.DataFrame, market: Market, limits: Quality, *, docs: Path |
     return Inspection(kept, quarantined, summary, success, index)
 
 
-def examine(bars: pl.DataFrame, market: Market, limits: Quality) -> pl.DataFrame:
+def examine(bars: pl.DataFrame, market: Market, limits: Quality, known: Knowledge = NOTHING) -> pl.DataFrame:
     """Return the bars in their own order with `row`, one boolean column a defect, and what the reasons quote.
 
     Prices and volumes are judged against neighbours that exist once and have a price: rows that are missing_price,
@@ -71,11 +90,31 @@ def examine(bars: pl.DataFrame, market: Market, limits: Quality) -> pl.DataFrame
     shifted = series.filter("decimal_shift").select("row", "decimal_shift", "near")
     judged = prices.spikes(prices.measured(series.filter(~pl.col("decimal_shift")), market.bar), limits)
     judged = jumps.jumps(volumes.breaks(judged, market.bar, limits), market, limits)
+    if known.actions is not None:
+        judged = jumps.announced(judged, table.filter(sound), known.actions)
+    judged = _unlikely(judged, market, limits, known.profile)
     judged = judged.with_columns(pl.col("previous").exp().round_sig_figs(6))
-    judged = judged.select("row", "near", "previous", "price_spike", "price_jump", "volume_break", "volume_ratio")
+    judged = judged.select("row", "near", "previous", "price_spike", "price_jump", "volume_break", "volume_ratio", *UNLIKELY)
     table = table.join(pl.concat([judged, shifted], how="diagonal"), on="row", how="left")
-    flags = ["decimal_shift", "price_spike", "volume_break", "price_jump"]
+    flags = ["decimal_shift", "price_spike", "volume_break", "price_jump", "unlikely"]
     return table.with_columns(pl.col(flags).fill_null(False)).sort("row")
+
+
+def _unlikely(judged: pl.DataFrame, market: Market, limits: Quality, learned: Profile | None) -> pl.DataFrame:
+    """Add UNLIKELY: whether the profile expects less than `false_alarms` of bars to be so, by which measure, and how many it does.
+
+    A bar has several measures: each may take its share of the false alarms.
+    """
+    newest = judged["known_at"].max()
+    if learned is None or not isinstance(newest, datetime) or newest <= learned.known_at:
+        nothing = zip(UNLIKELY, (pl.Boolean, pl.String, pl.Float64), strict=True)
+        return judged.with_columns(pl.lit(None, kind).alias(name) for name, kind in nothing)
+    found = profile.judge(learned, judged.select(list(BAR_SCHEMA)), market).sort("p")
+    least = found.group_by("symbol", "opened_at", maintain_order=True).agg(
+        least_measure=pl.col("measure").first(), least_p=pl.col("p").first()
+    )
+    least = least.with_columns(unlikely=pl.col("least_p") < limits.false_alarms / len(learned.tails))
+    return judged.join(least, on=["symbol", "opened_at"], how="left", maintain_order="left")
 
 
 def _page(table: pl.DataFrame, market: Market, summary: pl.DataFrame, quarantined: pl.DataFrame) -> data_docs.Page:

@@ -226,7 +226,7 @@ def _lately(values: pl.Expr) -> pl.Expr:
 def _moves(name: str) -> pl.Expr:
     """Return the deviation of the moves before a bar, of those that were any."""
     size = pl.col(name).abs()
-    return pl.max_horizontal(_lately(pl.when(size > 0).then(size)) / MEDIAN, pl.lit(MOTION_MIN))
+    return (_lately(pl.when(size > 0).then(size)) / MEDIAN).clip(lower_bound=MOTION_MIN)
 
 
 def _told(measured: pl.DataFrame, name: str) -> pl.DataFrame:

@@ -32,6 +32,7 @@ PROMISES: dict[Defect, str] = {
     Defect.VOLUME_BREAK: "The scale of volume stays what it was",
     Defect.AFTER_GAP: "No bars that the calendar expects are missing before a bar",
     Defect.PRICE_JUMP: "No jump stays: no split, spin-off or shock is left in the prices",
+    Defect.UNLIKELY: "Moves, ranges and volumes are those that the profile of the symbol knows",
 }
 
 

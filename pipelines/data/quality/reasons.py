@@ -52,6 +52,11 @@ SUSPICIOUS: dict[str, pl.Expr] = {
         "volume_break: found a session with {} times the volume of those before it; another venue or unit",
         pl.col("volume_ratio").round_sig_figs(3),
     ),
+    "unlikely": pl.format(
+        "unlikely: found a {} that {} in a million bars have by the profile learned before; expected less",
+        pl.col("least_measure"),
+        (pl.col("least_p") * 1e6).round_sig_figs(2),
+    ),
     "after_gap": pl.format("after_gap: found {} of the bars that the calendar expects missing before this one", _MISSING),
 }
 

@@ -7,13 +7,11 @@ import polars as pl
 from domain import action
 from domain.action import CASH, SHARES
 from domain.error import DataError
-from pipelines.data.quality import calendars
+from pipelines.data.quality import calendars, effects
 from pipelines.data.quality.jumps import ACTION_MIN
 from pipelines.data.quality.suite import Expectation
 from pipelines.data.quality.tables.rule import DUPLICATE, FUTURE, Around, Rule, Suite, at, keyed, timed, value
 
-#: An action whose price moved by less than this share of what it should have is not in the prices.
-SEEN = 1 / 2
 #: Where more than half of at least so many actions are not in the prices, these are adjusted already, and none is wrong.
 TOLD_MIN = 3
 #: Splits that companies make, new shares for old: a price jump by one of them is told apart from news.
@@ -51,35 +49,6 @@ def examine(rows: pl.DataFrame, around: Around) -> pl.DataFrame:
     return _priced(_opened(rows, around), around.bars)
 
 
-def priced(actions: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
-    """Return the actions with `close_before`, `gap` (log open over it, null without a bar on the ex-date), and `expected`.
-
-    `expected` is the log move that follows from all that the symbol hands out on that day together; infinite or NaN where that has
-    no factor. Bars as printed. Splits without a bar before them are judged against a close of 1, which they do not need.
-    """
-    days = bars.sort("opened_at").select("symbol", "opened_at", "open", "close")
-    before = days.select("symbol", "close", close_at="opened_at").rename({"close": "close_before"})
-    rows = actions.sort("event_at")
-    rows = rows.join_asof(
-        before, left_on="event_at", right_on="close_at", by="symbol", allow_exact_matches=False, check_sortedness=False
-    )
-    ex = days.select("symbol", "open", ex_at="opened_at")
-    rows = rows.join_asof(
-        ex, left_on="event_at", right_on="ex_at", by="symbol", strategy="forward", tolerance="16h", check_sortedness=False
-    )
-    cash = pl.when(pl.col("kind").is_in([str(kind) for kind in CASH])).then("value").otherwise(0.0)
-    shares = (
-        pl.when(pl.col("kind") == "split")
-        .then("value")
-        .when(pl.col("kind") == "stock_dividend")
-        .then(1 + pl.col("value"))
-        .otherwise(1.0)
-    )
-    rows = rows.with_columns(cash=cash.sum().over("symbol", "event_at"), shares=shares.product().over("symbol", "event_at"))
-    told = [-_log(action.factor(*row)) for row in rows.select("cash", "shares", pl.col("close_before").fill_null(1.0)).iter_rows()]
-    return rows.with_columns(gap=(pl.col("open") / pl.col("close_before")).log(), expected=pl.Series(told, dtype=pl.Float64))
-
-
 def unexplained(bars: pl.DataFrame, actions: pl.DataFrame | None) -> pl.DataFrame:
     """Return the examined bars with price_jump whose overnight move no action explains: symbol, opened_at, move, likely.
 
@@ -90,7 +59,9 @@ def unexplained(bars: pl.DataFrame, actions: pl.DataFrame | None) -> pl.DataFram
     jumped = jumped.filter("price_jump").with_columns(move=(pl.col("open") / pl.col("close_before")).log())
     if actions is not None and not actions.is_empty():
         effective = actions.filter(pl.col("kind").is_in([str(kind) for kind in (*CASH, *SHARES)]))
-        told = priced(effective, bars).filter((pl.col("gap") - pl.col("expected")).abs() <= SEEN * pl.col("expected").abs())
+        told = effects.priced(effective, bars).filter(
+            (pl.col("gap") - pl.col("expected")).abs() <= effects.SEEN * pl.col("expected").abs()
+        )
         told = told.select("symbol", opened_at="ex_at").unique()
         jumped = jumped.join(told, on=["symbol", "opened_at"], how="anti", maintain_order="left")
     return jumped.select("symbol", "opened_at", "move", likely=_ratio(pl.col("move")))
@@ -139,18 +110,14 @@ def _priced(rows: pl.DataFrame, bars: pl.DataFrame | None) -> pl.DataFrame:
         nothing = {"close_before": pl.Float64, "gap": pl.Float64, "expected": pl.Float64}
         judged = {"cash_exceeds_price": pl.Boolean, "factor_implausible": pl.Boolean}
         return rows.with_columns(pl.lit(None, kind).alias(name) for name, kind in {**nothing, **judged}.items())
-    judged_rows = priced(rows, bars)
+    judged_rows = effects.priced(rows, bars)
     cash = pl.col("kind").is_in([str(kind) for kind in CASH])
     exceeds = cash & (pl.col("value") >= pl.col("close_before"))
     large = pl.col("expected").is_finite() & (pl.col("expected").abs() >= ACTION_MIN) & pl.col("gap").is_not_null()
     judged_rows = judged_rows.with_columns(cash_exceeds_price=exceeds, told=large & ~exceeds.fill_null(value=False))
-    unseen = (pl.col("gap") - pl.col("expected")).abs() > SEEN * pl.col("expected").abs()
+    unseen = (pl.col("gap") - pl.col("expected")).abs() > effects.SEEN * pl.col("expected").abs()
     adjusted = (pl.col("told").sum() >= TOLD_MIN) & ((pl.col("told") & unseen).sum() * 2 > pl.col("told").sum())
     return judged_rows.with_columns(factor_implausible=pl.col("told") & unseen & ~adjusted).sort("row")
-
-
-def _log(factor: float) -> float:
-    return math.log(factor) if 0 < factor < math.inf else math.nan
 
 
 SUITE = Suite(
