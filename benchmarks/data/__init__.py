@@ -1,0 +1,1 @@
+"""What reading stored data is measured by."""
