@@ -4,6 +4,7 @@ from features import indicators as plain
 from features import steps
 from features.feature import Feature, Source
 from features.kernels import adaptive, arithmetic, cycle, directional, oscillator, smoothing, volatility
+from features.kernels import phase as phases
 
 #: The periods of Kaufman's fastest and slowest average.
 KAUFMAN_FAST, KAUFMAN_SLOW = 2, 30
@@ -297,5 +298,5 @@ def mesa(source: Source, place: int, bars: int = 0, fast: float = 0.5, slow: flo
 def phase(source: Source, place: int) -> Feature:
     """Return the phase in degrees (`place` 0), its sine (1), its lead sine (2), the trendline (3) or the trend mode (4)."""
     smooth, period = (steps.part(hilbert(source, LATE), part) for part in (0, 1))
-    made = steps.step("phase", cycle.phase, source, smooth, period, slots=cycle.PHASE_SLOTS, parts=cycle.PHASE_PARTS)
+    made = steps.step("phase", phases.phase, source, smooth, period, slots=phases.SLOTS, parts=phases.PARTS)
     return from_bar(steps.part(made, place), LATE_BARS - LATE)

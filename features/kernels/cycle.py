@@ -10,22 +10,19 @@ import numpy as np
 
 from domain.compiled import kernel
 from domain.panel import FloatArray
-from features.kernels import nested, window
+from features.kernels import window
 
 #: Rows of each of the rings that the filter reads: price, smoothed price, detrender, quadrature.
 RING = 10
 #: Rows of a transform's state: the window's own, six that are remembered, three of scratch, four rings.
 TOP = window.HEAD + 9
 HILBERT_SLOTS = TOP + 4 * RING
-#: Series that `hilbert`, `mesa` and `phase` write.
-HILBERT_PARTS, MESA_PARTS, PHASE_PARTS = 4, 2, 5
+#: Series that `hilbert` and `mesa` write.
+HILBERT_PARTS, MESA_PARTS = 4, 2
 #: Rows of a MESA average's state: bars seen, phase, the two averages.
 MESA_SLOTS = 4
-#: The longest period, and bars of price that a phase is taken over at most.
+#: The longest period.
 LONGEST = 50
-#: Rows of a phase's state before its rings, which are kept twice: the window's own, seven that are remembered, nine of scratch.
-PHASE_TOP = window.HEAD + 16
-PHASE_SLOTS = PHASE_TOP + 4 * LONGEST
 DEGREES = 180.0 / math.pi
 
 
@@ -102,7 +99,7 @@ def _smooth(
     behind = False
     for s in range(x.size):
         missing = math.isnan(x[s])
-        out[s] = _weighted(x[s], one[s], two[s], three[s]) if count[s] >= begin else np.nan
+        out[s] = weighted(x[s], one[s], two[s], three[s]) if count[s] >= begin else np.nan
         ring[s] = ring[s] if missing else x[s]
         count[s] += 0.0 if missing else 1.0
         lag[s] = lag[s] + 1.0 if missing else 0.0
@@ -111,7 +108,7 @@ def _smooth(
 
 
 @kernel
-def _weighted(x: float, one: float, two: float, three: float) -> float:
+def weighted(x: float, one: float, two: float, three: float) -> float:
     """Return (4 x + 3 one + 2 two + three) / 10, every product exact: contracted or not, the bits are the same."""
     return ((4.0 * x + (2.0 * one + one)) + (2.0 * two + three)) * 0.1
 
@@ -241,161 +238,3 @@ def mesa(
             phase[s] = phase[s] if idle else now
             average[s] = average[s] if idle else near
             following[s] = following[s] if idle else far
-
-
-@kernel
-def phase(x: FloatArray, smooth: FloatArray, period: FloatArray, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
-    """Write the phase in degrees, its sine, the sine 45 degrees on, the trendline, and whether there is a trend (1) or a cycle (0).
-
-    Ehlers 2001, chapters 9 and 11; TA-Lib HT_DCPHASE, HT_SINE, HT_TRENDLINE, HT_TRENDMODE. From the bar on whose `smooth` is known.
-    State: PHASE_SLOTS rows.
-    """
-    count, lag = state[window.COUNT, first:last], state[window.LAG, first:last]
-    place, late = int(state[window.PLACE, first]), window.behind(lag)
-    bars, cosine, sine, turn = state[10, first:last], state[11, first:last], state[12, first:last], state[13, first:last]
-    real, imaginary, total = state[14, first:last], state[15, first:last], state[16, first:last]
-    lift = state[17, first:last]
-    for t in range(x.shape[0]):
-        row, smoothed, top, low = x[t, first:last], smooth[t, first:last], PHASE_TOP + place, PHASE_TOP + 2 * LONGEST + place
-        if late:
-            window.resume(row, lag, state[PHASE_TOP:PHASE_SLOTS, first:last], LONGEST)
-        late = nested.enter(row, count, lag, state[top, first:last], state[top + LONGEST, first:last])
-        nested.repeat(smoothed, state[low, first:last], state[low + LONGEST, first:last])
-        _set_out(period[t, first:last], bars, turn, lift, cosine, sine)
-        real[:], imaginary[:], total[:] = 0.0, 0.0, 0.0
-        for age in range(LONGEST):
-            price, level = state[top + LONGEST - age, first:last], state[low + LONGEST - age, first:last]
-            _turn(price, level, float(age), bars, turn, lift, cosine, sine, real, imaginary, total)
-        trend = out[3, t, first:last]
-        _trendline(smoothed, bars, total, state[3, first:last], state[4, first:last], state[5, first:last], trend)
-        _angle(period[t, first:last], real, imaginary, state[6, first:last], state[18, first:last], out[0, t, first:last])
-        _sines(out[0, t, first:last], out[1, t, first:last], out[2, t, first:last])
-        _mode(
-            smoothed,
-            period[t, first:last],
-            out[0, t, first:last],
-            out[1, t, first:last],
-            out[2, t, first:last],
-            trend,
-            state[7, first:last],
-            state[8, first:last],
-            state[9, first:last],
-            state[18, first:last],
-            out[4, t, first:last],
-        )
-        place = place + 1 if place + 1 < LONGEST else 0
-    state[window.PLACE, first:last] = place
-
-
-@kernel
-def _set_out(
-    period: FloatArray, bars: FloatArray, turn: FloatArray, lift: FloatArray, cosine: FloatArray, sine: FloatArray
-) -> None:
-    """Round the period to whole bars and set a rotation by one of them at zero degrees."""
-    for s in range(period.size):
-        whole = math.floor(period[s] + 0.5) if period[s] > 0.0 else 0.0
-        angle = 2.0 * math.pi / whole if whole > 0.0 else 0.0
-        bars[s], turn[s], lift[s] = whole, math.cos(angle), math.sin(angle)
-        cosine[s], sine[s] = 1.0, 0.0
-
-
-@kernel
-def _turn(
-    price: FloatArray,
-    level: FloatArray,
-    age: float,
-    bars: FloatArray,
-    turn: FloatArray,
-    lift: FloatArray,
-    cosine: FloatArray,
-    sine: FloatArray,
-    real: FloatArray,
-    imaginary: FloatArray,
-    total: FloatArray,
-) -> None:
-    """Let one more bar into the sums of those whose period reaches it, and turn on."""
-    for s in range(price.size):
-        inside = 1.0 if age < bars[s] else 0.0
-        c, d = cosine[s], sine[s]
-        real[s] += inside * (d * level[s])
-        imaginary[s] += inside * (c * level[s])
-        total[s] += inside * price[s]
-        cosine[s] = c * turn[s] - d * lift[s]
-        sine[s] = d * turn[s] + c * lift[s]
-
-
-@kernel
-def _trendline(
-    known: FloatArray,
-    bars: FloatArray,
-    total: FloatArray,
-    one: FloatArray,
-    two: FloatArray,
-    three: FloatArray,
-    out: FloatArray,
-) -> None:
-    """Write the mean price over one period, smoothed with weights 4, 3, 2, 1."""
-    for s in range(known.size):
-        idle = math.isnan(known[s])
-        mean = total[s] / bars[s] if bars[s] > 0.0 else 0.0
-        out[s] = np.nan if idle else _weighted(mean, one[s], two[s], three[s])
-        three[s] = three[s] if idle else two[s]
-        two[s] = two[s] if idle else one[s]
-        one[s] = one[s] if idle else mean
-
-
-@kernel
-def _angle(
-    period: FloatArray, real: FloatArray, imaginary: FloatArray, angle: FloatArray, moved: FloatArray, out: FloatArray
-) -> None:
-    """Write the phase of the last period's price, a bar's lag of the smoothing made good, between -45 and 315 degrees."""
-    for s in range(period.size):
-        idle = math.isnan(period[s])
-        before = angle[s]
-        nudge = 90.0 if real[s] > 0.0 else (-90.0 if real[s] < 0.0 else 0.0)
-        raw = math.atan(real[s] / imaginary[s]) * DEGREES if imaginary[s] != 0.0 else before + nudge
-        raw += 90.0 + 360.0 / period[s] + (180.0 if imaginary[s] < 0.0 else 0.0)
-        raw -= 360.0 if raw > 315.0 else 0.0
-        moved[s] = raw - before
-        angle[s] = before if idle else raw
-        out[s] = np.nan if idle else raw
-
-
-@kernel
-def _sines(angle: FloatArray, sine: FloatArray, lead: FloatArray) -> None:
-    for s in range(angle.size):
-        sine[s] = math.sin(angle[s] / DEGREES)
-        lead[s] = math.sin((angle[s] + 45.0) / DEGREES)
-
-
-@kernel
-def _mode(
-    smooth: FloatArray,
-    period: FloatArray,
-    angle: FloatArray,
-    sine: FloatArray,
-    lead: FloatArray,
-    trendline: FloatArray,
-    sine_before: FloatArray,
-    lead_before: FloatArray,
-    days: FloatArray,
-    moved: FloatArray,
-    out: FloatArray,
-) -> None:
-    """Write 0 for half a period after the sines cross and while the phase advances as a cycle's does, else 1.
-
-    1 as well where the smoothed price is 1.5% or more from its trendline.
-    """
-    for s in range(smooth.size):
-        idle = math.isnan(smooth[s])
-        up = (sine[s] > lead[s]) & (sine_before[s] <= lead_before[s])
-        down = (sine[s] < lead[s]) & (sine_before[s] >= lead_before[s])
-        since = 1.0 if up | down else days[s] + 1.0
-        even = 360.0 / period[s]
-        cycling = (moved[s] > 0.67 * even) & (moved[s] < 1.5 * even)
-        away = abs((smooth[s] - trendline[s]) / trendline[s]) >= 0.015 if trendline[s] != 0.0 else False
-        trending = (since >= 0.5 * period[s]) & (not (up | down)) & (not cycling)
-        out[s] = np.nan if idle else (1.0 if away | trending else 0.0)
-        days[s] = days[s] if idle else since
-        sine_before[s] = sine_before[s] if idle else sine[s]
-        lead_before[s] = lead_before[s] if idle else lead[s]
