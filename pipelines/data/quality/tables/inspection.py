@@ -42,13 +42,14 @@ def inspect(table: str, frame: pl.DataFrame, around: Around, *, docs_in: Path | 
 
     Impossible rows leave the batch with a reason, suspicious ones stay and are counted. The checkpoint of Great Expectations runs
     over the raw batch; with `docs_in` its Data Docs are written to that folder. Raises DataError for a table without a suite and
-    for missing columns. What is found is known after the batch, not at the row: a feature must not read it.
+    for missing columns of the key; others may be left out. What is found is known after the batch, not at the row: a feature must not read it.
     """
     chosen = of(table)
-    schema = TABLES[table].schema
-    if missing := [name for name in schema if name not in frame.columns]:
-        raise DataError(f"rows of table '{table}' to inspect need the columns {', '.join(schema)}; {', '.join(missing)} missing")
-    examined = examine(table, frame.select(schema.names()).cast(schema), around)
+    schema, key = TABLES[table].schema, TABLES[table].key
+    if missing := [name for name in key if name not in frame.columns]:
+        raise DataError(f"rows of table '{table}' to inspect need the columns {', '.join(key)}; {', '.join(missing)} missing")
+    absent = [pl.lit(None, kind).alias(name) for name, kind in schema.items() if name not in frame.columns]
+    examined = examine(table, frame.with_columns(absent).select(schema.names()).cast(schema), around)
     wrong = pl.any_horizontal(rule.name for rule in chosen.rules if rule.impossible)
     suspicious = {rule.name: rule.found for rule in chosen.rules if not rule.impossible}
     impossible = {rule.name: rule.found for rule in chosen.rules if rule.impossible}
