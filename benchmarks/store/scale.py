@@ -24,7 +24,7 @@ from domain.clock import SystemClock
 from domain.cost import Cost
 from domain.instrument import Instrument
 from domain.market import AssetClass, Market
-from pipelines.data import materialize
+from pipelines.data import materialize, measuring
 from pipelines.store import Store
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -71,7 +71,7 @@ def snapshot(folder: Path, _symbols: int, _bars: int) -> int:
 
 def features(folder: Path, _symbols: int, _bars: int) -> int:
     """Measure them."""
-    materialize.features(materialize.load_panel(folder / "snapshot"), FAMILIES, folder / "features")
+    measuring.features(folder / "snapshot", FAMILIES, folder / "features")
     return len(json.loads((folder / "features" / "features.json").read_text(encoding="utf-8"))["names"])
 
 

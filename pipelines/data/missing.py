@@ -89,7 +89,8 @@ def bars(store: Store, market: Market, asked: Asked, ask: Ask) -> list[Question]
     """Return the questions that complete the market's bars: what was never asked, holes, and what came since.
 
     Holes are bars that the calendar expects between a symbol's first stored bar (or `since`) and its last, unless the source has
-    answered for that time already. Symbols that lack the same are asked for together, long stretches in pieces, oldest first.
+    answered for that time already; who names `since` asks for those once more. Symbols that lack the same are asked for together,
+    long stretches in pieces, oldest first.
     """
     if not market.symbols:
         newest = store.newest(market.name, market.timeframe)
@@ -132,7 +133,8 @@ def _stretches(market: Market, symbol: str, have: TimeArray | None, known: pl.Da
     holes: Stretches = []
     if start < newest:
         expected = np.setdiff1d(session.grid(market, start, newest), have, assume_unique=True)
-        expected = expected[~_within(expected, known.filter(pl.col("symbol") == symbol))]
+        if asked.since is None:
+            expected = expected[~_within(expected, known.filter(pl.col("symbol") == symbol))]
         holes = [(_aware(a), _aware(b)) for a, b in _runs(expected, market)]
     return [*holes, (newest, asked.until)]
 
