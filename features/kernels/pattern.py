@@ -34,6 +34,10 @@ STAR_PENETRATION, CLOUD_PENETRATION = 0.3, 0.5
 TOUCHING = 0.8
 
 
+#: The rows of one bar: open, high, low, close, mean body, mean range of ten and of five bars.
+Bar = tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]
+
+
 class Candle(NamedTuple):
     """One bar of one symbol."""
 
@@ -69,16 +73,46 @@ def patterns(
     Unknown until the means are known at every bar of a pattern. State: SLOTS rows.
     """
     _begin(state, first, last)
+    one, two = _bar(state, 1, first, last), _bar(state, 1 + SERIES, first, last)
     for t in range(close.shape[0]):
-        for s in range(first, last):
-            now = Candle(opening[t, s], high[t, s], low[t, s], close[t, s], body[t, s], 0.1 * reach[t, s], near[t, s])
-            one, two = _remembered(state, 1, s), _remembered(state, 1 + SERIES, s)
-            _write_ones(now, out, t, s)
-            _write_twos(now, one, out, t, s)
-            _write_threes(now, one, two, out, t, s)
-            if not math.isnan(now.close):
-                _remember(state, 1 + SERIES, s, one)
-                _remember(state, 1, s, now)
+        op, h, low_row, c = opening[t, first:last], high[t, first:last], low[t, first:last], close[t, first:last]
+        now = (op, h, low_row, c, body[t, first:last], reach[t, first:last], near[t, first:last])
+        _write_ones(now, _five(out, 0, t, first, last) + _five(out, 5, t, first, last))
+        _write_twos(now, one, _five(out, 10, t, first, last) + _five(out, 15, t, first, last) + _three(out, 20, t, first, last))
+        rest = _five(out, 23, t, first, last) + _three(out, 28, t, first, last) + _three(out, 31, t, first, last)
+        _write_threes(now, one, two, (*rest, out[34, t, first:last]))
+        for k in range(SERIES):
+            _remember(c, now[k], one[k], two[k])
+
+
+@kernel
+def _bar(state: FloatArray, k: int, first: int, last: int) -> Bar:
+    """Return the rows of a bar that is remembered."""
+    op, h, low, c = state[k, first:last], state[k + 1, first:last], state[k + 2, first:last], state[k + 3, first:last]
+    return op, h, low, c, state[k + 4, first:last], state[k + 5, first:last], state[k + 6, first:last]
+
+
+@kernel
+def _three(out: FloatArray, k: int, t: int, first: int, last: int) -> tuple[FloatArray, ...]:
+    return out[k, t, first:last], out[k + 1, t, first:last], out[k + 2, t, first:last]
+
+
+@kernel
+def _five(out: FloatArray, k: int, t: int, first: int, last: int) -> tuple[FloatArray, ...]:
+    return (*_three(out, k, t, first, last), out[k + 3, t, first:last], out[k + 4, t, first:last])
+
+
+@kernel
+def _candle(bar: Bar, s: int) -> Candle:
+    return Candle(bar[0][s], bar[1][s], bar[2][s], bar[3][s], bar[4][s], 0.1 * bar[5][s], bar[6][s])
+
+
+@kernel
+def _remember(close: FloatArray, now: FloatArray, one: FloatArray, two: FloatArray) -> None:
+    for s in range(close.size):
+        missing = math.isnan(close[s])
+        two[s] = two[s] if missing else one[s]
+        one[s] = one[s] if missing else now[s]
 
 
 @kernel
@@ -88,17 +122,6 @@ def _begin(state: FloatArray, first: int, last: int) -> None:
         if state[0, s] == 0.0:
             state[:, s] = np.nan
             state[0, s] = 1.0
-
-
-@kernel
-def _remembered(state: FloatArray, k: int, s: int) -> Candle:
-    return Candle(state[k, s], state[k + 1, s], state[k + 2, s], state[k + 3, s], state[k + 4, s], state[k + 5, s], state[k + 6, s])
-
-
-@kernel
-def _remember(state: FloatArray, k: int, s: int, a: Candle) -> None:
-    state[k, s], state[k + 1, s], state[k + 2, s], state[k + 3, s] = a.open, a.high, a.low, a.close
-    state[k + 4, s], state[k + 5, s], state[k + 6, s] = a.body, a.reach, a.near
 
 
 @kernel
@@ -118,12 +141,12 @@ def _body(a: Candle) -> float:
 
 @kernel
 def _top(a: Candle) -> float:
-    return max(a.close, a.open)
+    return a.close if a.close > a.open else a.open
 
 
 @kernel
 def _bottom(a: Candle) -> float:
-    return min(a.close, a.open)
+    return a.close if a.close < a.open else a.open
 
 
 @kernel
@@ -157,50 +180,53 @@ def _gaps_down(a: Candle, before: Candle) -> bool:
 
 
 @kernel
-def _put(out: FloatArray, k: int, t: int, s: int, known: bool, found: bool, value: float) -> None:
-    out[k, t, s] = (value if found else 0.0) if known else np.nan
+def _put(known: bool, found: bool, value: float) -> float:
+    return (value if found else 0.0) if known else np.nan
 
 
 @kernel
-def _write_ones(a: Candle, out: FloatArray, t: int, s: int) -> None:
-    known = not (math.isnan(a.body) | math.isnan(a.reach) | math.isnan(a.close))
-    body, upper, lower, doji, short = _body(a), _upper(a), _lower(a), _is_doji(a), _body(a) < a.body
-    no_upper, no_lower = upper < a.reach, lower < a.reach
-    _put(out, 0, t, s, known, doji, 1.0)
-    _put(out, 1, t, s, known, doji & no_upper & (lower > a.reach), 1.0)
-    _put(out, 2, t, s, known, doji & no_lower & (upper > a.reach), 1.0)
-    _put(out, 3, t, s, known, doji & ((lower > body) | (upper > body)), 1.0)
-    _put(out, 4, t, s, known, doji & no_upper & (lower > 2.0 * body), 1.0)
-    _put(out, 5, t, s, known, short & (upper > body) & (lower > body), _color(a))
-    _put(out, 6, t, s, known, short & (upper > 2.0 * body) & (lower > 2.0 * body), _color(a))
-    _put(out, 7, t, s, known, _is_long(a) & no_upper & no_lower, _color(a))
-    _put(out, 8, t, s, known, _is_long(a) & (no_upper if _rises(a) else no_lower), _color(a))
-    _put(out, 9, t, s, known, _is_long(a) & (no_lower if _rises(a) else no_upper), _color(a))
+def _write_ones(bar: Bar, out: tuple[FloatArray, ...]) -> None:
+    for s in range(out[0].size):
+        a = _candle(bar, s)
+        known = not (math.isnan(a.body) | math.isnan(a.reach) | math.isnan(a.close))
+        body, upper, lower, doji, short, color = _body(a), _upper(a), _lower(a), _is_doji(a), _body(a) < a.body, _color(a)
+        no_upper, no_lower, long, rises = upper < a.reach, lower < a.reach, _is_long(a), _rises(a)
+        out[0][s] = _put(known, doji, 1.0)
+        out[1][s] = _put(known, doji & no_upper & (lower > a.reach), 1.0)
+        out[2][s] = _put(known, doji & no_lower & (upper > a.reach), 1.0)
+        out[3][s] = _put(known, doji & ((lower > body) | (upper > body)), 1.0)
+        out[4][s] = _put(known, doji & no_upper & (lower > 2.0 * body), 1.0)
+        out[5][s] = _put(known, short & (upper > body) & (lower > body), color)
+        out[6][s] = _put(known, short & (upper > 2.0 * body) & (lower > 2.0 * body), color)
+        out[7][s] = _put(known, long & no_upper & no_lower, color)
+        out[8][s] = _put(known, long & ((rises & no_upper) | ((not rises) & no_lower)), color)
+        out[9][s] = _put(known, long & ((rises & no_lower) | ((not rises) & no_upper)), color)
 
 
 @kernel
-def _write_twos(b: Candle, a: Candle, out: FloatArray, t: int, s: int) -> None:
-    """Write the patterns of a bar `b` and the one before, `a`."""
-    known = not (math.isnan(a.body) | math.isnan(b.close))
-    short, upper, lower = _body(b) < b.body, _upper(b), _lower(b)
-    hangs = short & (lower > _body(b)) & (upper < b.reach)
-    shoots = short & (upper > _body(b)) & (lower < b.reach)
-    _put(out, ONE, t, s, known, hangs & (_bottom(b) <= a.low + 0.2 * a.near), 1.0)
-    _put(out, ONE + 1, t, s, known, hangs & (_bottom(b) >= a.high - 0.2 * a.near), -1.0)
-    _put(out, ONE + 2, t, s, known, shoots & _gaps_down(b, a), 1.0)
-    _put(out, ONE + 3, t, s, known, shoots & _gaps_up(b, a), -1.0)
-    _put(out, ONE + 4, t, s, known, True, _engulfing(b, a))
-    _put(out, ONE + 5, t, s, known, _is_long(a) & (_body(b) <= b.body), _inside(b, a))
-    _put(out, ONE + 6, t, s, known, _is_long(a) & _is_doji(b), _inside(b, a))
-    _put(out, ONE + 7, t, s, known, _pierces(b, a), 1.0)
-    _put(out, ONE + 8, t, s, known, _covers(b, a), -1.0)
-    star = _gaps_up(b, a) if _rises(a) else _gaps_down(b, a)
-    _put(out, ONE + 9, t, s, known, _is_long(a) & _is_doji(b) & star, -_color(a))
-    fall = (not _rises(a)) & (not _rises(b))
-    nested = fall & _is_long(a) & (_body(b) <= b.body) & (b.open < a.open) & (b.close > a.close)
-    _put(out, ONE + 10, t, s, known, nested, 1.0)
-    _put(out, ONE + 11, t, s, known, fall & (abs(b.close - a.close) <= 0.05 * a.near), 1.0)
-    _put(out, ONE + 12, t, s, known, _kicks(b, a), _color(b))
+def _write_twos(bar: Bar, before: Bar, out: tuple[FloatArray, ...]) -> None:
+    """Write the patterns of a bar and the one before."""
+    for s in range(out[0].size):
+        b, a = _candle(bar, s), _candle(before, s)
+        known = not (math.isnan(a.body) | math.isnan(b.close))
+        short, upper, lower = _body(b) < b.body, _upper(b), _lower(b)
+        hangs, shoots = short & (lower > _body(b)) & (upper < b.reach), short & (upper > _body(b)) & (lower < b.reach)
+        out[0][s] = _put(known, hangs & (_bottom(b) <= a.low + 0.2 * a.near), 1.0)
+        out[1][s] = _put(known, hangs & (_bottom(b) >= a.high - 0.2 * a.near), -1.0)
+        out[2][s] = _put(known, shoots & _gaps_down(b, a), 1.0)
+        out[3][s] = _put(known, shoots & _gaps_up(b, a), -1.0)
+        out[4][s] = _put(known, True, _engulfing(b, a))
+        out[5][s] = _put(known, _is_long(a) & (_body(b) <= b.body), _inside(b, a))
+        out[6][s] = _put(known, _is_long(a) & _is_doji(b), _inside(b, a))
+        out[7][s] = _put(known, _pierces(b, a), 1.0)
+        out[8][s] = _put(known, _covers(b, a), -1.0)
+        star = (_rises(a) & _gaps_up(b, a)) | ((not _rises(a)) & _gaps_down(b, a))
+        out[9][s] = _put(known, _is_long(a) & _is_doji(b) & star, -_color(a))
+        fall = (not _rises(a)) & (not _rises(b))
+        nested = fall & _is_long(a) & (_body(b) <= b.body) & (b.open < a.open) & (b.close > a.close)
+        out[10][s] = _put(known, nested, 1.0)
+        out[11][s] = _put(known, fall & (abs(b.close - a.close) <= 0.05 * a.near), 1.0)
+        out[12][s] = _put(known, _kicks(b, a), _color(b))
 
 
 @kernel
@@ -239,44 +265,51 @@ def _is_marubozu(a: Candle) -> bool:
 
 @kernel
 def _kicks(b: Candle, a: Candle) -> bool:
-    apart = b.high < a.low if _rises(a) else b.low > a.high
+    apart = (_rises(a) & (b.high < a.low)) | ((not _rises(a)) & (b.low > a.high))
     return _is_marubozu(a) & _is_marubozu(b) & (_rises(a) != _rises(b)) & apart
 
 
 @kernel
-def _write_threes(c: Candle, b: Candle, a: Candle, out: FloatArray, t: int, s: int) -> None:
-    """Write the patterns of a bar `c` and the two before, `b` and `a`."""
-    k, known = ONE + TWO, not (math.isnan(a.body) | math.isnan(c.close))
-    long, short, doji = _is_long(a), _body(b) <= b.body, _is_doji(b)
-    bullish, bearish = _star(c, b, a, 1.0), _star(c, b, a, -1.0)
-    _put(out, k, t, s, known, bullish & short, 1.0)
-    _put(out, k + 1, t, s, known, bearish & short, -1.0)
-    _put(out, k + 2, t, s, known, bullish & doji, 1.0)
-    _put(out, k + 3, t, s, known, bearish & doji, -1.0)
+def _write_threes(bar: Bar, before: Bar, earlier: Bar, out: tuple[FloatArray, ...]) -> None:
+    """Write the patterns of a bar and the two before."""
+    for s in range(out[0].size):
+        c, b, a = _candle(bar, s), _candle(before, s), _candle(earlier, s)
+        known = not (math.isnan(a.body) | math.isnan(c.close))
+        long, short, doji, first_rises, turned = _is_long(a), _body(b) <= b.body, _is_doji(b), _rises(a), _rises(a) != _rises(c)
+        bullish, bearish = _star(c, b, a, 1.0), _star(c, b, a, -1.0)
+        out[0][s] = _put(known, bullish & short, 1.0)
+        out[1][s] = _put(known, bearish & short, -1.0)
+        out[2][s] = _put(known, bullish & doji, 1.0)
+        out[3][s] = _put(known, bearish & doji, -1.0)
+        out[4][s] = _put(known, long & doji & turned & _alone(c, b, a) & (_body(c) > c.body) & _turns_back(c, a), _color(c))
+        out[5][s] = _put(known, True, _tristar(c, b, a))
+        inside = (_top(b) < _top(a)) & (_bottom(b) > _bottom(a))
+        beyond = (first_rises & (c.close < a.open)) | ((not first_rises) & (c.close > a.open))
+        out[6][s] = _put(known, long & short & inside & turned & beyond, -_color(a))
+        outside = (first_rises != _rises(b)) & (_top(b) > _top(a)) & (_bottom(b) < _bottom(a))
+        on = (_rises(b) & (c.close > b.close)) | ((not _rises(b)) & (c.close < b.close))
+        out[7][s] = _put(known, outside & on, _color(b))
+        out[8][s] = _put(known, _soldiers(c, b, a), 1.0)
+        crows = long & first_rises & (not _rises(b)) & (not _rises(c)) & _gaps_up(b, a)
+        swallowed = (c.open > b.open) & (c.close < b.close) & (c.close > a.close)
+        out[9][s] = _put(known, crows & short & swallowed, -1.0)
+        back = (c.open < b.open) & (c.open > b.close) & (c.close > a.open) & (c.close < a.close)
+        out[10][s] = _put(known, crows & back, -1.0)
+        out[11][s] = _put(known, _tasuki(c, b, a), _color(b))
+
+
+@kernel
+def _alone(c: Candle, b: Candle, a: Candle) -> bool:
+    """Return whether a bar stands apart from both its neighbours, above them after a rise, below them after a fall."""
     left_up, left_down = (b.low > a.high) & (c.high < b.low), (b.high < a.low) & (c.low > b.high)
-    alone = (left_up if _rises(a) else left_down) & (_rises(a) != _rises(c)) & (_body(c) > c.body)
-    _put(out, k + 4, t, s, known, long & doji & alone & _turns_back(c, a), _color(c))
-    _put(out, k + 5, t, s, known, True, _tristar(c, b, a))
-    inside = (_top(b) < _top(a)) & (_bottom(b) > _bottom(a))
-    beyond = c.close < a.open if _rises(a) else c.close > a.open
-    _put(out, k + 6, t, s, known, long & short & inside & (_rises(a) != _rises(c)) & beyond, -_color(a))
-    outside = (_rises(a) != _rises(b)) & (_top(b) > _top(a)) & (_bottom(b) < _bottom(a))
-    on = c.close > b.close if _rises(b) else c.close < b.close
-    _put(out, k + 7, t, s, known, outside & on, _color(b))
-    _put(out, k + 8, t, s, known, _soldiers(c, b, a), 1.0)
-    crows = long & _rises(a) & (not _rises(b)) & (not _rises(c)) & _gaps_up(b, a)
-    swallowed = (c.open > b.open) & (c.close < b.close) & (c.close > a.close)
-    _put(out, k + 9, t, s, known, crows & short & swallowed, -1.0)
-    back = (c.open < b.open) & (c.open > b.close) & (c.close > a.open) & (c.close < a.close)
-    _put(out, k + 10, t, s, known, crows & back, -1.0)
-    _put(out, k + 11, t, s, known, _tasuki(c, b, a), _color(b))
+    return (_rises(a) & left_up) | ((not _rises(a)) & left_down)
 
 
 @kernel
 def _turns_back(c: Candle, a: Candle) -> bool:
     """Return whether a bar closes well within the body of two bars before, from the far side."""
     reach = STAR_PENETRATION * _body(a)
-    return c.close < a.close - reach if _rises(a) else c.close > a.close + reach
+    return (_rises(a) & (c.close < a.close - reach)) | ((not _rises(a)) & (c.close > a.close + reach))
 
 
 @kernel
@@ -308,8 +341,8 @@ def _soldiers(c: Candle, b: Candle, a: Candle) -> bool:
 @kernel
 def _tasuki(c: Candle, b: Candle, a: Candle) -> bool:
     """Return whether a bar of the other colour closes a part of the gap that the bar before has left."""
-    gap = _gaps_up(b, a) if _rises(b) else _gaps_down(b, a)
+    gap = (_rises(b) & _gaps_up(b, a)) | ((not _rises(b)) & _gaps_down(b, a))
     within = (c.open < _top(b)) & (c.open > _bottom(b))
     up, down = (c.close < b.open) & (c.close > _top(a)), (c.close > b.open) & (c.close < _bottom(a))
     even = abs(_body(b) - _body(c)) < 0.2 * b.near
-    return gap & (_rises(b) != _rises(c)) & within & (up if _rises(b) else down) & even
+    return gap & (_rises(b) != _rises(c)) & within & ((_rises(b) & up) | ((not _rises(b)) & down)) & even
