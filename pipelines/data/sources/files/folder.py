@@ -68,8 +68,8 @@ def _folder(path: Path, market: Market) -> list[Part]:
             left_out.append(problem)
     if not parts:
         raise UnreadableFile(f"none of the {len(found)} files in the folder {path} holds bars: {left_out[0]}")
-    for problem in left_out:
-        LOG.warning("left out: %s", problem)
+    for companion in left_out:
+        LOG.warning("left out: %s", companion)
     return parts
 
 

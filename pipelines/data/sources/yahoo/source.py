@@ -31,7 +31,7 @@ ACTIONS = {"dividend": str(Kind.DIVIDEND), "capital_gain": str(Kind.CAPITAL_GAIN
 class Yahoo:
     """Bars as they were printed: Yahoo's adjustment for splits is undone with the splits of the same answer.
 
-    Yahoo has no bars of before a dividend was adjusted twice, and none of delisted symbols. Repairs are told by `repairs`.
+    Symbols that were delisted it no longer has. What was repaired is told by `repairs`.
     """
 
     parameters: Parameters
