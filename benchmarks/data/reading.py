@@ -54,11 +54,10 @@ def trades() -> pl.DataFrame:
     at = pl.Series(np.sort(random.integers(0, 86_400_000_000, TRADES))).cast(pl.Duration("us")) + datetime(2024, 1, 2)  # noqa: DTZ001
     moment = at.dt.replace_time_zone("UTC")
     price = 100 + np.cumsum(random.choice([-0.01, 0.0, 0.01], TRADES))
-    return pl.DataFrame(
-        {"market": "c", "symbol": "A", "event_at": moment, "known_at": moment, "price": price,
-         "size": random.exponential(1.0, TRADES), "side": None, "trade_id": np.arange(TRADES).astype(str), "exchange": None, "conditions": None},
-        schema=TABLES["trades"].schema,
-    )  # fmt: skip
+    columns = {"event_at": moment, "known_at": moment, "price": price, "size": random.exponential(1.0, TRADES)}
+    empty = dict.fromkeys(("side", "exchange", "conditions"))
+    named = {"market": "c", "symbol": "A", "trade_id": np.arange(TRADES).astype(str)}
+    return pl.DataFrame({**columns, **empty, **named}).select(TABLES["trades"].schema.names()).cast(TABLES["trades"].schema)
 
 
 def best(work: Callable[[], object]) -> float:
