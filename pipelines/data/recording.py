@@ -9,13 +9,12 @@ from datetime import datetime
 
 import polars as pl
 
-from domain import bar as bar_table
 from domain.bar import BAR_KEY
 from domain.clock import Clock, SystemClock
 from domain.error import DataError, NoData
 from domain.market import Market
 from domain.params import Params
-from pipelines.data import ingest
+from pipelines.data import ingest, quality
 from pipelines.data.sources.contract import LiveSource, Update
 from pipelines.store import TABLES, Store
 
@@ -35,7 +34,7 @@ class Recorded:
     quotes: int = 0
     news: int = 0
     quarantined: int = 0
-    """Bars that were set apart, as impossible, with the reason."""
+    """Rows of all tables that were set apart as impossible, with the reason."""
     batches: int = 0
     first: datetime | None = None
     """When the first update became known."""
@@ -126,19 +125,23 @@ def _stored(batch: list[Update], to: _Recorder) -> Recorded:
     rows: dict[str, list[dict[str, object]]] = {}
     for update in batch:
         rows.setdefault(update.table, []).append(dict(update.row))
-    counts = {table: getattr(to.recorded, table) + len(of) for table, of in rows.items()}
-    quarantined = 0
+    counts: dict[str, int] = {}
+    apart = 0
     for table, of in rows.items():
-        frame = pl.DataFrame(of, schema_overrides=dict(TABLES[table].schema), infer_schema_length=None)
-        if table == "bars":
-            quarantined = _ingested(bar_table.conform(frame), to)
-            counts["bars"] -= quarantined
-        else:
-            to.store.upsert(table, frame)
+        frame = pl.DataFrame(of, schema=TABLES[table].schema)
+        lost = _ingested(frame, to) if table == "bars" else _kept(table, frame, to)
+        counts[table] = getattr(to.recorded, table) + len(of) - lost
+        apart += lost
     return replace(
-        to.recorded, **counts, quarantined=to.recorded.quarantined + quarantined, batches=to.recorded.batches + 1,
+        to.recorded, **counts, quarantined=to.recorded.quarantined + apart, batches=to.recorded.batches + 1,
         first=to.recorded.first or batch[0].row["known_at"], last=batch[-1].row["known_at"],
     )  # fmt: skip
+
+
+def _kept(table: str, frame: pl.DataFrame, to: _Recorder) -> int:
+    """Store trades, quotes or headlines through their suite and return how many were set apart."""
+    limits, source = to.params.quality, to.market.source
+    return quality.keep(table, frame, to.market, limits, to.store, source=source, clock=to.clock).quarantined
 
 
 def _ingested(frame: pl.DataFrame, to: _Recorder) -> int:

@@ -24,7 +24,7 @@ SLICE = 10_000
 class Replayed:
     """A live source of yesterday: the updates of all tables, each with its own `known_at`, at any speed.
 
-    Bars that quality set apart are told too, as they came, and none carries a flag: judging begins anew. Rows of one moment come
+    What quality set apart is told too, as it came, and no bar carries a flag: judging begins anew. Rows of one moment come
     by table (TOLD) and key; a recorded stream gave each its own.
     """
 
@@ -57,25 +57,33 @@ class Replayed:
     def _rows(self, table: str, market: Market) -> pl.DataFrame:
         """Return the table's rows of the market by the time at which they became known."""
         schema = TABLES[table].schema
-        rows = self._stored(table, market, schema)
-        if table == "bars":
-            rows = pl.concat([rows, self._stored("quarantine", market, schema)]).with_columns(flags=pl.lit(0, pl.Int64()))
+        bars = table == "bars"
+        rows = self._stored(table, {"market": market.name} | ({"timeframe": market.timeframe} if bars else {}))
+        apart = self._stored("quarantine", {"market": market.name, "timeframe": market.timeframe if bars else table})
+        rows = pl.concat([rows.select(schema.names()), apart.select(schema.names()) if bars else _unpacked(apart, schema)])
+        rows = rows.with_columns(flags=pl.lit(0, pl.Int64())) if bars else rows
         bounds = [pl.col("known_at").is_not_null()]
         bounds += [] if self.since is None else [pl.col("known_at") >= self.since]
         bounds += [] if self.until is None else [pl.col("known_at") <= self.until]
         key = [name for name in TABLES[table].key if name != "known_at"]
         return rows.filter(*bounds).unique(maintain_order=True).sort("known_at", *key, nulls_last=True)
 
-    def _stored(self, table: str, market: Market, schema: pl.Schema) -> pl.DataFrame:
-        where = {"market": market.name} | ({"timeframe": market.timeframe} if "timeframe" in schema else {})
+    def _stored(self, table: str, where: dict[str, str]) -> pl.DataFrame:
         try:
-            return self.store.read(table, where=where).select(schema.names())
+            return self.store.read(table, where=where)
         except NoData:
-            return pl.DataFrame(schema=schema)
+            return pl.DataFrame(schema=TABLES[table].schema)
 
     def _span(self) -> str:
         first = "" if self.since is None else f"from {self.since:%Y-%m-%d %H:%M} "
         return first + ("to now" if self.until is None else f"to {self.until:%Y-%m-%d %H:%M}")
+
+
+def _unpacked(apart: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
+    """Return quarantined rows as the table had them: what quarantine has no column for lies in JSON."""
+    outside = ("market", "symbol", "event_at", "known_at")
+    inside = pl.Struct({name: dtype for name, dtype in schema.items() if name not in outside})
+    return apart.select(*outside, pl.col("row").str.json_decode(inside)).unnest("row").select(schema.names())
 
 
 def _updates(table: str, rows: pl.DataFrame) -> Iterator[tuple[datetime, int, Update]]:

@@ -227,6 +227,19 @@ def test_impossible_bars_are_set_apart_and_replayed_as_they_came(tmp_path: Path)
     assert again[1] == told[1]
 
 
+def test_impossible_ticks_are_set_apart_and_replayed_as_they_came(tmp_path: Path) -> None:
+    """A crossed quote, which some feeds have before the open, between two good ones."""
+    crossed = quote_row(2) | {"ask": 98.0, "ask_size": 1.0}
+    told = [Update("quotes", row) for row in (quote_row(0), crossed, quote_row(5))]
+    store = Store(tmp_path)
+
+    result = recorded(Told(told), store)
+
+    assert (result.quotes, result.quarantined) == (2, 1)
+    assert store.read("quarantine")["reason"].str.contains("crossed").all()
+    assert everything(store) == told
+
+
 def test_a_source_that_fails_leaves_what_it_said(tmp_path: Path) -> None:
     """Then its error is raised."""
     store = Store(tmp_path)

@@ -37,6 +37,8 @@ class Minutes:
     since: datetime | None = None
     """Bars that opened before this were not heard from their beginning: they are for history to bring."""
     held: dict[tuple[str, datetime], Held] = field(default_factory=dict)
+    _at: tuple[datetime, datetime] | None = None
+    """Open and close of the bar that was last asked for: most minutes are of the same one."""
 
     def connected(self, at: datetime) -> None:
         """Forget the bars that a lost connection cut short; those that were told may still be corrected."""
@@ -45,7 +47,7 @@ class Minutes:
 
     def add(self, symbol: str, opened_at: datetime, values: Values) -> tuple[str, datetime] | None:
         """Add one minute, or put right what it held; return the bar's key when the bar must be told at once, else None."""
-        bar_opened, event_at = placed(self.market, opened_at)
+        bar_opened, event_at = self._placed(opened_at)
         key = (symbol, bar_opened)
         if key not in self.held:
             if self.since is not None and bar_opened < self.since:
@@ -59,11 +61,16 @@ class Minutes:
 
     def whole(self, symbol: str, opened_at: datetime, values: Values) -> tuple[str, datetime] | None:
         """Put a day's bar as it stands in the place of what it was; return its key when a told one is corrected, else None."""
-        bar_opened, event_at = placed(self.market, opened_at)
+        bar_opened, event_at = self._placed(opened_at)
         held = self.held.setdefault((symbol, bar_opened), Held(event_at))
         changed = held.parts.get(bar_opened) != values
         held.parts[bar_opened] = values
         return (symbol, bar_opened) if held.told and changed else None
+
+    def _placed(self, moment: datetime) -> tuple[datetime, datetime]:
+        if self._at is None or not self._at[0] <= moment < self._at[1]:
+            self._at = placed(self.market, moment)
+        return self._at
 
     def over(self, now: datetime) -> Iterator[tuple[str, datetime]]:
         """Yield the keys of bars that are over and were not told yet, oldest first, and let go of those that are final."""

@@ -124,9 +124,7 @@ class Articles:
         if self.seen.intersection(identities) or len(set(identities)) < len(identities):
             raise DataError(f"Alpaca was asked for {self.question} and tells an article twice: run it again in some minutes")
         self.seen.update(identities)
-        names = {"market", "symbol", "event_at", "known_at", "headline", "source"}
-        schema = {name: dtype for name, dtype in TABLES["news"].schema.items() if name in names}
-        return pl.DataFrame(told, schema=schema, orient="row")
+        return pl.DataFrame(told, schema=TABLES["news"].schema, orient="row")
 
     def _rows(self, row: dict[str, Any]) -> list[tuple[object, ...]]:
         created, updated = (datetime.fromisoformat(row[name]) for name in ("created_at", "updated_at"))
@@ -139,7 +137,7 @@ class Articles:
         line = headline(row["headline"])
         known = max(created, updated)
         source = row.get("source") or VENDOR
-        return [(self.market.name, symbol, created, known, line, source) for symbol in symbols] if line else []
+        return [(self.market.name, symbol, created, known, line, source, None) for symbol in symbols] if line else []
 
 
 def headline(text: str) -> str:

@@ -66,7 +66,7 @@ class Teller:
         """Return the updates of one message, possibly none; what makes no row is left out with a word in the log."""
         try:
             return self._of.get(message["T"], self._nothing)(message)
-        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
             LOG.warning("left out a message of Alpaca that cannot be read (%s): %s", type(problem).__name__, dict(message))
             return []
 

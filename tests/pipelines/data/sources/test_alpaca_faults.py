@@ -4,17 +4,23 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from domain import params as parameters
 from domain.clock import ReplayClock
 from domain.error import ConfigurationError, DataError, NightshiftError, ResourceError
+from pipelines.data import ingest
 from pipelines.data.sources.alpaca import Access, Alpaca
+from pipelines.store import Store
 from tests.alpaca import history
 from tests.alpaca.history import Fault, Reply, Vendor
 from tests.pipelines.data.sources import alpaca_shelf as shelf
 from tests.pipelines.data.sources.alpaca_shelf import COINS, DAILY, LATER
+
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture
@@ -27,6 +33,11 @@ def vendor() -> Iterator[Vendor]:
 def well(_: Vendor, good: Reply) -> Reply:
     """Leave an answer as it is."""
     return good
+
+
+def for_bars(fault: Fault) -> Fault:
+    """Let a fault spoil bars, and everything else be down."""
+    return lambda vendor, good: fault(vendor, good) if good.body.startswith(b'{"bars"') else history.down()(vendor, good)
 
 
 def strange(answer: dict[str, Any]) -> None:
@@ -267,3 +278,23 @@ def test_random_storms_end_whole_or_in_a_sentence(vendor: Vendor, kind: int) -> 
 
     vendor.faults.clear()
     assert shelf.alpaca(vendor).bars(DAILY, None, None).equals(whole)
+
+
+def test_an_ingest_through_many_faults_is_complete_in_the_end(vendor: Vendor, tmp_path: Path) -> None:
+    """Six faults in turn, never passing: a run says in one sentence what is missing and stores no bar; the last completes."""
+    store, params, clock = Store(tmp_path), parameters.load(ROOT / "params.yaml"), ReplayClock(LATER)
+    source = shelf.alpaca(vendor, retries=0)
+
+    for name in ("too many requests", "down", "half a page", "another symbol", "NaN", "backwards"):
+        vendor.always = for_bars(FAULTS[name][0])
+        with pytest.raises((DataError, ResourceError)) as caught:
+            ingest.from_source(DAILY, params, store, clock=clock, source=source)
+        assert "AAPL" in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert not store.holds("us", "1d")
+    vendor.always = None
+    ingest.from_source(DAILY, params, store, clock=clock, source=source)
+
+    assert store.bars("us", "1d").drop("flags").equals(source.bars(DAILY, None, None).drop("flags"))
+    assert store.read("news").height == 5
+    assert store.read("actions").height == 7
