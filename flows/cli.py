@@ -272,6 +272,50 @@ def up(prefect_port: Annotated[int, PORT] = 4200, mlflow_port: Annotated[int, PO
 
 
 @command
+def health(
+    market: MarketOption, json: JsonOption = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail when something is to be looked at.")] = False,
+) -> None:  # fmt: skip
+    """Report on a market's data: whole, fresh, sound, unchanged."""
+    from flows import health as page
+    from pipelines.data import health as data
+
+    home, params = _opened(market)
+    with screen.steps(1, quiet=json) as do:
+        found, path = do("looking at the data", page.write, market, home, params)
+    if json:
+        screen.say({**data.answer(found), "report": str(path)}, json)
+    else:
+        screen.table(f"{market}: {path}", page.rows(found))
+    if strict and found.problems():
+        sentence.tell(f"the data of {market} was to be well, but: {'; '.join(found.problems())}", as_json=False)
+        raise typer.Exit(sentence.FAILED)
+
+
+@command
+def profile(market: MarketOption, until: Until = None, json: JsonOption = False) -> None:
+    """Learn what is usual in a market from its history."""
+    from flows import health as page
+    from flows.retrain import known_by
+
+    home, params = _opened(market)
+    screen.say(page.learn(market, known_by(until), home, params), json, f"{market}, profile")
+
+
+@command
+def reconcile(path: Path, market: MarketOption, json: JsonOption = False) -> None:
+    """Compare the stored bars with a file of another source."""
+    from flows import health as page
+
+    home, params = _opened(market)
+    found, kept = page.reconcile(path, params.market(market), home, params)
+    if json:
+        screen.say({"kinds": found.summary.to_dicts(), "symbols": found.symbols.to_dicts(), "kept": str(kept)}, json)
+    else:
+        screen.table(f"{market} with {path.name}: {kept}", found.summary.to_dicts())
+
+
+@command
 def status(json: JsonOption = False) -> None:
     """Show every market: its bars and its champion."""
     from domain import params as parameters

@@ -59,9 +59,9 @@ def render(material: Material) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["number"] = number
     charts = {
-        "equity": _safe(equity_chart(material.curve)),
-        "calibration": _safe(calibration_chart(material.calibration)),
-        "importance": _safe(importance_chart(material.importance)),
+        "equity": safe(equity_chart(material.curve)),
+        "calibration": safe(calibration_chart(material.calibration)),
+        "importance": safe(importance_chart(material.importance)),
     }
     amounts = [name for name, kind in material.orders.schema.items() if kind.is_numeric()]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(m=material, charts=charts, amounts=amounts)
@@ -76,15 +76,16 @@ def number(value: object) -> str:
     return f"{value:,.6g}" if isinstance(value, float) else str(value)
 
 
-def _safe(svg: str) -> Any:
+def safe(drawing: str) -> Any:
+    """Return our own drawing as markup that a template shows as it is."""
     import markupsafe
 
-    return markupsafe.Markup(svg)  # noqa: S704  # our own drawing: matplotlib escapes the texts in it
+    return markupsafe.Markup(drawing)  # noqa: S704  # our own drawing: matplotlib escapes the texts in it
 
 
 def equity_chart(curve: pl.DataFrame) -> str:
     """Draw equity and, below it, its fall from the highest so far, each against the benchmark's."""
-    figure, (above, below) = _figure(10.4, 4.8, nrows=2, height_ratios=[3, 1.2], sharex=True)
+    drawn, (above, below) = figure(10.4, 4.8, nrows=2, height_ratios=[3, 1.2], sharex=True)
     at = curve["event_at"].to_numpy()
     above.plot(at, curve["benchmark"].to_numpy(), color=GREY, linewidth=1.1, label="benchmark: equal weight, held")
     above.plot(at, curve["equity"].to_numpy(), color=BLUE, linewidth=1.6, label="Nightshift")
@@ -94,51 +95,53 @@ def equity_chart(curve: pl.DataFrame) -> str:
     below.plot(at, falls["benchmark"], color=GREY, linewidth=1.1)
     below.fill_between(at, falls["equity"], 0.0, color=RED, alpha=0.35, linewidth=0)
     below.set_ylabel("drawdown, %")
-    return _svg(figure)
+    return svg(drawn)
 
 
 def calibration_chart(calibration: list[tuple[float, float]]) -> str:
     """Draw the observed share of outcomes below each quantile against its level."""
-    figure, axes = _figure(5.0, 3.6)
+    drawn, axes = figure(5.0, 3.6)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="as promised")
     axes.plot([level for level, _ in calibration], [found for _, found in calibration], color=BLUE, marker="o", label="as it came")
     axes.legend(frameon=False, loc="upper left")
     axes.set(xlabel="quantile level", ylabel="share of outcomes below", xlim=(0, 1), ylim=(0, 1))
-    return _svg(figure)
+    return svg(drawn)
 
 
 def importance_chart(importance: dict[str, float]) -> str:
     """Draw the largest importances as bars."""
-    figure, axes = _figure(5.0, 3.6)
+    drawn, axes = figure(5.0, 3.6)
     largest = sorted(importance.items(), key=lambda item: (-item[1], item[0]))[:IMPORTANCES_SHOWN][::-1]
     axes.barh([name for name, _ in largest], [share for _, share in largest], color=BLUE)
     axes.set_xlabel("share of gain")
     axes.tick_params(axis="y", labelsize=8)
-    return _svg(figure)
+    return svg(drawn)
 
 
-def _figure(width: float, height: float, **layout: Any) -> Any:
+def figure(width: float, height: float, **layout: Any) -> Any:
+    """Return an empty figure of the house's style, inches wide and high, and its axes."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasSVG(figure)
+    drawn = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasSVG(drawn)
     ratios = layout.pop("height_ratios", None)
-    axes = figure.subplots(gridspec_kw={"height_ratios": ratios} if ratios else None, **layout)
+    axes = drawn.subplots(gridspec_kw={"height_ratios": ratios} if ratios else None, **layout)
     for each in axes if layout.get("nrows", 1) > 1 else [axes]:
         each.spines[["top", "right"]].set_visible(False)
         each.grid(visible=True, color="#eceff2", linewidth=0.8)
         each.set_axisbelow(True)
-    return figure, axes
+    return drawn, axes
 
 
-def _svg(figure: Any) -> str:
+def svg(drawn: Any) -> str:
+    """Return a figure as SVG, the same bytes for the same picture."""
     import matplotlib as mpl
 
     buffer = io.StringIO()
     # A fixed salt and no date: the same run draws the same bytes. Nothing else of the metadata is said, addresses least of all.
     silent = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "nightshift", "font.family": "sans-serif"}):
-        figure.savefig(buffer, format="svg", metadata=silent)
+        drawn.savefig(buffer, format="svg", metadata=silent)
     text = buffer.getvalue()
     return text[text.index("<svg") :]

@@ -41,8 +41,9 @@ def inspect(table: str, frame: pl.DataFrame, around: Around, *, docs_in: Path | 
     """Inspect rows of a table, in the source's own order, by the suite of that table.
 
     Impossible rows leave the batch with a reason, suspicious ones stay and are counted. The checkpoint of Great Expectations runs
-    over the raw batch; with `docs_in` its Data Docs are written to that folder. Raises DataError for a table without a suite and
-    for missing columns of the key; others may be left out. What is found is known after the batch, not at the row: a feature must not read it.
+    over the raw batch; with `docs_in` its Data Docs are written to that folder. Columns that are no part of the key may be left
+    out. Raises DataError for a table without a suite and for a missing column of the key. What is found is known after the batch,
+    not at the row: a feature must not read it.
     """
     chosen = of(table)
     schema, key = TABLES[table].schema, TABLES[table].key
