@@ -59,7 +59,7 @@ def reading(table: str, place: str, attempt: Callable[[], Result]) -> Result:
     except (DeltaError, pl.exceptions.PolarsError, OSError, ValueError) as problem:
         said = in_a_line(problem)
         damaged = DataError(f"table '{table}' cannot be read, its files are damaged or gone: {said}")
-        raise (_remote(table, place, said) or damaged) from None
+        raise (_remote(table, place, str(problem)) or damaged) from None
 
 
 def _unwritten(table: str, place: str, problem: Exception) -> NightshiftError:
@@ -67,7 +67,7 @@ def _unwritten(table: str, place: str, problem: Exception) -> NightshiftError:
     full = isinstance(problem, OSError) and problem.errno in {errno.ENOSPC, errno.EDQUOT}
     if full or "No space left" in said or "quota exceeded" in said:
         return DiskFull(f"table '{table}' could not be written because the disk is full ({said}): free space, nothing was lost")
-    return _remote(table, place, said) or ResourceError(f"table '{table}' could not be written: {said}")
+    return _remote(table, place, str(problem)) or ResourceError(f"table '{table}' could not be written: {said}")
 
 
 def _remote(table: str, place: str, said: str) -> NightshiftError | None:
@@ -78,9 +78,9 @@ def _remote(table: str, place: str, said: str) -> NightshiftError | None:
     if any(word in said for word in NO_BUCKET):
         return ConfigurationError(f"{asked}, but there is no such bucket: create it, or correct NIGHTSHIFT_STORE")
     if any(word in said for word in REFUSED):
-        return ConfigurationError(f"{asked}, which refused us: correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY ({said[:120]})")
+        return ConfigurationError(f"{asked}, which refused us: correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     if any(word in said for word in UNREACHABLE):
-        return ResourceError(f"{asked}, but it cannot be reached: look at AWS_ENDPOINT_URL and run it again ({said[:200]})")
+        return ResourceError(f"{asked}, but it cannot be reached: look at AWS_ENDPOINT_URL and run it again")
     return None
 
 
