@@ -138,11 +138,11 @@ def _take_side(state: FloatArray, s: int, high: float, low: float) -> None:
 @kernel
 def _stop(state: FloatArray, s: int, high: float, low: float, step: float, limit: float) -> float:
     """Advance one bar; stop and extreme are kept as a long side sees them, prices of a short one negated."""
-    side, stop, extreme = state[3, s], state[4, s], state[5, s]
+    side, stop, extreme = float(state[3, s]), float(state[4, s]), state[5, s]
     top, bottom = (high, low) if side > 0.0 else (-low, -high)
     top_before, bottom_before = (state[1, s], state[2, s]) if side > 0.0 else (-state[2, s], -state[1, s])
     if bottom <= stop:
-        written = max(extreme, top_before, top)
+        written = float(max(extreme, top_before, top))
         moved = max(written + step * (bottom - written), top_before, top)
         state[3, s], state[4, s], state[5, s], state[6, s] = -side, -moved, -bottom, step
         return side * written

@@ -23,6 +23,7 @@ TWINS = {
     "extremes": "by max to imxd",
     "pairs": "by corr and cord",
     "clear": "by lines",
+    "five": "by lines",
     "begin": "by quantiles",
     "replace": "by quantiles",
     "quantiles": "by qtlu, qtld, rank",
