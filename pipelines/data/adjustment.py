@@ -8,7 +8,7 @@ split.
 An action that is **known late** takes effect with the first bar that closes when it is known: between its ex-date and that bar a
 live reader saw the jump, and a backtest sees what a live reader saw. Written back to the ex-date it would show a backtest prices
 that nobody had. A correction is the same: from then on the corrected factor holds. History that was bought later is not late: its
-source says when the action could have been known, which is its ex-date at the latest.
+source says when the action could have been known, and known by the open of its ex-date is known when that day begins.
 
 A chart is drawn for people: `toward="last"` takes what is known at the end for the whole past, and the newest price is the raw one.
 """
@@ -74,7 +74,7 @@ class Adjustment:
         Raises DataError for rows that no action can have (`action.refuse`).
         """
         action.refuse(actions)
-        events = _events(actions, zone)
+        events = _events(heard(actions, zone), zone)
         symbols = tuple(events["symbol"].unique(maintain_order=True))
         counts = events.group_by("symbol", maintain_order=True).len()["len"].to_numpy()
         first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -129,7 +129,7 @@ def adjusted(
     "first" (forward: the first price is the raw one; see the module), "last" (backward: the newest price is the raw one, as charts
     are drawn) or "none". Raises DataError for impossible actions.
     """
-    known = actions if known_at is None else actions.filter(pl.col("known_at") <= known_at)
+    known = heard(actions, zone, known_at)
     if toward == "none":
         return bars.with_columns(adjustment=pl.lit(1.0))
     if toward == "first":
@@ -153,7 +153,23 @@ def actions(store: Store, market: Market, known_at: datetime | None = None) -> p
         told = store.read("actions", where={"market": market.name})
     except NoData:
         return pl.DataFrame(schema=TABLES["actions"].schema)
+    return heard(told, session.zone(market.calendar), known_at)
+
+
+def heard(actions: pl.DataFrame, zone: str, known_at: datetime | None = None) -> pl.DataFrame:
+    """Return the actions that were known, as of days: what is known by the open of its day is known from that day's midnight on.
+
+    Sources stamp the open of the ex-date, but the pre-market trades ex already, and under the new symbol.
+    """
+    day = _midnight(zone)
+    known = pl.when(pl.col("known_at") <= pl.col("event_at")).then(pl.min_horizontal("known_at", day)).otherwise("known_at")
+    moved = pl.when(pl.col("kind") == Kind.SYMBOL_CHANGE).then(day).otherwise("event_at")
+    told = actions.with_columns(known_at=known, event_at=moved)
     return told if known_at is None else told.filter(pl.col("known_at") <= known_at)
+
+
+def _midnight(zone: str) -> pl.Expr:
+    return pl.col("event_at").dt.convert_time_zone(zone).dt.truncate("1d").dt.convert_time_zone("UTC")
 
 
 def _events(actions: pl.DataFrame, zone: str) -> pl.DataFrame:
@@ -162,9 +178,8 @@ def _events(actions: pl.DataFrame, zone: str) -> pl.DataFrame:
     Cash of one day adds up and shares multiply: both are stated for a share held the evening before.
     """
     value, kind = pl.col("value"), pl.col("kind")
-    day = pl.col("event_at").dt.convert_time_zone(zone).dt.truncate("1d").dt.convert_time_zone("UTC")
     rows = actions.filter(kind.is_in([*CASH, *SHARES])).select(
-        "symbol", "known_at", "kind", ex_at=day,
+        "symbol", "known_at", "kind", ex_at=_midnight(zone),
         cash=pl.when(kind.is_in(list(CASH))).then(value).otherwise(0.0),
         shares=pl.when(kind == Kind.SPLIT).then(value).when(kind == Kind.STOCK_DIVIDEND).then(1.0 + value).otherwise(1.0),
     ).sort("symbol", "ex_at", "known_at", "kind")  # fmt: skip

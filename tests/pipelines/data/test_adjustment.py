@@ -128,7 +128,21 @@ def test_hours_before_the_open_of_the_ex_date_trade_ex_already() -> None:
         flags=pl.Series([0, int(Defect.EXTENDED_HOURS), 0]),
     )  # fmt: skip
 
-    assert adjustment.adjusted(bars, actions((1, "split", 2.0, at(0))), NEW_YORK)["close"].to_list() == [100.0, 102.0, 104.0]
+    assert adjustment.adjusted(bars, actions((1, "split", 2.0)), NEW_YORK, known_at=at(1, 16))["close"].to_list() == [
+        100.0,
+        102.0,
+        104.0,
+    ]
+
+
+def test_an_action_that_is_known_by_its_open_is_known_at_six_that_morning() -> None:
+    """What was seen in the pre-market is not rewritten when the session opens."""
+    told = actions((1, "split", 2.0), (1, "dividend", 1.0, at(1, 12)))
+
+    early, later = adjustment.heard(told, NEW_YORK, at(1, 6)), adjustment.heard(told, NEW_YORK, at(1, 13))
+
+    assert early["kind"].to_list() == ["split"]
+    assert later["kind"].to_list() == ["split", "dividend"]
 
 
 def test_a_dividend_is_measured_against_the_regular_close_not_the_evening() -> None:
