@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
@@ -125,7 +126,7 @@ def _stored(batch: list[Update], to: _Recorder) -> Recorded:
     rows: dict[str, list[dict[str, object]]] = {}
     for update in batch:
         rows.setdefault(update.table, []).append(dict(update.row))
-    counts: dict[str, int] = {}
+    counts: dict[str, Any] = {}
     apart = 0
     for table, of in rows.items():
         frame = pl.DataFrame(of, schema=TABLES[table].schema)
