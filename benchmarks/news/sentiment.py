@@ -26,8 +26,8 @@ HERE = Path(__file__).parent
 DATA = Path(os.environ.get("NIGHTSHIFT_DATA", HERE.parents[2] / "shared" / "data"))
 FOLDS, SEED = 5, 7
 SAID = """`python -m benchmarks.news.sentiment`, five folds, seed 7. The lexicon's vocabulary was written by us; its two
-constants were fitted to these very sentences, and some words were added after looking at its mistakes here, so its rows are a little too good.
-FinBERT is in the table only where its library is installed."""
+constants were fitted to these very sentences, and some words were added after looking at its mistakes here,
+so its rows are a little too good. FinBERT is in the table only where its library is installed."""
 AGREEMENTS = {"50Agree": "half", "66Agree": "two thirds", "75Agree": "three quarters", "AllAgree": "all"}
 
 

@@ -56,6 +56,7 @@ RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
+@functools.cache
 def rule(series: str) -> Rule:
     """Return the rule of a series; raise DataError for one that has none: any guess could show it before it was known."""
     for found in RULES:
@@ -67,10 +68,13 @@ def rule(series: str) -> Rule:
     )
 
 
-@functools.cache
 def known_at(series: str, observed: date) -> datetime:
     """Return the moment, aware, in UTC, from which an observation counts as known. Raises DataError as `rule` does."""
-    found = rule(series)
+    return _published(rule(series), observed)
+
+
+@functools.cache
+def _published(found: Rule, observed: date) -> datetime:
     if found.unit == "day":
         day = observed + timedelta(days=found.count)
     elif found.unit == "business day":

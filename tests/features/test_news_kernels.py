@@ -50,9 +50,8 @@ def test_a_faded_sum_is_the_sum_over_headlines(half_life: str, pieces: int) -> N
     for when, column, score in headlines:
         row = int(np.searchsorted(at, when))
         impulse[row, column] += score * 2.0 ** (-(at[row] - when) / half)
-    feature = Feature(
-        "tested", news.decayed, (f"news_sentiment_{half_life}", "event_at", "close"), (float(half),), news.DECAY_SLOTS
-    )
+    name = f"news_sentiment_{half_life}"
+    feature = Feature("tested", news.decayed, (name, "event_at", "close"), (float(half),), news.DECAY_SLOTS)
     whole = panel(missing, **{name: impulse})
     engine = FeatureEngine((feature,), 3, precision=np.float64)
     edges = np.linspace(0, 60, pieces + 1).astype(int)
