@@ -19,7 +19,7 @@ from tests.features.test_talib import agree
 Columns = dict[str, FloatArray]
 _AD, _WAD = plain.ad(), technical.accumulation()
 _STOCHASTIC_RSI = technical.fast_stochastic(*(plain.rsi("close", 14),) * 3, 5)
-_MIDDLE = technical.median_price()
+_STILL = technical.intraday_momentum(14)
 #: Kernels whose twin is TA-Lib in this module.
 TWINS = {
     "aroon": "by AROON, AROONOSC",
@@ -139,6 +139,12 @@ def compare(panel: Panel, name: str) -> None:
             agree(ours, theirs)
 
 
+@pytest.fixture(scope="module")
+def stocks() -> Panel:
+    """Return real stocks, those with gaps among them."""
+    return panels.real(16)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_indicator_equals_talib_on_random_walks(name: str) -> None:
     """A thousand bars of random prices, past every warm-up."""
@@ -146,6 +152,22 @@ def test_an_indicator_equals_talib_on_random_walks(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_indicator_equals_talib_on_real_stocks(name: str) -> None:
+def test_an_indicator_equals_talib_on_real_stocks(name: str, stocks: Panel) -> None:
     """Real prices and volumes; where a stock has gaps TA-Lib gets its bars without them."""
-    compare(panels.real(16), name)
+    compare(stocks, name)
+
+
+def test_an_empty_range_is_decided_as_talib_decides_it() -> None:
+    """A market that stands still has its close at 0 of its range, no efficiency lost, and no balance; nothing is left 0 / 0."""
+    flat = panels.from_prices(dict.fromkeys(PRICES, np.full((60, 1), 20.0)))
+    features = (
+        technical.fast_stochastic("close", "high", "low", 5),
+        technical.balance(),
+        technical.efficiency("close", 10),
+        _STILL,
+    )
+
+    last = FeatureEngine(features, 1, precision=np.float64).advance(flat)[-1, 0]
+
+    np.testing.assert_array_equal(last[:3], [0.0, 0.0, 1.0])
+    assert last[3] == talib.IMI(*(np.full(60, 20.0),) * 2, 14)[-1]
