@@ -15,8 +15,9 @@ NIGHT_US = 3 * 3_600_000_000
 #: log close and minutes since the open; minutes from open to close of the session before.
 SLOTS = 8
 BEGUN, START, OPEN, BEFORE, CLOSED, LAST, ELAPSED, LENGTH = range(SLOTS)
-#: Rows of a volume clock's state before its slots: the session's volume so far.
-CLOCK_HEAD = 1
+#: Rows of a volume clock's state before its slots: the session's volume so far; the slot of the last bar, from 1 on, the bars in it
+#: and the sum of what had been traded by each.
+CLOCK_HEAD = 4
 #: Days before each month of a year that begins in March, as (153 m + 2) / 5 gives them.
 MARCH_DAYS, MARCH_MONTHS = 153, 5
 #: 0000-03-01 lies this many days before 1970-01-01; days of 400 years.
@@ -107,19 +108,32 @@ def volume_clock(
 ) -> None:
     """Write the session's volume so far over what is usual at this time of the session, an exponential average over sessions.
 
-    Time is counted in slots of so many `minutes` since the open, later ones as the last of `slots`. `fresh` marks the first
-    bar of a session. NaN where a slot was never met or usually nothing trades. State: CLOCK_HEAD + slots rows.
+    Time is counted in slots of so many `minutes` since the open, later ones as the last of `slots`; what a session had traded in a
+    slot is the mean over its bars there. `fresh` marks the first bar of a session. NaN where no session before had a bar in the
+    slot, or nothing is usual. State: CLOCK_HEAD + slots rows.
     """
     for t in range(volume.shape[0]):
         for s in range(first, last):
             v, out[t, s] = volume[t, s], np.nan
             if not (math.isnan(v) | math.isnan(elapsed[t, s])):
-                total = v if fresh[t, s] > 0.0 else state[0, s] + v
-                slot = CLOCK_HEAD + min(slots - 1, max(0, int((elapsed[t, s] - 0.5) / minutes)))
-                usual = state[slot, s]
-                out[t, s] = total / usual if usual > 0.0 else np.nan
-                state[slot, s] = usual + gain * (total - usual) if usual > 0.0 else total
-                state[0, s] = total
+                slot = 1 + min(slots - 1, max(0, int((elapsed[t, s] - 0.5) / minutes)))
+                if fresh[t, s] > 0.0 or slot != state[1, s]:
+                    _file(slot, gain, s, state)
+                state[0, s] = v if fresh[t, s] > 0.0 else state[0, s] + v
+                state[2, s] += 1.0
+                state[3, s] += state[0, s]
+                usual = state[CLOCK_HEAD - 1 + slot, s]
+                out[t, s] = state[0, s] / usual if usual > 0.0 else np.nan
+
+
+@kernel
+def _file(slot: int, gain: float, s: int, state: FloatArray) -> None:
+    """Let what a session traded in its last slot into what is usual there, and begin another slot."""
+    if state[1, s] > 0.0:
+        place = CLOCK_HEAD - 1 + int(state[1, s])
+        traded, usual = state[3, s] / state[2, s], state[place, s]
+        state[place, s] = usual + gain * (traded - usual) if usual > 0.0 else traded
+    state[1, s], state[2, s], state[3, s] = slot, 0.0, 0.0
 
 
 @kernel

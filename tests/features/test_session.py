@@ -102,19 +102,18 @@ def test_a_sessions_volume_is_held_against_what_is_usual_at_that_time(minutes: i
     values = found(replace(panel, volume=volume, **columns))["session_volume"]
 
     usual: dict[int, float] = {}
-    expected, total, day = [], 0.0, None
-    first: dict[object, np.datetime64] = {}
-    for moment, v in zip(opened, volume[:, 0], strict=True):
-        today = moment.astype("datetime64[D]")
-        if np.isnan(v):
-            expected.append(np.nan)
-            continue
-        first.setdefault(today, moment)
-        total, day = (v if today != day else total + v), today
-        elapsed = (moment - first[today]) / np.timedelta64(1, "m") + minutes
-        slot = int((elapsed - 0.5) // 15)
-        expected.append(np.log(total / usual[slot]) if slot in usual else np.nan)
-        usual[slot] = usual[slot] + 0.05 * (total - usual[slot]) if slot in usual else total
+    expected = np.full(len(opened), np.nan)
+    for day in days:
+        bars_of_day = [t for t in range(len(opened)) if day <= opened[t] < day + np.timedelta64(1, "D") and volume[t, 0] > 0]
+        first, total, traded = opened[bars_of_day[0]], 0.0, dict[int, list[float]]()
+        for t in bars_of_day:
+            total += volume[t, 0]
+            slot = int(((opened[t] - first) / np.timedelta64(1, "m") + minutes - 0.5) // 15)
+            traded.setdefault(slot, []).append(total)
+            expected[t] = np.log(total / usual[slot]) if slot in usual else np.nan
+        for slot, totals in traded.items():
+            mean = sum(totals) / len(totals)
+            usual[slot] = usual[slot] + 0.05 * (mean - usual[slot]) if slot in usual else mean
     np.testing.assert_allclose(values, expected, rtol=1e-9, atol=1e-12)
 
 
