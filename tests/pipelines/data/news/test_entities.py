@@ -12,7 +12,7 @@ TABLE = pl.DataFrame(
     {
         "symbol": ["A", "ALL", "IT", "AAPL", "BRK.B", "ACAS", "T", "KO"],
         "name": [
-            "Agilent Technologies, Inc.", "The Allstate Corporation", "Gartner Inc", "Apple Inc.", "Berkshire Hathaway Inc. Class B",
+            "Agilent Technologies, Inc.", "The Allstate Corporation", "Gartner Inc", "Apple Inc.", "Berkshire Hathaway Inc.",
 
             "American Capital, Ltd.", "AT&T Inc.", "Coca-Cola Company",
         ],

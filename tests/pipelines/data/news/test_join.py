@@ -14,8 +14,8 @@ from domain.panel import FloatArray, Panel
 from features.catalog import news as catalogue
 from features.engine import FeatureEngine
 from pipelines.data import news
-from pipelines.data.news import join as joining
 from pipelines.data.news import repetition
+from pipelines.data.news.join import impulses, scored
 from pipelines.store import Store
 from tests.features.panels import DATA
 
@@ -51,14 +51,14 @@ def test_a_row_is_the_same_when_the_future_was_never_written(name: str, symbols:
     """Real headlines, mere dates among them: what is known after a row's close is taken away, and nothing moves."""
     table = recorded(name, 1500)
     days = panel(symbols, table["event_at"].min(), table["event_at"].max())
-    scored = joining.scored(repetition.mark(table, PARAMS.sources.news), PARAMS.sources.news)
-    whole = measured(days, joining.impulses(scored, days, None))
+    read = scored(repetition.mark(table, PARAMS.sources.news), PARAMS.sources.news)
+    whole = measured(days, impulses(read, days, None))
 
     for row in np.random.default_rng(3).choice(np.arange(5, days.bars), 8, replace=False):
         until = days.event_at[row].item().replace(tzinfo=UTC)
         past = repetition.mark(table.filter(pl.col("known_at") <= until), PARAMS.sources.news)
         cut = days.rows(0, row + 1)
-        seen = measured(cut, joining.impulses(joining.scored(past, PARAMS.sources.news), cut, None))
+        seen = measured(cut, impulses(scored(past, PARAMS.sources.news), cut, None))
 
         np.testing.assert_array_equal(seen[row], whole[row])
 
@@ -67,14 +67,14 @@ def test_a_row_sums_every_headline_by_its_age() -> None:
     """The faded sum of real headlines against a loop over all of them: known by the close, aged since publication."""
     table = recorded("news_headlines", 6000)
     days = panel(("A", "AAP"), datetime(2013, 2, 8, tzinfo=UTC), datetime(2014, 2, 8, tzinfo=UTC))
-    scored = joining.scored(repetition.mark(table, PARAMS.sources.news), PARAMS.sources.news)
+    read = scored(repetition.mark(table, PARAMS.sources.news), PARAMS.sources.news)
     names = [feature.name for feature in catalogue.FEATURES]
-    values = measured(days, joining.impulses(scored, days, None))[..., names.index("news_sentiment_1d_faded")]
+    values = measured(days, impulses(read, days, None))[..., names.index("news_sentiment_1d_faded")]
 
     for t in range(0, days.bars, 17):
         close = days.event_at[t].item().replace(tzinfo=UTC)
         for s, symbol in enumerate(days.symbols):
-            own = scored.filter((pl.col("symbol") == symbol) & (pl.col("known_at") <= close) & ~pl.col("repeated"))
+            own = read.filter((pl.col("symbol") == symbol) & (pl.col("known_at") <= close) & ~pl.col("repeated"))
             age_days = [(close - published).total_seconds() / 86_400 for published in own["event_at"]]
             expected = sum(score * 0.5**age for score, age in zip(own["sentiment"], age_days, strict=True))
             assert values[t, s] == pytest.approx(expected, rel=1e-9, abs=1e-12)
