@@ -170,6 +170,12 @@ class Features(Section):
 
     families: tuple[str, ...]
     """Families of the catalogue to compute, in catalogue order."""
+    device: Literal["cpu", "cuda"]
+    """Where a history is measured: on a GPU the values are those of the processor within rounding. A live bar never is."""
+    threads: int = Field(ge=1)
+    """Threads of one process: blocks of symbols, the same bits."""
+    workers: int = Field(ge=1)
+    """Processes of a Dask cluster that share a history, the same bits: our own, or the one that NIGHTSHIFT_DASK names."""
 
 
 class Datasets(Section):

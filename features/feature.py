@@ -35,6 +35,11 @@ class Feature:
         return self.delay + max((i.warm_up for i in self.inputs if isinstance(i, Feature)), default=0)
 
     @cached_property
+    def compares(self) -> bool:
+        """Whether it looks at other symbols, on its way or at its end."""
+        return self.whole_row or any(i.compares for i in self.inputs if isinstance(i, Feature))
+
+    @cached_property
     def recipe(self) -> list[Any]:
         """All that decides the values, as plain data: the kernel by name, its parameters, its inputs' recipes."""
         inputs = [i.recipe if isinstance(i, Feature) else i for i in self.inputs]

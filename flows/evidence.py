@@ -16,7 +16,7 @@ from flows.stages import Job
 from models import bundle, metrics
 from models.bundle import Manifest
 from models.contract import Dataset, Model
-from pipelines.data import materialize
+from pipelines.data import measuring
 from pipelines.model.promotion import Evidence
 from pipelines.registry import CHAMPION, Lineage, Registry, Version
 
@@ -57,7 +57,7 @@ def champion(job: Job, registry: Registry, dataset: Dataset) -> Champion | None:
         return None
     model, manifest = bundle.load(fetched(registry, version, job.home))
     last = moment(version.lineage.last)
-    _, _, schema_hash = materialize.load_features(job.at("features"))
+    _, _, schema_hash = measuring.load_features(job.at("features"))
     if last > dataset.event_at[-1] or manifest.schema_hash != schema_hash:
         return None
     forecasts = model.predict(dataset.features, dataset.scale)

@@ -25,12 +25,13 @@ from domain.error import DataError, NightshiftError, NoData
 from domain.market import Market
 from domain.panel import FloatArray
 from domain.params import Params
+from flows import cluster
 from flows import home as homes
 from flows.home import Home
 from models import bundle
 from models.bundle import Golden, Manifest, Schema
 from models.contract import Dataset
-from pipelines.data import ingest, materialize
+from pipelines.data import ingest, materialize, measuring
 from pipelines.execution import simulate
 from pipelines.execution.outcome import Outcome
 from pipelines.model import datasets as samples
@@ -100,13 +101,23 @@ def snapshot(job: Job) -> None:
 
 def features(job: Job) -> None:
     """Measure the panel."""
-    materialize.features(materialize.load_panel(job.at("snapshot")), job.params.features.families, job.at("features"))
+    chosen = job.params.features
+    over = cluster.over(chosen.workers) if chosen.workers > 1 else map
+    measuring.features(
+        job.at("snapshot"),
+        chosen.families,
+        job.at("features"),
+        workers=chosen.workers,
+        over=over,
+        device=chosen.device,
+        threads=chosen.threads,
+    )
 
 
 def datasets(job: Job) -> None:
     """Pair features with labels; only what the features do not hold is written."""
     panel = materialize.load_panel(job.at("snapshot"))
-    values, names, _ = materialize.load_features(job.at("features"))
+    values, names, _ = measuring.load_features(job.at("features"))
     built = samples.build(panel, values, names, job.market, job.params)
     place = job.at("datasets")
     for name, array in {"target": built.forward, "label": built.label, "scale": built.scale}.items():
@@ -119,7 +130,7 @@ def load_dataset(job: Job) -> Dataset:
     """Return what the stages features and datasets wrote, as models take it."""
     place = job.at("datasets")
     described = json.loads((place / "datasets.json").read_text(encoding="utf-8"))
-    values, names, _ = materialize.load_features(job.at("features"))
+    values, names, _ = measuring.load_features(job.at("features"))
     arrays = {name: np.load(place / f"{name}.npy", allow_pickle=False) for name in ("target", "label", "scale", "event_at")}
     return Dataset(
         features=values[len(values) - described["bars"] :],
@@ -144,7 +155,7 @@ def write_trained(job: Job, trained: Trained, made: Mapping[str, Any] = MappingP
     `made` says how it came about: the night's action, and the version that it was made from, if any, as its parent.
     """
     dataset, place = load_dataset(job), job.trained
-    _, names, schema_hash = materialize.load_features(job.at("features"))
+    _, names, schema_hash = measuring.load_features(job.at("features"))
     taken = materialize.load_snapshot(job.at("snapshot"))
     shutil.rmtree(place / "bundle", ignore_errors=True)
     manifest = bundle.write(
@@ -227,7 +238,7 @@ STAGES: tuple[Stage, ...] = (
         outputs=("features",),
         parameters=("features",),
         market=(),
-        code=("features/catalog", "features/engine.py", "features/kernels", "pipelines/data/materialize.py"),
+        code=("features", "pipelines/data/materialize.py", "pipelines/data/measuring.py"),
     ),
     Stage(
         name="datasets",

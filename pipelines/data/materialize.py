@@ -24,8 +24,6 @@ from domain import panel as panels
 from domain.error import DataError, NoData
 from domain.market import Market
 from domain.panel import PRICES, Panel
-from features import catalog
-from features.engine import FeatureEngine
 from pipelines.data import mapped, reading
 from pipelines.store import Store
 
@@ -35,8 +33,6 @@ ROW_GROUP = 1 << 18
 COVARIATES = "covariates"
 #: Values of one column that are held at a time; a larger panel lies in files.
 HELD = 1 << 21
-#: Values of all features that are measured at a time.
-MEASURED = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -110,12 +106,12 @@ def _nothing(market: Market) -> NoData:
 def _seen(panel: Panel, held: int) -> npt.NDArray[np.bool_]:
     """Return which symbols have a bar at all."""
     seen = np.zeros(len(panel.symbols), dtype=bool)
-    for block in _blocks(panel, held):
+    for block in blocks(panel, held):
         seen |= block.present.any(axis=0)
     return seen
 
 
-def _blocks(panel: Panel, held: int) -> Iterator[Panel]:
+def blocks(panel: Panel, held: int) -> Iterator[Panel]:
     """Yield a panel in blocks of rows of no more than `held` values a column."""
     rows = max(1, held // max(1, len(panel.symbols)))
     for first in range(0, panel.bars, rows):
@@ -230,38 +226,10 @@ def digest(panel: Panel, *, held: int = HELD) -> str:
     for name in (*PRICES, *sorted(panel.covariates)):
         if name not in PRICES:
             seen.update(name.encode())
-        for block in _blocks(panel, held):
+        for block in blocks(panel, held):
             values = block.columns()[name]
             seen.update(np.where(np.isnan(values), np.nan, values).astype("<f8").tobytes())
     return seen.hexdigest()
-
-
-def features(panel: Panel, families: Sequence[str], folder: Path, *, measured: int = MEASURED) -> None:
-    """Measure the chosen families over the whole panel; `features.npy` is float32 [F, T, S], its rows named in `features.json`.
-
-    It is measured in blocks of rows of about `measured` values, of which the engine makes the same as of one call, to the bit.
-    """
-    chosen = catalog.select(families)
-    engine = FeatureEngine(chosen, len(panel.symbols))
-    folder.mkdir(parents=True, exist_ok=True)
-    shape = (len(engine.names), panel.bars, len(panel.symbols))
-    with (folder / "features.npy").open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-        start, first = file.tell(), 0
-        for block in _blocks(panel, max(1, measured // max(1, shape[0]))):
-            for place, values in enumerate(engine.advance(block).transpose(2, 0, 1)):
-                file.seek(start + 4 * shape[2] * (place * panel.bars + first))
-                file.write(np.ascontiguousarray(values, dtype="<f4").data)
-            first += block.bars
-    described = {"names": list(engine.names), "schema_hash": catalog.schema_hash(chosen), "warm_up": engine.warm_up}
-    _write_json(folder / "features.json", described)
-
-
-def load_features(folder: Path) -> tuple[npt.NDArray[np.float32], tuple[str, ...], str]:
-    """Return features as float32 [T, S, F] (a view of the file), their names and their schema hash."""
-    described = json.loads((folder / "features.json").read_text(encoding="utf-8"))
-    values = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
-    return values.transpose(1, 2, 0), tuple(described["names"]), described["schema_hash"]
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

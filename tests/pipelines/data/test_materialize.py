@@ -12,9 +12,7 @@ from domain import params
 from domain.bar import BAR_SCHEMA, Defect
 from domain.error import DataError, NoData
 from domain.market import Market
-from features import catalog
-from features.engine import FeatureEngine
-from pipelines.data import materialize
+from pipelines.data import materialize, measuring
 from pipelines.store import Store
 
 ROOT = Path(__file__).parents[3]
@@ -56,15 +54,14 @@ def store(tmp_path: Path) -> Store:
 
 def digests(folder: Path) -> dict[str, str]:
     """Return the digest of every file of a folder."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 def test_the_same_bars_give_the_same_bytes(store: Store, tmp_path: Path) -> None:
     """Whoever compares digests compares content: nothing about when or where gets into the files."""
     for name in ("one", "two"):
         materialize.snapshot(store, market(), tmp_path / name / "snapshot")
-        panel = materialize.load_panel(tmp_path / name / "snapshot")
-        materialize.features(panel, ["momentum"], tmp_path / name / "features")
+        measuring.features(tmp_path / name / "snapshot", ["momentum"], tmp_path / name / "features")
 
     assert digests(tmp_path / "one" / "snapshot") == digests(tmp_path / "two" / "snapshot")
     assert digests(tmp_path / "one" / "features") == digests(tmp_path / "two" / "features")
@@ -114,22 +111,6 @@ def test_extended_hours_are_no_part_of_a_panel(tmp_path: Path) -> None:
     panel = materialize.read(store, market())
 
     assert panel.bars == 3
-
-
-def test_features_are_written_feature_by_feature_in_the_order_of_their_names(store: Store, tmp_path: Path) -> None:
-    """The file is [F, T, S]; a reader gets [T, S, F], equal to what the engine says bar by bar."""
-    panel = materialize.read(store, market())
-    chosen = catalog.select(["momentum"])
-    engine = FeatureEngine(chosen, 2)
-    expected = np.concatenate([engine.advance(bar) for bar in panel.each()])
-
-    materialize.features(panel, ["momentum"], tmp_path)
-    values, names, schema_hash = materialize.load_features(tmp_path)
-
-    assert np.load(tmp_path / "features.npy").shape == (len(names), HOURS, 2)
-    assert names == tuple(engine.names)
-    assert schema_hash == catalog.schema_hash(chosen)
-    np.testing.assert_array_equal(values, expected)
 
 
 def test_a_panel_file_that_was_changed_is_refused(store: Store, tmp_path: Path) -> None:
