@@ -41,12 +41,19 @@ def vendor() -> Iterator[Vendor]:
 
 
 @pytest.fixture
-def stream(vendor: Vendor) -> Iterator[Stream]:
+def answered() -> list[bool]:
+    """Return what is noted in when a listener has received all bars."""
+    return []
+
+
+@pytest.fixture
+def stream(vendor: Vendor, answered: list[bool]) -> Iterator[Stream]:
     """Yield a stream of the same bars, a minute of both a frame, that then waits."""
 
     async def talk(line: Talk) -> None:
         for i in range(COUNT):
             await line.say(*({"T": "b", "S": symbol, **vendor.bars["1Min"][symbol][i]} for symbol in SYMBOLS))
+        answered.append(bool(await (await line.socket.ping())))
         await line.wait()
 
     with streaming(Stream(talk)) as started:
@@ -84,11 +91,13 @@ def wait_for(what: str, found: "subprocess.Popen[str]", met: "Iterator[bool]") -
         time.sleep(0.1)
 
 
-def test_ctrl_c_stores_what_was_heard_and_says_how_much(tmp_path: Path, stream: Stream, vendor: Vendor) -> None:
+def test_ctrl_c_stores_what_was_heard_and_says_how_much(
+    tmp_path: Path, stream: Stream, vendor: Vendor, answered: list[bool]
+) -> None:
     """A batch that was neither full nor old; the answer is one JSON object and the exit is a good one."""
     process = started(tmp_path, stream, vendor, written(tmp_path, batch_rows=100_000, batch_s=600.0))
-    wait_for("subscription", process, (bool(stream.subscriptions) for _ in iter(int, 1)))
-    time.sleep(1.0)
+    wait_for("listener", process, (bool(answered) for _ in iter(int, 1)))
+    time.sleep(2.0)
 
     process.send_signal(signal.SIGINT)
     out, error = process.communicate(timeout=PATIENCE_S)
