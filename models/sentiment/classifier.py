@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 
 from domain.error import DataError, ModelError
@@ -101,7 +102,7 @@ class Classifier:
             raise ValueError("terms and weights are not equally many")
         return model
 
-    def _learn(self, sentences: list[str], classes: FloatArray) -> None:
+    def _learn(self, sentences: list[str], classes: npt.NDArray[np.int64]) -> None:
         from sklearn.linear_model import LogisticRegression
 
         self._parts = {name: _vectorizer(name, max_features=most).fit(sentences) for name, most in FEATURES_MAX.items()}
@@ -129,7 +130,7 @@ def _vectorizer(name: str, **more: Any) -> Any:
     return TfidfVectorizer(preprocessor=plain, sublinear_tf=True, **kind, **more)
 
 
-def _classes(labels: Sequence[str]) -> FloatArray:
+def _classes(labels: Sequence[str]) -> npt.NDArray[np.int64]:
     unknown = sorted(set(labels) - set(LABELS))
     if unknown:
         raise DataError(f"sentences were labelled '{unknown[0]}', but a label is one of {', '.join(LABELS)}")
@@ -143,7 +144,7 @@ def _classes(labels: Sequence[str]) -> FloatArray:
     return classes
 
 
-def _temperature(logits: FloatArray, classes: FloatArray) -> float:
+def _temperature(logits: FloatArray, classes: npt.NDArray[np.int64]) -> float:
     """Return what logits are best divided by: the least log loss on sentences that were not learned from."""
 
     def loss(log_temperature: float) -> float:

@@ -85,7 +85,7 @@ def _published(found: Rule, observed: date) -> datetime:
 
 
 def _business_days_after(day: date, count: int) -> date:
-    return np.busday_offset(day, count, roll="backward", holidays=_holidays()).item()  # type: ignore[no-any-return]
+    return np.busday_offset(day, count, roll="backward", holidays=_holidays()).item()  # type: ignore[return-value]
 
 
 @functools.cache

@@ -56,7 +56,7 @@ def store_file(path: Path, market: Market, params: Params, store: Store, entitie
     scores = pl.DataFrame({"headline": headlines, "sentiment": reader.score(headlines.to_list())})
     rows = rows.join(scores, on="headline", how="left", maintain_order="left")
     version = store.upsert("news", rows.drop("dated"))
-    unnamed, dated = (rows["symbol"] == "").sum(), rows["dated"].sum()
+    unnamed, dated = (int((rows["symbol"] == "").sum()), int(rows["dated"].sum()))
     return Imported(len(rows), rows.filter(pl.col("symbol") != "")["symbol"].n_unique(), unnamed, dated, skipped, version)
 
 
@@ -73,10 +73,11 @@ def read(path: Path, market: Market, delay_s: float = 0.0, entities: Entities | 
     lines = pl.Series([f"row {i + 1}" for i in range(len(table))], dtype=pl.String)
     published = _published(stamps.parse(table[time], path, lines), stamps.dated(table[time]), market)
     known = next((name for name in KNOWN if name in table.columns), None)
+    source = _first(table, SOURCES)
     rows = published.with_columns(
         headline=_clean(table[headline]),
         symbol=_symbols(table),
-        source=table[_first(table, SOURCES)].cast(pl.String) if _first(table, SOURCES) else pl.lit(path.stem.split(".")[0]),
+        source=pl.lit(path.stem.split(".")[0]) if source is None else table[source].cast(pl.String),
         market=pl.lit(market.name),
     )
     rows = rows.with_columns(known_at=_known(rows, delay_s) if known is None else _moments(table[known], path, lines))
