@@ -28,7 +28,7 @@ BARS_SHIFT, HOURS_SHIFT = 3, 14
 #: Moves of a symbol that are compared to find a shift, the share of them that must agree, and by how much more than unshifted.
 MOVES, AGREED, BETTER = 2000, 0.5, 2.0
 #: How near (log) a level or step lies to a ratio of a split or a power of ten.
-RATIO_NEAR = 0.02
+RATIO_NEAR = 0.01
 #: A volume beside its level differs when it does by this factor.
 VOLUME_FACTOR = 2.0
 
