@@ -27,14 +27,18 @@ def tick_rule(close: FloatArray, state: FloatArray, out: FloatArray, first: int,
     before, side = state[1, first:last], state[2, first:last]
     window.begin(state[0, first:last], before)
     for t in range(close.shape[0]):
-        row, o = close[t, first:last], out[t, first:last]
-        for s in range(o.size):
-            c, old, kept = row[s], before[s], side[s]
-            missing = math.isnan(c)
-            now = 1.0 if c > old else (-1.0 if c < old else kept)
-            o[s] = np.nan if missing | math.isnan(old) else now
-            side[s] = kept if missing else now
-            before[s] = old if missing else c
+        _side(close[t, first:last], before, side, out[t, first:last])
+
+
+@kernel
+def _side(close: FloatArray, before: FloatArray, side: FloatArray, out: FloatArray) -> None:
+    for s in range(out.size):
+        c, old, kept = close[s], before[s], side[s]
+        missing = math.isnan(c)
+        now = 1.0 if c > old else (-1.0 if c < old else kept)
+        out[s] = np.nan if missing | math.isnan(old) else now
+        side[s] = kept if missing else now
+        before[s] = old if missing else c
 
 
 @kernel
@@ -137,14 +141,27 @@ def two_bar_spread(
     top, bottom, before = state[1, first:last], state[2, first:last], state[3, first:last]
     window.begin(state[0, first:last], top)
     for t in range(high.shape[0]):
-        h, low_row, c, o = high[t, first:last], low[t, first:last], close[t, first:last], out[t, first:last]
-        for s in range(o.size):
-            missing = math.isnan(h[s]) | math.isnan(low_row[s]) | math.isnan(c[s])
-            alpha = _alpha(h[s], low_row[s], top[s], bottom[s], before[s])
-            o[s] = np.nan if missing else alpha
-            top[s] = top[s] if missing else h[s]
-            bottom[s] = bottom[s] if missing else low_row[s]
-            before[s] = before[s] if missing else c[s]
+        _alphas(high[t, first:last], low[t, first:last], close[t, first:last], top, bottom, before, out[t, first:last])
+
+
+@kernel
+def _alphas(
+    high: FloatArray,
+    low: FloatArray,
+    close: FloatArray,
+    top: FloatArray,
+    bottom: FloatArray,
+    before: FloatArray,
+    out: FloatArray,
+) -> None:
+    for s in range(out.size):
+        h, l, c, upper, lower, old = high[s], low[s], close[s], top[s], bottom[s], before[s]
+        missing = math.isnan(h) | math.isnan(l) | math.isnan(c)
+        alpha = _alpha(h, l, upper, lower, old)
+        out[s] = np.nan if missing else alpha
+        top[s] = upper if missing else h
+        bottom[s] = lower if missing else l
+        before[s] = old if missing else c
 
 
 @kernel

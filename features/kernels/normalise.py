@@ -24,18 +24,23 @@ def exponential_score(x: FloatArray, bars: int, state: FloatArray, out: FloatArr
     count, mean, variance = state[0, first:last], state[1, first:last], state[2, first:last]
     gain = 2.0 / (bars + 1.0)
     for t in range(x.shape[0]):
-        row, o = x[t, first:last], out[t, first:last]
-        for s in range(row.size):
-            missing, fresh = math.isnan(row[s]), count[s] == 0.0
-            centre = row[s] if fresh else mean[s]
-            gap = row[s] - centre
-            spread = (1.0 - gain) * (variance[s] + gain * gap * gap)
-            following, seen = centre + gain * gap, count[s] + 1.0
-            known = (not missing) & (seen >= bars) & (spread > 0.0)
-            o[s] = (1.0 - gain) * gap / math.sqrt(spread) if known else np.nan
-            mean[s] = mean[s] if missing else following
-            variance[s] = variance[s] if missing else spread
-            count[s] = count[s] if missing else seen
+        _score(x[t, first:last], count, mean, variance, gain, bars, out[t, first:last])
+
+
+@kernel
+def _score(
+    x: FloatArray, count: FloatArray, mean: FloatArray, variance: FloatArray, gain: float, need: int, out: FloatArray
+) -> None:
+    for s in range(x.size):
+        missing, before, square, bars = math.isnan(x[s]), mean[s], variance[s], count[s]
+        centre = x[s] if bars == 0.0 else before
+        gap = x[s] - centre
+        spread = (1.0 - gain) * (square + gain * gap * gap)
+        score = (1.0 - gain) * gap / math.sqrt(spread)
+        out[s] = score if (bars + 1.0 >= need) & (spread > 0.0) else np.nan
+        mean[s] = before if missing else centre + gain * gap
+        variance[s] = square if missing else spread
+        count[s] = bars if missing else bars + 1.0
 
 
 @kernel

@@ -85,11 +85,25 @@ def garch(
     """
     begun, variance, rest = state[0, first:last], state[1, first:last], 1.0 - alpha - beta
     for t in range(square.shape[0]):
-        x, v, o = square[t, first:last], level[t, first:last], out[t, first:last]
-        for s in range(o.size):
-            h = variance[s] if begun[s] > 0.0 else v[s]
-            following = rest * v[s] + alpha * x[s] + beta * h
-            missing = math.isnan(following)
-            o[s] = following
-            variance[s] = variance[s] if missing else following
-            begun[s] = begun[s] if missing else 1.0
+        _forecast(square[t, first:last], level[t, first:last], alpha, beta, rest, begun, variance, out[t, first:last])
+
+
+@kernel
+def _forecast(
+    square: FloatArray,
+    level: FloatArray,
+    alpha: float,
+    beta: float,
+    rest: float,
+    begun: FloatArray,
+    variance: FloatArray,
+    out: FloatArray,
+) -> None:
+    for s in range(out.size):
+        before, started = variance[s], begun[s]
+        h = before if started > 0.0 else level[s]
+        following = rest * level[s] + alpha * square[s] + beta * h
+        missing = math.isnan(following)
+        out[s] = following
+        variance[s] = before if missing else following
+        begun[s] = started if missing else 1.0

@@ -45,14 +45,30 @@ def two_states(
             power = rate * row[s] * row[s]
             argument[s] = power if power < RATIO_MAX else RATIO_MAX
         exponent.fill(argument, scaled, ratio)
-        for s in range(row.size):
-            missing, p = math.isnan(row[s]), wilds[s]
-            prior = stay_wild * p + (1.0 - stay_calm) * (1.0 - p) if begun[s] > 0.0 else stationary
-            likely = prior * scale * ratio[s]
-            posterior = likely / (likely + (1.0 - prior))
-            o[s] = np.nan if missing else posterior
-            wilds[s] = p if missing else posterior
-            begun[s] = begun[s] if missing else 1.0
+        _two(row, ratio, stay_calm, stay_wild, scale, stationary, begun, wilds, o)
+
+
+@kernel
+def _two(
+    z: FloatArray,
+    ratio: FloatArray,
+    stay_calm: float,
+    stay_wild: float,
+    scale: float,
+    stationary: float,
+    begun: FloatArray,
+    wilds: FloatArray,
+    out: FloatArray,
+) -> None:
+    for s in range(z.size):
+        missing, p, started = math.isnan(z[s]), wilds[s], begun[s]
+        prior = stay_wild * p + (1.0 - stay_calm) * (1.0 - p)
+        prior = prior if started > 0.0 else stationary
+        likely = prior * scale * ratio[s]
+        posterior = likely / (likely + (1.0 - prior))
+        out[s] = np.nan if missing else posterior
+        wilds[s] = p if missing else posterior
+        begun[s] = started if missing else 1.0
 
 
 @kernel
@@ -132,11 +148,15 @@ def cusum(z: FloatArray, drift: float, state: FloatArray, out: FloatArray, first
     """
     upper, lower = state[0, first:last], state[1, first:last]
     for t in range(z.shape[0]):
-        row, above, beneath = z[t, first:last], out[0, t, first:last], out[1, t, first:last]
-        for s in range(row.size):
-            missing = math.isnan(row[s])
-            up, down = upper[s] + row[s] - drift, lower[s] - row[s] - drift
-            up, down = (0.0 if up < 0.0 else up), (0.0 if down < 0.0 else down)
-            above[s], beneath[s] = up, down
-            upper[s] = upper[s] if missing else up
-            lower[s] = lower[s] if missing else down
+        _add(z[t, first:last], drift, upper, lower, out[0, t, first:last], out[1, t, first:last])
+
+
+@kernel
+def _add(z: FloatArray, drift: float, upper: FloatArray, lower: FloatArray, above: FloatArray, beneath: FloatArray) -> None:
+    for s in range(z.size):
+        missing, high, low = math.isnan(z[s]), upper[s], lower[s]
+        up, down = high + z[s] - drift, low - z[s] - drift
+        up, down = (0.0 if up < 0.0 else up), (0.0 if down < 0.0 else down)
+        above[s], beneath[s] = up, down
+        upper[s] = high if missing else up
+        lower[s] = low if missing else down

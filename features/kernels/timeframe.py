@@ -102,11 +102,15 @@ def held(x: FloatArray, present: FloatArray, state: FloatArray, out: FloatArray,
     """Write the last known x at every bar that is present, NaN before the first. State: HELD_SLOTS rows."""
     begun, kept = state[0, first:last], state[1, first:last]
     for t in range(x.shape[0]):
-        row, p, o = x[t, first:last], present[t, first:last], out[t, first:last]
-        for s in range(o.size):
-            fresh = not math.isnan(row[s])
-            value = row[s] if fresh else kept[s]
-            known = (fresh | (begun[s] > 0.0)) & (not math.isnan(p[s]))
-            o[s] = value if known else np.nan
-            kept[s] = value
-            begun[s] = 1.0 if fresh else begun[s]
+        _hold(x[t, first:last], present[t, first:last], begun, kept, out[t, first:last])
+
+
+@kernel
+def _hold(x: FloatArray, present: FloatArray, begun: FloatArray, kept: FloatArray, out: FloatArray) -> None:
+    for s in range(out.size):
+        fresh = not math.isnan(x[s])
+        value = x[s] if fresh else kept[s]
+        known = (fresh | (begun[s] > 0.0)) & (not math.isnan(present[s]))
+        out[s] = value if known else np.nan
+        kept[s] = value
+        begun[s] = 1.0 if fresh else begun[s]
