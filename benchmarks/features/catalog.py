@@ -23,7 +23,7 @@ from features.engine import FeatureEngine
 from features.feature import Feature
 from tests.features import panels
 
-ROUNDS, ROWS, WARM, LIVE = 5, 252, 300, 1000
+ROUNDS, ROWS, WARM, LIVE = 3, 252, 100, 500
 Features = tuple[Feature, ...]
 
 
@@ -82,7 +82,7 @@ def main() -> None:
         last = [f"{column[int(share * LIVE)]:.0f}" for column in (wall, own) for share in (0.5, 0.99)]
         lines.append(f"| {name} | {len(features)} | {ours:.2f} | {copied:.2f} | {ratio:.1f} | {' | '.join(last)} |")
         print(lines[-1], flush=True)
-    Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
