@@ -101,11 +101,12 @@ def render(found: Health) -> str:
 
 
 def coverage_chart(found: Health) -> str:
-    """Draw the share of the bars that the calendar expects, symbol by time; the worst symbols where there are many."""
+    """Draw the share of the bars that the calendar expects, symbol by time, the worst first; white is before a first bar."""
     shares = found.coverage.with_columns(share=pl.col("present") / pl.col("expected"))
     worst = shares.group_by("symbol").agg(pl.col("share").mean()).sort("share", "symbol").head(SYMBOLS_SHOWN)["symbol"]
     periods = shares["period"].unique().sort()
-    grid = shares.filter(pl.col("symbol").is_in(worst.implode())).pivot("period", index="symbol", values="share").sort("symbol")
+    grid = shares.filter(pl.col("symbol").is_in(worst.implode())).pivot("period", index="symbol", values="share")
+    grid = worst.to_frame().join(grid, on="symbol", how="left", maintain_order="left")
     values = np.full((len(grid), len(periods)), np.nan)
     for column, period in enumerate(periods):
         name = str(period.replace(tzinfo=None))
@@ -145,7 +146,8 @@ def defects_chart(found: Health) -> str:
         counts = periods.to_frame().join(one, on="period", how="left", maintain_order="left")["rows"].fill_null(0).to_numpy()
         axes.bar(periods.to_list(), counts, width, bottom=base, label=name, color=COLOURS.get(name, OTHERS), align="edge")
         base += counts
-    axes.set_ylabel("rows")
+    axes.set(ylabel="rows", xlim=(found.first, found.last + width))
+    axes.yaxis.get_major_locator().set_params(integer=True)
     if len(periods):
         axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=5, fontsize=8)
     return report.svg(drawn)
@@ -184,6 +186,11 @@ def reconciled_chart(summary: Sequence[dict[str, Any]]) -> str:
     axes.barh(kinds, counts, color=report.BLUE)
     if counts:
         axes.set_xscale("log")
+        axes.set_xlim(0.5, 3 * max(counts))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.minorticks_off()
+    for place, count in enumerate(counts):
+        axes.text(count, place, f" {count:,}", va="center", fontsize=9)
     axes.set_xlabel("bars")
     return report.svg(drawn)
 

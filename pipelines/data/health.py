@@ -51,7 +51,7 @@ class Health:
     first: datetime
     last: datetime
     coverage: pl.DataFrame
-    """`symbol`, `period` (its first moment), `expected` bars by the calendar, `present`: one row a symbol and period."""
+    """`symbol`, `period` (its first moment), `expected` bars by the calendar, `present`, `hole`: one row a symbol and period."""
     fresh: pl.DataFrame
     """`quality.freshness.SCHEMA`: one row a symbol."""
     rhythm: pl.DataFrame
@@ -86,9 +86,8 @@ class Health:
 
     @property
     def holes(self) -> int:
-        """Symbols that lack more than a fiftieth of their bars in some period."""
-        thin = self.coverage.filter(pl.col("present") < WHOLE * pl.col("expected"))
-        return thin["symbol"].n_unique()
+        """Symbols that lack a fiftieth of their bars in some period, and `quality.gap_sessions` of them at least."""
+        return self.coverage.filter("hole")["symbol"].n_unique()
 
     def _silent(self) -> pl.DataFrame:
         return self.rhythm.filter(pl.col("status") == "late")
@@ -112,7 +111,7 @@ def examine(store: Store, market: Market, params: Params, now: datetime, home: P
     apart = _read(store, "quarantine", market.name)
     return Health(
         market.name, stored.timeframe, now, len(opened), opened["symbol"].n_unique(), first, last,
-        coverage(opened, stored, last), freshness.bars(opened, stored, now, delay), _rhythm(store, market, now),
+        coverage(opened, stored, last, params.quality.gap_sessions), freshness.bars(opened, stored, now, delay), _rhythm(store, market, now),
         _defects(store, stored, apart, first, last), _apart(apart), _unlikely(learned, newest, stored, params), learned,
         drifting.drift(newest, params.quality), drifting.regimes(close), effective.unexplained(close, actions),
         told(home, market.name),
@@ -133,10 +132,10 @@ def learn(store: Store, market: Market, params: Params, home: Path, known_at: da
     return learned
 
 
-def coverage(opened: pl.DataFrame, market: Market, last: datetime) -> pl.DataFrame:
+def coverage(opened: pl.DataFrame, market: Market, last: datetime, missing_max: int) -> pl.DataFrame:
     """Return how many bars each symbol has in each of up to PERIODS stretches, and how many the calendar expects from its first on.
 
-    `symbol`, `period`, `expected`, `present`. A symbol's first and last period count from its first and to its last bar: what is
+    `symbol`, `period`, `expected`, `present`, `hole` (`missing_max` are missing and more than 1 - WHOLE). A symbol's first and last period count from its first and to its last bar: what is
     missing after that is late, not a hole.
     """
     grid = session.grid(market, opened["opened_at"].min(), last)  # type: ignore[arg-type]
@@ -161,7 +160,9 @@ def coverage(opened: pl.DataFrame, market: Market, last: datetime) -> pl.DataFra
     )
     present = placed.group_by("symbol", "period").agg(present=pl.len().cast(pl.Int64))
     rows = wanted.filter(pl.col("expected") > 0).join(present, on=["symbol", "period"], how="left")
-    return rows.with_columns(pl.col("present").fill_null(0)).sort("symbol", "period")
+    rows = rows.with_columns(pl.col("present").fill_null(0)).sort("symbol", "period")
+    missing = pl.col("expected") - pl.col("present")
+    return rows.with_columns(hole=(missing >= missing_max) & (pl.col("present") < WHOLE * pl.col("expected")))
 
 
 def keep(found: Reconciliation, market: str, home: Path, at: datetime) -> Path:

@@ -16,6 +16,8 @@ from pipelines.data.quality.tables.rule import DUPLICATE, FUTURE, Around, Rule, 
 TOLD_MIN = 3
 #: Splits that companies make, new shares for old: a price jump by one of them is told apart from news.
 RATIOS = (2, 3, 4, 5, 6, 7, 8, 10, 15, 20, 25, 50, 100, 3 / 2, 4 / 3, 5 / 4, 5 / 2)
+#: News moves prices by 5:4 and 4:3 every day: only larger ratios look like a split.
+NEWS_MAX = 3 / 2
 #: How near (log) the overnight move must be to a ratio: markets move by this much around a split.
 RATIO_NEAR = 0.04
 
@@ -69,7 +71,7 @@ def unexplained(bars: pl.DataFrame, actions: pl.DataFrame | None) -> pl.DataFram
 
 def _ratio(move: pl.Expr) -> pl.Expr:
     said = pl.lit(None, pl.String)
-    for ratio in RATIOS:
+    for ratio in (ratio for ratio in RATIOS if ratio >= NEWS_MAX):
         old = next(old for old in (1, 2, 3, 4) if abs(ratio * old - round(ratio * old)) < 1e-9)
         new = round(ratio * old)
         for shares, text in ((ratio, f"split {new}:{old}"), (1 / ratio, f"split {old}:{new}")):
