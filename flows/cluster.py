@@ -31,7 +31,7 @@ def _spread(workers: int, work: Callable[[Unit], None], units: list[Unit]) -> li
     from prefect import flow, task
     from prefect.cache_policies import NO_CACHE
 
-    unit = task(work, cache_policy=NO_CACHE, persist_result=False)
+    unit = task(cache_policy=NO_CACHE, persist_result=False)(work)
 
     @flow(name="measure", task_runner=_runner(workers), persist_result=False)
     def measure() -> list[None]:
@@ -41,9 +41,7 @@ def _spread(workers: int, work: Callable[[Unit], None], units: list[Unit]) -> li
             left = [one for one, future in zip(left, futures, strict=True) if not _is_done(future)]
             if not left:
                 return [None] * len(units)
-        raise ResourceError(
-            f"{len(left)} of {len(units)} units lost their workers {RETRIES + 1} times: look at the logs"
-        )
+        raise ResourceError(f"{len(left)} of {len(units)} units lost their workers {RETRIES + 1} times: look at the logs")
 
     # Dask would run a lost task once more under the name that Prefect believes to be running, and Prefect would skip it.
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
@@ -63,7 +61,7 @@ def _is_done(future: Any) -> bool:
 
 
 def _runner(workers: int) -> Any:
-    from prefect_dask import DaskTaskRunner
+    from prefect_dask.task_runners import DaskTaskRunner
 
     if address := os.environ.get("NIGHTSHIFT_DASK"):
         return DaskTaskRunner(address=address)

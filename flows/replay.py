@@ -15,6 +15,7 @@ from flows import evidence, trade
 from flows.home import Home
 from flows.retrain import known_by
 from pipelines.data import materialize
+from pipelines.data.covariates import Wanted
 from pipelines.execution import loop, simulate
 from pipelines.execution.outcome import Outcome
 from pipelines.execution.serving import Served
@@ -66,7 +67,8 @@ def stretch(market: str, since: date, until: date | None, which: str | int, home
     served = trade.serve(evidence.fetched(registry, version, home), str(version.number), params.market(market), params)
     store = Store(home.store)
     table_version = store.version("bars")
-    panel = materialize.read(store, params.market(market), until=known_by(until), version=table_version)
+    wanted = Wanted.by(params, served.features)
+    panel = materialize.read(store, params.market(market), until=known_by(until), version=table_version, wanted=wanted)
     start = np.datetime64(datetime.combine(since, time.min), "us")
     if panel.event_at[-1] < start:
         newest = np.datetime_as_string(panel.event_at[-1], unit="s")

@@ -32,6 +32,7 @@ from models import bundle
 from models.bundle import Golden, Manifest, Schema
 from models.contract import Dataset
 from pipelines.data import ingest, materialize, measuring
+from pipelines.data.covariates import Wanted
 from pipelines.execution import simulate
 from pipelines.execution.outcome import Outcome
 from pipelines.model import datasets as samples
@@ -96,7 +97,7 @@ def snapshot(job: Job) -> None:
     store = Store(job.home.store)
     if said := ingest.lacking(job.market, store):
         raise NoData(said)
-    materialize.snapshot(store, job.market, job.at("snapshot"), job.until)
+    materialize.snapshot(store, job.market, job.at("snapshot"), job.until, wanted=Wanted.by(job.params))
 
 
 def features(job: Job) -> None:
@@ -227,8 +228,8 @@ STAGES: tuple[Stage, ...] = (
         run=snapshot,
         inputs=(),
         outputs=("snapshot",),
-        parameters=("sources", "store", "quality"),
-        market=("asset_class", "calendar", "timeframe", "source", "symbols"),
+        parameters=("sources", "store", "quality", "features"),
+        market=("asset_class", "calendar", "timeframe", "source", "symbols", "universe", "stored", "hours"),
         code=("pipelines/data", "pipelines/store", "domain/bar.py", "domain/panel.py", "domain/session.py"),
     ),
     Stage(

@@ -28,7 +28,8 @@ from domain.params import Params
 from flows import evidence
 from flows import home as homes
 from flows.home import Home
-from pipelines.data import materialize
+from pipelines.data import covariates, materialize
+from pipelines.data.covariates import Wanted
 from pipelines.execution import commands, serving
 from pipelines.execution.commands import Word
 from pipelines.execution.loop import JOURNAL, Loop
@@ -84,7 +85,9 @@ class Desk:
         """Return the account's symbols' bars that closed after a moment, by default all; raise NoData when there are none."""
         since = None if after is None else after.astype(datetime).replace(tzinfo=UTC) - REACH
         panel = materialize.read(self.store, self.market, symbols=self.symbols, since=since)
-        return panel if after is None else panel.rows(int(np.searchsorted(panel.event_at, after, side="right")), panel.bars)
+        panel = panel if after is None else panel.rows(int(np.searchsorted(panel.event_at, after, side="right")), panel.bars)
+        wanted = Wanted.by(self.params, self.served.features)
+        return covariates.joined(self.store, self.market, panel, wanted, after)
 
 
 def champion(market: Market, params: Params, home: Home, registry: Registry) -> Served:

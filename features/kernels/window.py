@@ -131,7 +131,8 @@ def add(count: FloatArray, rows: float) -> None:
 @kernel
 def is_due(count: float, bars: int) -> bool:
     """Return whether a column's sums are computed anew: when its window first fills, then every ANCHOR_BARS bars of its own."""
-    return (count == bars) | ((count > bars) & (np.int32(count) & np.int32(ANCHOR_BARS - 1) == 0))
+    due: bool = (count == bars) | ((count > bars) & ((np.int32(count) & np.int32(ANCHOR_BARS - 1)) == 0))
+    return due
 
 
 @kernel

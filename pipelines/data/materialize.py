@@ -24,7 +24,8 @@ from domain import panel as panels
 from domain.error import DataError, NoData
 from domain.market import Market
 from domain.panel import PRICES, Panel
-from pipelines.data import mapped, reading
+from pipelines.data import covariates, mapped, reading
+from pipelines.data.covariates import Wanted
 from pipelines.store import Store
 
 PANEL_COLUMNS = ["symbol", "opened_at", "event_at", *PRICES]
@@ -63,10 +64,13 @@ def read(
     since: datetime | None = None,
     until: datetime | None = None,
     version: int | None = None,
+    wanted: Wanted | None = None,
     place: Path | None = None,
     held: int = HELD,
 ) -> Panel:
     """Return the market's bars as they were known at `until`, opened at or after `since`; raise NoData for none.
+
+    What is `wanted` beside the bars is joined to them.
 
     What a reader sees of what is stored says `reading`. `symbols` are the panel's columns, by default the market's, and where those
     are open every symbol that was ever a member. With `place`, a folder, the panel's columns are files there: it is read in
@@ -74,11 +78,13 @@ def read(
     """
     chosen = tuple(symbols) or market.symbols or None
     if place is not None:
-        return _large(store, market, chosen, since, until, version, place, held)
-    bars = reading.bars(store, market, symbols=symbols, since=since, known_at=until, version=version)
-    if bars.is_empty():
-        raise _nothing(market)
-    return panels.from_bars(bars, market.name, market.timeframe, chosen)
+        panel = _large(store, market, chosen, since, until, version, place, held)
+    else:
+        bars = reading.bars(store, market, symbols=symbols, since=since, known_at=until, version=version)
+        if bars.is_empty():
+            raise _nothing(market)
+        panel = panels.from_bars(bars, market.name, market.timeframe, chosen)
+    return panel if wanted is None else covariates.joined(store, market, panel, wanted)
 
 
 def _large(
@@ -118,7 +124,15 @@ def blocks(panel: Panel, held: int) -> Iterator[Panel]:
         yield panel.rows(first, min(first + rows, panel.bars))
 
 
-def snapshot(store: Store, market: Market, folder: Path, until: datetime | None = None, *, held: int = HELD) -> Snapshot:
+def snapshot(
+    store: Store,
+    market: Market,
+    folder: Path,
+    until: datetime | None = None,
+    *,
+    wanted: Wanted | None = None,
+    held: int = HELD,
+) -> Snapshot:
     """Write the panel that was known at `until` with its digest; the table's version is named, so it can be read again.
 
     More stored bars than `held` are never in memory at once; the bytes are the same.
@@ -126,7 +140,7 @@ def snapshot(store: Store, market: Market, folder: Path, until: datetime | None 
     version = store.version("bars")
     folder.mkdir(parents=True, exist_ok=True)
     large = store.count(market.name, market.stored or market.timeframe, version=version) > held
-    panel = read(store, market, until=until, version=version, place=folder if large else None, held=held)
+    panel = read(store, market, until=until, version=version, wanted=wanted, place=folder if large else None, held=held)
     write_panel(panel, folder / "panel.parquet", held=held)
     _write_covariates(panel, folder / COVARIATES)
     taken = Snapshot(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -108,7 +109,7 @@ def _columns(panel: Panel, first: int, last: int) -> Panel:
     if (first, last) == (0, len(panel.symbols)):
         return panel
     cut = {name: np.ascontiguousarray(values[:, first:last]) for name, values in panel.columns().items()}
-    prices = {name: cut.pop(name) for name in PRICES}
+    prices: dict[str, Any] = {name: cut.pop(name) for name in PRICES}
     return replace(panel, symbols=panel.symbols[first:last], **prices, covariates=cut)
 
 
