@@ -330,7 +330,7 @@ class MarketParams(Section):
     asset_class: AssetClass
     calendar: str
     timeframe: str
-    source: Literal["simulated", "files", "yahoo", "alpaca"]
+    source: Literal["simulated", "files", "yahoo", "alpaca", "bloomberg"]
     horizon: int = Field(ge=1)
     symbols: tuple[str, ...] = ()
     universe: Universe = Universe()
