@@ -1,10 +1,11 @@
 """Sixteen common indicators against TA-Lib, polars and pandas, one core: `python -m benchmarks.features.peers`.
 
-The set of a usual chart: SMA, EMA, RSI, MACD with signal and histogram, ATR, two Bollinger bands, a z-score, a correlation of price
-and volume, highest high, lowest low, realised volatility, OBV and a rolling VWAP. Two shapes, 500 symbols x 2,520 bars and 50 x
-200,000. TA-Lib and NumPy get each symbol's contiguous columns, polars one long table and `.over("symbol")`, pandas one and `groupby`;
-our engine the time-major panel, results in float64 and in the float32 that models read. All results are kept until a round ends. CPU
-seconds, rounds interleaved, ratios within a round, medians. A second process measures two threads against one. Writes peers.md.
+The set of a usual chart: SMA, EMA, RSI, MACD with signal and histogram, ATR, two Bollinger bands, a z-score, a correlation of
+price and volume, highest high, lowest low, realised volatility, OBV and a rolling VWAP. Two shapes, 500 symbols x 2,520 bars
+and 50 x 200,000. TA-Lib and NumPy get each symbol's contiguous columns, polars one long table and `.over("symbol")`, pandas one
+and `groupby`; our engine the time-major panel, results in float64 and in the float32 that models read. All results are kept
+until a round ends. CPU seconds, rounds interleaved, ratios within a round, medians. A second process measures two threads
+against one. Writes peers.md.
 """
 
 import json
