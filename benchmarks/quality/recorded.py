@@ -119,15 +119,18 @@ def wick(share: float) -> Callable[[pl.DataFrame], pl.Expr]:
 
 def other_actions(frame: pl.DataFrame) -> pl.Expr:
     """Select actions that the README does not name, dated from the companies' announcements."""
-    days = {
-        "A": "2014-11-03",
-        "APD": "2016-10-03",
-        "CAG": "2016-11-10",
-        "VAR": "2017-01-30",
-        "YUM": "2016-11-01",
-        "TDG": "2014-06-12",
-    }
-    return pl.any_horizontal(on(symbol, day)(frame) for symbol, day in days.items())
+    days = (
+        ("A", "2014-11-03"),
+        ("ADP", "2014-10-01"),
+        ("APD", "2016-10-03"),
+        ("CAG", "2016-11-10"),
+        ("TDG", "2013-07-11"),
+        ("TDG", "2014-06-12"),
+        ("VAR", "2017-01-30"),
+        ("VTR", "2015-08-18"),
+        ("YUM", "2016-11-01"),
+    )
+    return pl.any_horizontal(on(symbol, day)(frame) for symbol, day in days)
 
 
 def listing(_: pl.DataFrame) -> pl.Expr:
@@ -186,7 +189,7 @@ RECORDED: dict[str, tuple[Known, ...]] = {
         Known("spin-offs BAX, NI unadjusted", lambda _: on("BAX", "2015-07-01")(_) | on("NI", "2015-07-02")(_), Defect.PRICE_JUMP),
         Known("spin-off EBAY unadjusted", on("EBAY", "2015-07-20"), Defect.PRICE_JUMP),
         Known("spin-off DHR unadjusted", on("DHR", "2016-07-05"), Defect.PRICE_JUMP),
-        Known("spin-offs A, APD, CAG, VAR, YUM, special dividend TDG", other_actions, Defect.PRICE_JUMP),
+        Known("spin-offs A, ADP, APD, CAG, VAR, VTR, YUM, special dividends of TDG", other_actions, Defect.PRICE_JUMP),
         Known("moves beyond 40%", moves, MOVED),
         Known("sessions missing", lacking, Defect.AFTER_GAP),
         Known("DISCA, DISCK 2014-08-07", lambda _: on("DISCA", "2014-08-07")(_) | on("DISCK", "2014-08-07")(_), Defect.PRICE_JUMP),
