@@ -1,6 +1,7 @@
 """Health: one self-contained HTML page a market on the state of its data, and the rows that the command prints."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from domain.clock import Clock, SystemClock
+from domain.error import NoData
 from domain.market import Market
 from domain.params import Params
 from flows import report
@@ -51,6 +53,15 @@ def learn(market: str, until: datetime | None, home: Home, params: Params) -> di
         "market": market, "known_at": learned.known_at.isoformat(), "symbols": len(learned.symbols),
         "measures": ", ".join(learned.usual), "digest": learned.digest,
     }  # fmt: skip
+
+
+def nightly(market: str, until: datetime | None, home: Home, params: Params) -> Path:
+    """Write the page, judged by the profile of the night before, learn a new one, and return the page."""
+    _, path = write(market, home, params)
+    # A young market has no history to learn from yet: its page says so.
+    with suppress(NoData):
+        learn(market, until, home, params)
+    return path
 
 
 def reconcile(path: Path, market: Market, home: Home, params: Params, clock: Clock | None = None) -> tuple[Reconciliation, Path]:

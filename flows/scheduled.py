@@ -20,6 +20,7 @@ from domain import params as parameters
 from domain.clock import SystemClock
 from domain.error import DiskFull, NoChampion, ResourceError
 from domain.params import Params
+from flows import health as page
 from flows import home as homes
 from flows import learn as learning
 from flows import prepare as preparing
@@ -76,6 +77,7 @@ def learn(market: str, until: date | None = None) -> Any:
     create_markdown_artifact(night.pop("markdown"), key=_key(market, "night"), description=f"What the night did to {market}")
     _show_gates(market, night)
     _link(market, "data-docs", home.docs / market / "index.html")
+    _link(market, "data-health", as_task("health", page.nightly, market, retraining.known_by(until), home, params))
     as_task("tidy", tidying.tidy, home, params)
     return night
 

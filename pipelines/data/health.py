@@ -105,13 +105,14 @@ def examine(store: Store, market: Market, params: Params, now: datetime, home: P
     first, last = opened.select(first=pl.col("opened_at").min(), last=pl.col("opened_at").max()).row(0)
     newest = _newest(store, stored, opened, params)
     actions = _read(store, "actions", market.name)
-    learned = profiles.load(home / "profiles", stored, before=newest["known_at"].max())  # type: ignore[arg-type]
+    learned = profiles.load(_profiles(store, home), stored, before=newest["known_at"].max())  # type: ignore[arg-type]
     close = inspection.examine(newest, stored, params.quality, Knowledge(actions=actions))
     delay = timedelta(seconds=params.store.publication_delay_s)
     apart = _read(store, "quarantine", market.name)
     return Health(
         market.name, stored.timeframe, now, len(opened), opened["symbol"].n_unique(), first, last,
-        coverage(opened, stored, last, params.quality.gap_sessions), freshness.bars(opened, stored, now, delay), _rhythm(store, market, now),
+        coverage(opened, stored, last, params.quality.gap_sessions), freshness.bars(opened, stored, now, delay),
+        _rhythm(store, market, now),
         _defects(store, stored, apart, first, last), _apart(apart), _unlikely(learned, newest, stored, params), learned,
         drifting.drift(newest, params.quality), drifting.regimes(close), effective.unexplained(close, actions),
         told(home, market.name),
@@ -128,15 +129,15 @@ def learn(store: Store, market: Market, params: Params, home: Path, known_at: da
         raise NoData(said)
     bars = _newest(store, stored, store.opened(stored.name, stored.timeframe), params)
     learned = profile.learn(bars, stored, params.quality, known_at or _before(bars, params))
-    profiles.save(learned, home / "profiles")
+    profiles.save(learned, _profiles(store, home))
     return learned
 
 
 def coverage(opened: pl.DataFrame, market: Market, last: datetime, missing_max: int) -> pl.DataFrame:
-    """Return how many bars each symbol has in each of up to PERIODS stretches, and how many the calendar expects from its first on.
+    """Return how many bars each symbol has in each of up to PERIODS stretches, and how many the calendar expects of it.
 
-    `symbol`, `period`, `expected`, `present`, `hole` (`missing_max` are missing and more than 1 - WHOLE). A symbol's first and last period count from its first and to its last bar: what is
-    missing after that is late, not a hole.
+    `symbol`, `period`, `expected`, `present`, and `hole`: `missing_max` bars are missing and more than 1 - WHOLE of them. A symbol's
+    first and last period count from its first and to its last bar: what is missing after that is late, not a hole.
     """
     grid = session.grid(market, opened["opened_at"].min(), last)  # type: ignore[arg-type]
     edges = np.unique(np.linspace(0, len(grid), PERIODS + 1).astype(np.int64))
@@ -184,6 +185,11 @@ def told(home: Path, market: str) -> dict[str, Any] | None:
     files = sorted((home / "reconciliations" / market).glob("*.json"))
     found: dict[str, Any] | None = json.loads(files[-1].read_text(encoding="utf-8")) if files else None
     return found
+
+
+def _profiles(store: Store, home: Path) -> Path:
+    """Return where profiles lie: beside the store, and in the home where that is no folder."""
+    return profiles.beside(store) or home / "profiles"
 
 
 def _named(late: pl.DataFrame) -> str:

@@ -74,7 +74,7 @@ def ingest(
     if frame.is_empty():
         raise NoData(f"bars of market '{market.name}' were to be stored, but {source} has none")
     market = at_rest(market)
-    found = quality.inspect(frame, market, params.quality, docs=docs)
+    found = quality.inspect(frame, market, params.quality, docs=docs, known=quality.knowledge(store, market))
     return _keep(found, len(frame), market, store, source, clock or SystemClock())
 
 
@@ -175,6 +175,7 @@ class _Visit:
     def __init__(self, source: Source, market: Market, params: Params, store: Store, docs: Path | None, clock: Clock) -> None:
         self._source, self._market, self._params, self._store = source, market, params, store
         self._docs, self._clock, self._gaps = docs, clock, list[_Gap]()
+        self._known = quality.knowledge(store, market)
 
     def bars(self, question: Question) -> Iterator[Ingested]:
         """Ask for bars and store them, yielding what was new; one symbol that a source does not know keeps no other from it."""
@@ -241,7 +242,7 @@ class _Visit:
         new = _new(stamped, stored, _set_apart(self._store, self._market, question))
         if new.is_empty():
             return
-        found = quality.inspect(stamped, self._market, self._params.quality, docs=self._docs)
+        found = quality.inspect(stamped, self._market, self._params.quality, docs=self._docs, known=self._known)
         try:
             yield _keep(_only(found, new), len(new), self._market, self._store, self._market.source, self._clock)
         except DataError as problem:

@@ -67,6 +67,7 @@ def test_a_night_under_prefect_is_the_night_of_the_command_line(prefect: None, h
     assert gates is not None
     assert "rank_ic_t" in str(gates.data)
     assert Artifact.get("sim-equity-data-docs") is not None
+    assert Artifact.get("sim-equity-data-health") is not None
 
 
 def test_a_day_without_session_is_skipped(prefect: None, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from domain.clock import Clock, SystemClock
 from domain.error import NoData
 from domain.market import Market
 from domain.params import Quality
-from pipelines.data.quality import tables
+from pipelines.data.quality import profiles, tables
+from pipelines.data.quality.inspection import Knowledge
 from pipelines.data.quality.tables import Around, Rows
 from pipelines.store import TABLES, Store
 
@@ -63,6 +64,17 @@ def keep(
     version = _version(store, table) if found.kept.is_empty() else store.upsert(table, found.kept)
     defects = dict(counted.select("defect", "rows").iter_rows())
     return Kept(table, len(frame), len(found.kept), len(found.flagged), len(found.quarantined), version, defects)
+
+
+def knowledge(store: Store, market: Market) -> Knowledge:
+    """Return what a store knows that bars of a market are judged by: the newest profile that lies beside it, and actions."""
+    folder = profiles.beside(store)
+    learned = None if folder is None else profiles.load(folder, market)
+    try:
+        actions = store.read("actions", where={"market": market.name})
+    except NoData:
+        return Knowledge(learned)
+    return Knowledge(learned, None if actions.is_empty() or market.timeframe != "1d" else actions)
 
 
 def apart(found: Rows, market: Market | None, source: str) -> pl.DataFrame:

@@ -7,9 +7,15 @@ from pathlib import Path
 from domain.error import DataError
 from domain.market import Market
 from pipelines.data.quality.profile import Profile, Usual, plain
+from pipelines.store import Store
 
 #: Layout of the file; another one is not read.
 VERSION = 1
+
+
+def beside(store: Store) -> Path | None:
+    """Return the folder of profiles that lies beside a store, or None beside one that is no folder."""
+    return store.root.parent / "profiles" if isinstance(store.root, Path) else None
 
 
 def save(profile: Profile, folder: Path) -> Path:
