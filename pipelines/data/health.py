@@ -136,8 +136,8 @@ def learn(store: Store, market: Market, params: Params, home: Path, known_at: da
 def coverage(opened: pl.DataFrame, market: Market, last: datetime, missing_max: int) -> pl.DataFrame:
     """Return how many bars each symbol has in each of up to PERIODS stretches, and how many the calendar expects of it.
 
-    `symbol`, `period`, `expected`, `present`, and `hole`: `missing_max` bars are missing and more than 1 - WHOLE of them. A symbol's
-    first and last period count from its first and to its last bar: what is missing after that is late, not a hole.
+    `symbol`, `period`, `expected`, `present`, and `hole`: `missing_max` bars are missing and more than 1 - WHOLE of them. A
+    symbol's first and last period count from its first and to its last bar: what is missing after that is late, not a hole.
     """
     grid = session.grid(market, opened["opened_at"].min(), last)  # type: ignore[arg-type]
     edges = np.unique(np.linspace(0, len(grid), PERIODS + 1).astype(np.int64))
