@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from domain.market import Market
-from pipelines.data.quality import inspection, rows
+from pipelines.data.quality import Knowledge, inspection, rows
 from tests.pipelines.data import clean
 
 DAILY = clean.market()
@@ -106,3 +106,36 @@ def test_continuous_markets_have_no_actions() -> None:
     later = pl.int_range(pl.len()) >= 100
 
     assert found(frame.with_columns(pl.when(later).then(pl.col(n) * 0.8).otherwise(n).alias(n) for n in rows.PRICES), hourly) == []
+
+
+@pytest.mark.parametrize(("price", "volume", "jumped"), [(0.9, 1.5, True), (1 / 0.9, 1.5, False), (0.9, 3.2, False)])
+def test_a_quiet_fall_needs_fewer_deviations(price: float, volume: float, jumped: bool) -> None:
+    """APD handed out 7% of itself on 2016-10-03: nine deviations, down, and hardly more shares traded than usual."""
+    assert found(gapped(120, price, volume=volume)) == ([120] if jumped else [])
+
+
+def test_a_known_action_is_found_however_small() -> None:
+    """Of 8% in a crowd nothing is said without the table of actions; with it the ex-date is named."""
+    frame = gapped(120, 0.92, volume=10.0, days=2)
+    at, cash = frame["opened_at"][120], 0.08 * frame["close"][119]
+    told = pl.DataFrame({"symbol": ["S0"], "event_at": [at], "known_at": [at], "kind": ["spinoff"], "value": [cash]})
+    near = told.with_columns(pl.col("event_at").dt.offset_by("7d"))
+
+    counts = [
+        inspection.examine(frame, DAILY, clean.LIMITS, Knowledge(actions=actions)).filter("price_jump")["row"].to_list()
+        for actions in (None, told, near)
+    ]
+
+    assert counts == [[], [120], []]
+
+
+def test_a_way_back_is_no_longer_than_twice_the_way_out() -> None:
+    """MS fell by 22% on 2008-10-10, after worse days, and rose by 87%: that is a move of its own."""
+    factors = {98: 0.8, 99: 0.7, 100: 0.52}
+    row = pl.int_range(pl.len())
+    factor = pl.lit(1.0)
+    for place, value in factors.items():
+        factor = pl.when(row == place).then(value).otherwise(factor)
+    frame = BARS.with_columns((pl.col(name) * factor).alias(name) for name in rows.PRICES)
+
+    assert 101 in found(frame)
