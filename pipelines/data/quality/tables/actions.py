@@ -10,7 +10,7 @@ from domain.error import DataError
 from pipelines.data.quality import calendars, effects
 from pipelines.data.quality.jumps import ACTION_MIN
 from pipelines.data.quality.suite import Expectation
-from pipelines.data.quality.tables.rule import DUPLICATE, FUTURE, Around, Rule, Suite, at, keyed, timed, value
+from pipelines.data.quality.tables.rule import DUPLICATE, FUTURE, MISSING, Around, Rule, Suite, at, keyed, timed, value
 
 #: Where more than half of at least so many actions are not in the prices, these are adjusted already, and none is wrong.
 TOLD_MIN = 3
@@ -29,7 +29,7 @@ RULES = (
     Rule("cash_exceeds_price", "No company hands out more than it is worth",
          pl.format("cash_exceeds_price: found a {} at a close of {}; expected less", _ACTION, value("close_before")),
          impossible=True),
-    DUPLICATE, FUTURE,
+    MISSING, DUPLICATE, FUTURE,
     Rule("no_session", "An ex-date is a session",
          pl.format("no_session: found a {} on {}; expected a day on which the market is open", _ACTION, at("event_at"))),
     Rule("factor_implausible", "Prices move on the ex-date by what is handed out",

@@ -18,6 +18,11 @@ SUITES: dict[str, Suite] = {
 }  # fmt: skip
 
 
+#: What a row cannot be without; headlines may be about no symbol.
+NAMED = {table: ("event_at", "known_at", *({"symbol", "series"} & set(TABLES[table].key))) for table in SUITES}
+NAMED["news"] = ("event_at", "known_at")
+
+
 @dataclass(frozen=True)
 class Rows:
     """What was found in one batch of a table."""
@@ -66,7 +71,12 @@ def examine(table: str, frame: pl.DataFrame, around: Around) -> pl.DataFrame:
     """Return the rows with `row`, one boolean column a rule of the table, and what the reasons quote."""
     chosen, count = of(table), len(frame)
     rows = frame if around.stored is None else pl.concat([frame, around.stored.select(frame.columns)])
-    examined = chosen.examine(rows.with_row_index("row"), around).sort("row").filter(pl.col("row") < count)
+    numbered = rows.with_row_index("row")
+    lacking = pl.any_horizontal(pl.col(name).is_null() for name in NAMED[table])
+    judged = chosen.examine(numbered.filter(~lacking), around).with_columns(missing_key=pl.lit(value=False))
+    # Rows that cannot be told apart from others are judged by nothing else, and judge nothing.
+    nameless = numbered.filter(lacking).with_columns(missing_key=pl.lit(value=True))
+    examined = pl.concat([judged, nameless], how="diagonal").sort("row").filter(pl.col("row") < count)
     return examined.with_columns(pl.col(rule.name).fill_null(value=False) for rule in chosen.rules)
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import polars as pl
 
 from pipelines.data.quality.suite import Expectation
-from pipelines.data.quality.tables.rule import DUPLICATE, FUTURE, Around, Rule, Suite, at, keyed, timed, value
+from pipelines.data.quality.tables.rule import DUPLICATE, FUTURE, MISSING, Around, Rule, Suite, at, keyed, timed, value
 
 KINDS = ("listed", "delisted", "sector")
 #: Days by which bars may begin after a listing or end before a delisting: halts and thin first days.
@@ -16,7 +16,7 @@ _LISTING = pl.format("{} {}", pl.col("symbol"), pl.col("kind"))
 RULES = (
     Rule("unknown_kind", "A symbol is listed, delisted, or changes its sector",
          pl.format("unknown_kind: found '{}'; expected listed, delisted or sector", value("kind")), impossible=True),
-    DUPLICATE, FUTURE,
+    MISSING, DUPLICATE, FUTURE,
     Rule("out_of_turn", "Listings and delistings take turns",
          pl.format("out_of_turn: found {} on {} and the same before; expected the other between them", _LISTING, at("event_at"))),
     Rule("bars_before_listing", "A symbol has no bars before it is listed",

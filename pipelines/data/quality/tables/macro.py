@@ -6,7 +6,20 @@ import polars as pl
 
 from pipelines.data.quality.prices import MEDIAN
 from pipelines.data.quality.suite import Expectation
-from pipelines.data.quality.tables.rule import DUPLICATE, EARLY, FUTURE, Around, Rule, Suite, at, keyed, number, timed, value
+from pipelines.data.quality.tables.rule import (
+    DUPLICATE,
+    EARLY,
+    FUTURE,
+    MISSING,
+    Around,
+    Rule,
+    Suite,
+    at,
+    keyed,
+    number,
+    timed,
+    value,
+)
 
 #: Where observations are dated: a series of dates has its midnights there.
 ZONE = "America/New_York"
@@ -27,7 +40,7 @@ RULES = (
     Rule("known_too_early", "Nothing is known before the period that it measures is over",
          pl.format("known_too_early: found {} of {} known at {}; expected it after {}, the end of what it measures", _VALUE,
                    at("event_at"), at("known_at"), at("earliest")), impossible=True),
-    DUPLICATE, EARLY, FUTURE,
+    MISSING, DUPLICATE, EARLY, FUTURE,
     Rule("value_spike", "No lone value is reversed by the next",
          pl.format("value_spike: found {} at {} after {}; the next is back", _VALUE, at("event_at"), value("previous"))),
     Rule("value_jump", "Values move as they did before",

@@ -6,7 +6,7 @@ import polars as pl
 
 from domain import session
 from pipelines.data.quality.suite import Expectation
-from pipelines.data.quality.tables.rule import DUPLICATE, EARLY, FUTURE, Around, Rule, Suite, at, keyed, timed, value
+from pipelines.data.quality.tables.rule import DUPLICATE, EARLY, FUTURE, MISSING, Around, Rule, Suite, at, keyed, timed, value
 
 #: A headline is a line: longer ones are bodies of articles, or several lines that ran together.
 LONG = 300
@@ -28,7 +28,7 @@ RULES = (
     Rule("known_too_early", "What has a date and no time is not known before that day is over",
          pl.format("known_too_early: found '{}' with the date {} known at {}; expected it to be known after that day", _SAID,
                    at("event_at"), at("known_at")), impossible=True),
-    DUPLICATE, EARLY, FUTURE,
+    MISSING, DUPLICATE, EARLY, FUTURE,
     Rule("headline_long", "A headline is one line",
          pl.format("headline_long: found {} characters, '{}'; expected a line", pl.col("headline").str.len_chars(), _SAID)),
     Rule("markup", "A headline is text", pl.format("markup: found '{}'; expected text without tags or entities", _SAID)),

@@ -63,6 +63,12 @@ def value(name: str) -> pl.Expr:
     return pl.col(name).cast(pl.String).fill_null("null")
 
 
+MISSING = Rule(
+    "missing_key",
+    "A row says what it is about, when it happened and since when it is known",
+    pl.lit("missing_key: found a row without its name or one of its times; expected all of them"),
+    impossible=True,
+)
 DUPLICATE = Rule(
     "duplicate_key",
     "A fact is there once",

@@ -260,3 +260,12 @@ def test_a_table_without_a_suite_is_refused() -> None:
         tables.inspect("trade", TRADES, AROUND)
     with pytest.raises(DataError, match="event_at missing"):
         tables.inspect("trades", TRADES.drop("event_at"), AROUND)
+
+
+@pytest.mark.parametrize("column", ["event_at", "known_at", "symbol"])
+def test_rows_without_name_or_time_are_impossible_and_harm_no_other(column: str) -> None:
+    """Nobody knows where they belong; the others are judged as if they were not there."""
+    nameless = QUOTES.with_columns(pl.when(pl.int_range(pl.len()) == 9).then(None).otherwise(column).alias(column))
+
+    assert broken("quotes", nameless) == {"missing_key": [9]}
+    assert broken("quotes", nameless[9:10]) == {"missing_key": [0]}
