@@ -1,7 +1,7 @@
 """Imports: what a person's files hold, into the tables where it belongs.
 
-Corporate actions and listings go into tables of their own as they are. Trades and quotes do too, and the bars that they make go the
-way of all bars, through quality.
+Corporate actions and listings go into tables of their own, through their suites of rules. Trades and quotes go into theirs, and the
+bars that they make go the way of all bars, through quality.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ import polars as pl
 
 from domain.market import Market
 from domain.params import Params
-from pipelines.data import ingest, sampling
+from pipelines.data import ingest, quality, sampling
 from pipelines.data.sources import files
 from pipelines.data.sources.files import events, ticks
 from pipelines.data.sources.files.ticks import Ticks
@@ -25,7 +25,7 @@ def bring(path: Path, market: Market, params: Params, store: Store, docs: Path) 
     delay, market = params.store.publication_delay_s, ingest.at_rest(market)
     if told := events.read(path, market):
         for table, rows in told.items():
-            store.upsert(table, rows)
+            quality.keep(table, rows, market, params.quality, store, source=path.name)
         return {table: len(rows) for table, rows in told.items()}
     found = ticks.read(path, market, delay)
     frame = files.read(path, market, delay) if found is None else _sampled(found, market, store)
