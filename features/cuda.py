@@ -1,8 +1,9 @@
 """The feature engine on a GPU: the same kernels, a column of the panel a thread, compiled for CUDA from the same functions.
 
-Steps that compare the symbols of a row take a row a thread: they carry nothing from one row to the next. Plain Python kernels run
-on the host. What comes out equals the CPU's within rounding (1e-6 relative), not to the bit: the GPU contracts other multiplies and
-adds. Needs a GPU and its toolkit, or numba's simulator (NUMBA_ENABLE_CUDASIM=1 and NUMBA_DISABLE_JIT=1, for tests).
+Steps that compare the symbols of a row take a row a thread, with a state that is new: they carry nothing that they could not find
+anew. Plain Python kernels run on the host. What comes out equals the CPU's within rounding (1e-6 relative), not to the bit: the
+GPU contracts other multiplies and adds. Needs a GPU and its toolkit, or numba's simulator (NUMBA_ENABLE_CUDASIM=1 and
+NUMBA_DISABLE_JIT=1, for tests).
 """
 
 from collections.abc import Callable, Sequence
@@ -116,23 +117,33 @@ def _columnwise(kernel: Callable[..., Any]) -> Any:
 @cache
 def _rowwise(kernel: Callable[..., Any], arrays: int, several: bool) -> Any:
     """Return a CUDA kernel that lets one thread compute one row of all symbols, from one array or two, as one series or several."""
+    clear = cuda.jit(device=True)(_clear)
 
     def one(a: Device, rest: Any, scratch: Device, out: Device, columns: int) -> None:
         t = cuda.grid(1)
         if t < a.shape[0]:
+            clear(scratch[t])
             kernel(*((a[t : t + 1],) + rest + (scratch[t], out[t : t + 1], 0, columns)))  # noqa: RUF005
 
     def two(a: Device, b: Device, rest: Any, scratch: Device, out: Device, columns: int) -> None:
         t = cuda.grid(1)
         if t < a.shape[0]:
+            clear(scratch[t])
             kernel(*((a[t : t + 1], b[t : t + 1]) + rest + (scratch[t], out[t : t + 1], 0, columns)))  # noqa: RUF005
 
     def one_to_several(a: Device, rest: Any, scratch: Device, out: Device, columns: int) -> None:
         t = cuda.grid(1)
         if t < a.shape[0]:
+            clear(scratch[t])
             kernel(*((a[t : t + 1],) + rest + (scratch[t], out[:, t : t + 1], 0, columns)))  # noqa: RUF005
 
     return cuda.jit({(1, False): one, (2, False): two, (1, True): one_to_several}[arrays, several])
+
+
+def _clear(rows: Device) -> None:
+    for k in range(rows.shape[0]):
+        for s in range(rows.shape[1]):
+            rows[k, s] = 0.0
 
 
 def _require_device() -> None:

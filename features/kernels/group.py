@@ -135,11 +135,11 @@ def _moments(x: FloatArray) -> tuple[float, float]:
     for s in range(x.size):
         total += 0.0 if math.isnan(x[s]) else x[s]
         present += 0.0 if math.isnan(x[s]) else 1.0
-    mean, square = total / present, 0.0
+    mean, square = total / present if present > 0.0 else np.nan, 0.0
     for s in range(x.size):
         gap = 0.0 if math.isnan(x[s]) else x[s] - mean
         square += gap * gap
-    return mean, math.sqrt(square / present)
+    return mean, math.sqrt(square / present) if present > 0.0 else np.nan
 
 
 @kernel
