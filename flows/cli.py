@@ -103,10 +103,12 @@ def import_news(
 @command
 def import_macro(path: Path, json: JsonOption = False) -> None:
     """Read macro series, each known when it was published."""
+    from domain import params as parameters
     from flows import news
 
+    home, params = homes.from_environment(), parameters.load(homes.parameters())
     with screen.steps(quiet=json) as do:
-        told = do(f"reading {path.name}", news.series, path, homes.from_environment())
+        told = do(f"reading {path.name}", news.series, path, home, params)
     screen.say(told, json, path.name)
 
 

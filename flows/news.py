@@ -24,9 +24,9 @@ def headlines(path: Path, market: str, home: Home, params: Params, names: Path |
     return asdict(news.store_file(path, params.market(market), params, Store(home.store), linked))
 
 
-def series(path: Path, home: Home) -> dict[str, Any]:
+def series(path: Path, home: Home, params: Params) -> dict[str, Any]:
     """Store a file of macro series."""
-    return asdict(macro.store_file(path, Store(home.store)))
+    return asdict(macro.store_file(path, params.quality, Store(home.store)))
 
 
 def train_reader(paths: Iterable[Path], folder: Path, seed: int) -> dict[str, Any]:

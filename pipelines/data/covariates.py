@@ -37,7 +37,8 @@ class Wanted:
 def joined(store: Store, market: Market, panel: Panel, wanted: Wanted, after: np.datetime64 | None = None) -> Panel:
     """Return the panel with what is wanted of the covariates, each row as it was known at its close.
 
-    `after` is the close of the row before the panel's first, where there was one: what was known by then belongs to that. Those that nothing is stored for are left out: features that read them have no value. What the bars themselves brought stays.
+    `after` is the close of the row before the panel's first, where there was one: what was known by then belongs to that. Those
+    covariates that nothing is stored for are left out: features that read them have no value. What the bars brought themselves stays.
     """
     found: dict[str, FloatArray] = {}
     if _some(wanted.names, "news_"):

@@ -28,16 +28,15 @@ def bring(path: Path, market: Market, params: Params, store: Store, docs: Path) 
             quality.keep(table, rows, market, params.quality, store, source=path.name)
         return {table: len(rows) for table, rows in told.items()}
     found = ticks.read(path, market, delay)
-    frame = files.read(path, market, delay) if found is None else _sampled(found, market, store)
+    frame = files.read(path, market, delay) if found is None else _sampled(found, market, params, store, path.name)
     kept: dict[str, object] = {} if found is None else {"trades": len(found.trades), "quotes": len(found.quotes)}
     if frame.is_empty() and found is not None:
         return {**kept, "rows": 0}
     return {**ingest.told(ingest.ingest(frame, market, params, store, source=path.name, docs=docs)), **kept}
 
 
-def _sampled(found: Ticks, market: Market, store: Store) -> pl.DataFrame:
-    """Store ticks and return the bars that they fill."""
-    for table, rows in (("trades", found.trades), ("quotes", found.quotes)):
-        if not rows.is_empty():
-            store.upsert(table, rows)
+def _sampled(found: Ticks, market: Market, params: Params, store: Store, source: str) -> pl.DataFrame:
+    """Store ticks, quotes first: trades are judged by them; return the bars that they fill."""
+    for table, rows in (("quotes", found.quotes), ("trades", found.trades)):
+        quality.keep(table, rows, market, params.quality, store, source=source)
     return sampling.bars(found.trades, market, found.quotes)

@@ -11,8 +11,9 @@ import polars as pl
 from domain.bar import UTC_MICROSECONDS
 from domain.error import DataError, NoData, UnreadableFile
 from domain.panel import FloatArray, Panel
+from domain.params import Quality
 from features.catalog.macro import COVARIATES
-from pipelines.data import publication
+from pipelines.data import publication, quality
 from pipelines.data.sources.files import stamps
 from pipelines.store import Store
 
@@ -52,10 +53,11 @@ class Imported:
     """Version of the table `macro` after."""
 
 
-def store_file(path: Path, store: Store) -> Imported:
+def store_file(path: Path, limits: Quality, store: Store) -> Imported:
     """Read a file of series and store it; the same file twice changes nothing. Raises what `read` and the store raise."""
     rows, skipped = read(path)
-    return Imported(len(rows), rows["series"].n_unique(), skipped, store.upsert("macro", rows))
+    kept = quality.keep("macro", rows, None, limits, store, source=path.name)
+    return Imported(len(rows), rows["series"].n_unique(), skipped, kept.version)
 
 
 def read(path: Path) -> tuple[pl.DataFrame, int]:

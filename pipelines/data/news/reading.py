@@ -13,6 +13,7 @@ from domain.error import NoData, UnreadableFile
 from domain.market import Market
 from domain.params import Params
 from models import sentiment
+from pipelines.data import quality
 from pipelines.data.news.entities import Entities
 from pipelines.data.sources.files import stamps
 from pipelines.store import Store
@@ -55,7 +56,7 @@ def store_file(path: Path, market: Market, params: Params, store: Store, entitie
     headlines = rows["headline"].unique(maintain_order=True)
     scores = pl.DataFrame({"headline": headlines, "sentiment": reader.score(headlines.to_list())})
     rows = rows.join(scores, on="headline", how="left", maintain_order="left")
-    version = store.upsert("news", rows.drop("dated"))
+    version = quality.keep("news", rows.drop("dated"), market, params.quality, store, source=path.name).version
     unnamed, dated = (int((rows["symbol"] == "").sum()), int(rows["dated"].sum()))
     return Imported(len(rows), rows.filter(pl.col("symbol") != "")["symbol"].n_unique(), unnamed, dated, skipped, version)
 
