@@ -38,7 +38,7 @@ def joined(store: Store, market: Market, panel: Panel, wanted: Wanted, after: np
     """Return the panel with what is wanted of the covariates, each row as it was known at its close.
 
     `after` is the close of the row before the panel's first, where there was one: what was known by then belongs to that. Those
-    covariates that nothing is stored for are left out: features that read them have no value. What the bars brought themselves stays.
+    covariates that nothing is stored for are left out: features that read them have no value. What the bars brought stays.
     """
     found: dict[str, FloatArray] = {}
     if _some(wanted.names, "news_"):
