@@ -98,7 +98,7 @@ def library() -> Any:
     except ImportError:
         raise ConfigurationError(
             "Bloomberg was to be asked, but its library blpapi is not installed: with a terminal's licence, "
-            "pip install --index-url=https://blpapi.bloomberg.com/repository/releases/python/simple/ blpapi"
+            "install it as Bloomberg's API Library page (WAPI <GO> on the terminal) says"
         ) from None
     return blpapi
 

@@ -313,7 +313,7 @@ def test_without_the_library_one_sentence_says_how_to_get_it() -> None:
     """It is on no public registry."""
     source = Bloomberg(Parameters(yellow_key="US Equity", retries=1, timeout_s=5), clock=ReplayClock(NOW))
 
-    with pytest.raises(ConfigurationError, match="blpapi is not installed: with a terminal's licence, pip install --index-url="):
+    with pytest.raises(ConfigurationError, match="blpapi is not installed: with a terminal's licence, install it as"):
         source.bars(DAYS, None, None)
 
 
