@@ -214,8 +214,9 @@ def _bound(call: _Call, tile: Buffers, out: Series) -> Iterator[Call]:
 def _narrow(values: Series, out: Series, first: int, last: int) -> None:
     """Round values to the precision of the features."""
     for t in range(values.shape[0]):
-        for s in range(first, last):
-            out[t, s] = values[t, s]
+        v, o = values[t, first:last], out[t, first:last]
+        for s in range(v.size):
+            o[s] = v[s]
 
 
 def _run(calls: list[_Call], tile: Buffers, out: Series) -> None:
