@@ -7,7 +7,7 @@ NUMBA_DISABLE_JIT=1, for tests).
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -69,8 +69,7 @@ class CudaEngine:
     def _sweep(self, tile: dict[str, Device], out: Series) -> None:
         """Run all steps over the rows of one tile and copy the features out as they come."""
         rows = out.shape[1]
-        empty = partial(cuda.device_array, dtype=np.float64)
-        buffers: dict[str, Device] = tile | plan.recycled(self._steps, (), rows, self._symbols, empty)
+        buffers = tile | self._buffers(rows)
         wanted: dict[str, list[tuple[int, Device]]] = {}
         for place, feature in enumerate(self._features):
             wanted.setdefault(plan.maker(feature).name, []).append((place, buffers[feature.name]))
@@ -79,6 +78,13 @@ class CudaEngine:
                 self._call(step, [buffers[label(source)] for source in step.inputs], buffers[step.name], rows)
                 for place, values in wanted.get(step.name, ()):
                     np.copyto(out[place], values.copy_to_host(), casting="same_kind")
+
+    def _buffers(self, rows: int) -> dict[str, Device]:
+        """Return an array for each step, [T, S], or [parts, T, S] where it writes several series."""
+        places, sizes = plan.placed(self._steps)
+        made = [cuda.device_array((series, rows, self._symbols), dtype=np.float64) for series in sizes]
+        whole = {step.name for step in self._steps if step.parts > 1}
+        return {name: made[place.buffer] if name in whole else made[place.buffer][place.part] for name, place in places.items()}
 
     def _call(self, step: Feature, arrays: list[Device], target: Device, rows: int) -> None:
         if not (config.ENABLE_CUDASIM or hasattr(step.kernel, "py_func")):

@@ -35,9 +35,15 @@ class Feature:
         return self.delay + max((i.warm_up for i in self.inputs if isinstance(i, Feature)), default=0)
 
     @cached_property
+    def stage(self) -> tuple[int, bool]:
+        """When it can be computed: after how many comparisons of symbols, and whether it is one; those of a stage are apart."""
+        before = (i.stage for i in self.inputs if isinstance(i, Feature))
+        return max((comparisons + compares for comparisons, compares in before), default=0), self.whole_row
+
+    @cached_property
     def compares(self) -> bool:
         """Whether it looks at other symbols, on its way or at its end."""
-        return self.whole_row or any(i.compares for i in self.inputs if isinstance(i, Feature))
+        return self.stage > (0, False)
 
     @cached_property
     def recipe(self) -> list[Any]:

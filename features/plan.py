@@ -1,8 +1,8 @@
 """Plan: what features are made from, in which order, and which buffer each step may write."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,10 +27,7 @@ def ordered(features: Sequence[Feature]) -> list[Feature]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ConfigurationError(f"the feature '{twice}' was asked for twice, but names must be unique")
-    depth: dict[str, int] = {}
-    for name, step in steps.items():
-        depth[name] = max((depth[i.name] + i.whole_row for i in step.inputs if isinstance(i, Feature)), default=0)
-    return sorted(steps.values(), key=lambda step: (depth[step.name], step.whole_row))
+    return sorted(steps.values(), key=lambda step: step.stage)
 
 
 def _collect(feature: Feature, steps: dict[str, Feature]) -> None:
@@ -76,29 +73,46 @@ def maker(step: Feature) -> Feature:
     return source
 
 
-def made(step: Feature, rows: Series) -> Series:
-    """Return a step's buffer: [T, S], or [parts, T, S] where it writes several series."""
-    return rows if step.parts > 1 else rows[0]
+class Place(NamedTuple):
+    """Where a step's values lie: in a buffer, as the series of that number."""
+
+    buffer: int
+    part: int = 0
 
 
-def recycled(
-    steps: list[Feature], straight: Collection[str], rows: int, symbols: int, empty: Callable[..., Series] = np.empty
-) -> Buffers:
-    """Return an array for each step whose values do not go straight out, made by `empty`.
+def placed(steps: list[Feature], *, apart: bool = False) -> tuple[dict[str, Place], list[int]]:
+    """Return the place of each step, and how many series each buffer holds.
 
-    One that nobody will read again is handed to the next step that writes as many series.
+    A buffer that nobody will read again is handed to the next step that writes as many series; where steps that compare symbols
+    run `apart`, at the same time, only after all of them.
     """
     called = [step for step in steps if step.part is None]
-    place = {step.name: i for i, step in enumerate(called)}
-    makers = {step.name: maker(step).name for step in steps}
-    readers = [(makers[source.name], i) for i, step in enumerate(called) for source in step.inputs if isinstance(source, Feature)]
-    needed = place | dict(sorted(readers, key=lambda reader: reader[1]))
-    buffers: Buffers = {}
-    free: dict[int, list[Series]] = {}
+    ends = _ends(steps, called, apart=apart)
+    places: dict[str, Place] = {}
+    sizes: list[int] = []
+    free: dict[int, list[int]] = {}
     for i, step in enumerate(called):
-        if step.name not in straight:
-            spare = free.setdefault(step.parts, [])
-            buffers[step.name] = spare.pop() if spare else made(step, empty((step.parts, rows, symbols)))
-        for done in [other for other in called[: i + 1] if needed[other.name] == i and other.name in buffers]:
-            free.setdefault(done.parts, []).append(buffers[done.name])
-    return buffers | {step.name: buffers[makers[step.name]][step.part] for step in steps if step.part is not None}
+        spare = free.setdefault(step.parts, [])
+        if not spare:
+            spare.append(len(sizes))
+            sizes.append(step.parts)
+        places[step.name] = Place(spare.pop())
+        for name in ends.get(i, ()):
+            free.setdefault(sizes[places[name].buffer], []).append(places[name].buffer)
+    parts = {step.name: Place(places[maker(step).name].buffer, step.part) for step in steps if step.part is not None}
+    return places | parts, sizes
+
+
+def _ends(steps: list[Feature], called: list[Feature], *, apart: bool) -> dict[int, list[str]]:
+    """Return for each call the makers whose values nobody reads after it."""
+    until = list(range(len(called)))
+    for i in reversed(range(len(called) - 1) if apart else ()):
+        until[i] = until[i + 1] if called[i].whole_row and called[i].stage == called[i + 1].stage else i
+    makers = {step.name: maker(step).name for step in steps}
+    last = {step.name: until[i] for i, step in enumerate(called)}
+    for i, step in enumerate(called):
+        last |= {makers[source.name]: until[i] for source in step.inputs if isinstance(source, Feature)}
+    ends: dict[int, list[str]] = {}
+    for name, i in last.items():
+        ends.setdefault(i, []).append(name)
+    return ends

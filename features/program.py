@@ -1,31 +1,90 @@
-"""A fixed sequence of kernel calls as native code: what a live bar runs.
+"""A fixed sequence of kernel calls as native work, run over a panel tile by tile: a whole history or one live bar.
 
-Python takes about a microsecond to make a call that computes for one; with hundreds of calls a bar that is what a bar costs. Here
-the arguments are written into the machine code: the arrays' addresses, shapes and strides, the parameters. The kernels are those
-that numba compiled for the history; nothing of them is compiled again. Arrays that lie elsewhere each time are found by a cell.
+Python takes about a microsecond to make a call that computes for one; with hundreds of calls a bar that is what a bar costs, and
+tiles must be large to hide it, too large for the processor's caches. Here every call is a row of numbers: the address of what
+numba compiled for the kernel, the addresses, shapes and strides of its arrays, its parameters. One compiled loop makes them all.
 """
 
 import ctypes
 import queue
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from itertools import zip_longest
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 import numba
 import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 
 Series = npt.NDArray[Any]
+Numbers = npt.NDArray[np.int64]
+
+_STATUS, _LONG = ir.IntType(32), ir.IntType(64)
+_YIELD = ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value or 0
+#: Columns of the table of calls: the thunk that makes it (0: all threads wait for each other), the kernel, its arguments' address.
+_THUNK, _KERNEL, _ARGUMENTS = range(3)
+#: Columns of the table of arguments that change: which one, the array that it points into (or none), and what it grows by with the
+#: rows of a tile, the rows of the panel, and the tile's first row.
+_WHICH, _ARRAY, _BY_ROWS, _BY_BARS, _BY_FIRST = range(5)
+
+
+class Rows(NamedTuple):
+    """An argument with a row for each row of the tile: [T, S], [T] where it has no columns, [parts, T, S] of several parts."""
+
+    array: int
+    """Number of the array that holds it."""
+    kind: npt.DTypeLike
+    columns: int | None
+    moving: bool
+    """The array spans the panel, [series, bars, S]; otherwise it is a flat buffer for the series of one tile, [series, T, S]."""
+    part: int = 0
+    """Number of its (first) series in the array."""
+    parts: int = 1
+
+    @property
+    def wide(self) -> int:
+        """Values in a row."""
+        return 1 if self.columns is None else self.columns
+
+    def of(self, array: Series, first: int, last: int) -> Series:
+        """Return the argument for the panel's rows first .. last - 1."""
+        if self.columns is None:
+            return array[first:last]
+        if self.moving:
+            series = (array if array.ndim > 2 else array[np.newaxis])[self.part : self.part + self.parts, first:last]
+        else:
+            size = (last - first) * self.columns
+            series = array[self.part * size : (self.part + self.parts) * size].reshape(self.parts, last - first, self.columns)
+        return series if self.parts > 1 else series[0]
+
+    def like(self) -> Series:
+        """Return an array of the argument's type."""
+        return np.empty((1,) * (1 + (self.columns is not None) + (self.parts > 1)), dtype=self.kind)
+
+
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 Stage = Sequence[Sequence[Call]]
 
-_STATUS, _LONG = ir.IntType(32), ir.IntType(64)
-_POINTER = ir.IntType(8).as_pointer()
-_YIELD = ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value or 0
+
+class Interpreted:
+    """Runs the calls from Python: for kernels that nobody compiled."""
+
+    def __init__(self, stages: Sequence[Stage], tile: int, buffers: Sequence[Series]) -> None:
+        self._calls = [call for stage in stages for block in stage for call in block]
+        self._tile, self._buffers = tile, list(buffers)
+
+    def __call__(self, moving: Sequence[Series], bars: int, first: int, last: int) -> None:
+        """Make all calls for the rows first .. last - 1."""
+        arrays = [*self._buffers, *moving]
+        for begin in range(first, max(last, first + 1), self._tile):
+            end = min(begin + self._tile, last)
+            for kernel, arguments in self._calls:
+                kernel(*(a.of(arrays[a.array], begin, end) if isinstance(a, Rows) else a for a in arguments))
 
 
 class Program:
@@ -34,129 +93,254 @@ class Program:
     The GIL is released while it runs.
     """
 
-    def __init__(self, stages: Sequence[Stage], moving: Sequence[Series] = ()) -> None:
-        """Write the program; it is handed the `moving` arrays anew with each call, all others stay where they are."""
-        self._stages, self._threads = stages, max((len(stage) for stage in stages), default=1)
-        self._cells = np.array([array.ctypes.data for array in moving], dtype=np.int64)
-        #: How many threads have come to a barrier, ever; what that number was when this run began.
-        self._arrived, self._begun = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
-        self._engine = _linked(self._module(moving))
-        functions = [self._engine.get_function_address(f"run_{i}") for i in range(self._threads)]
-        self._run, *others = (ctypes.CFUNCTYPE(ctypes.c_int32)(address) for address in functions)
-        self._wake = [_worker(self, self._engine, function) for function in others]
+    def __init__(self, stages: Sequence[Stage], tile: int, buffers: Sequence[Series], moving: int) -> None:
+        """Write the program for tiles of at most so many rows; arrays are numbered, the buffers first, then the moving ones."""
+        self._tile, self._buffers = tile, list(buffers)
+        self._arrays = np.array([*(b.ctypes.data for b in buffers), *[0] * moving, 0], dtype=np.int64)
+        #: How many threads have come to a barrier, ever.
+        self._arrived = np.zeros(1, dtype=np.int64)
+        threads = max(map(len, stages), default=1)
+        self._scripts = [_Script([stage[i] if i < len(stage) else () for stage in stages]) for i in range(threads)]
+        self._told: tuple[int, ...] = ()
+        self._done: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._wake = [_worker(self, i) for i in range(1, threads)]
 
-    def __call__(self, *moving: Series) -> None:
-        """Make all calls with the moving arrays where they are now; raise RuntimeError if a kernel failed: none of ours can."""
-        self._cells[:] = [array.ctypes.data for array in moving]
-        self._begun[:] = self._arrived
+    def __call__(self, moving: Sequence[Series], bars: int, first: int, last: int) -> None:
+        """Make all calls for the rows first .. last - 1 of arrays of `bars` rows, C-contiguous; for no rows, make each once.
+
+        Raises RuntimeError if a kernel failed: none of ours can.
+        """
+        self._arrays[len(self._buffers) : -1] = [array.__array_interface__["data"][0] for array in moving]
+        self._told = bars, first, last, int(self._arrived[0])
         for wake in self._wake:
             wake.put(True)
-        if self._run():
+        self.run(0)
+        if any(self._done.get() for _ in self._scripts):
             raise RuntimeError("a kernel of the program failed")
 
-    def _module(self, moving: Sequence[Series]) -> ir.Module:
-        module = ir.Module("program")
-        blocks = list(zip_longest(*self._stages, fillvalue=())) or [()]
-        for thread, stages in enumerate(blocks):
-            builder = ir.IRBuilder(ir.Function(module, ir.FunctionType(_STATUS, ()), f"run_{thread}").append_basic_block())
-            _Body(builder, moving, self._cells).write(stages, self._barrier if self._threads > 1 else _nothing)
-        return module
-
-    def _barrier(self, builder: ir.IRBuilder, number: int) -> None:
-        """Wait until every thread has come to the barrier of this number in this run."""
-        arrived, begun = (_address(builder, cell.ctypes.data, _LONG) for cell in (self._arrived, self._begun))
-        builder.atomic_rmw("add", arrived, ir.Constant(_LONG, 1), "seq_cst")
-        due = builder.add(builder.load(begun), ir.Constant(_LONG, self._threads * (number + 1)))
-        waiting, done = builder.append_basic_block(), builder.append_basic_block()
-        builder.branch(waiting)
-        builder.position_at_end(waiting)
-        here = builder.load_atomic(arrived, "acquire", 8)
-        # Whoever is waited for may need this processor.
-        builder.call(_address(builder, _YIELD, ir.FunctionType(_STATUS, ())), ())
-        builder.cbranch(builder.icmp_signed("<", here, due), waiting, done)
-        builder.position_at_end(done)
+    def run(self, thread: int) -> None:
+        """Make one thread's calls of this run, and tell how the kernels did."""
+        script, threads = self._scripts[thread], len(self._scripts)
+        tables = script.calls, script.arguments, script.changes, script.unmoved, self._arrays, self._arrived
+        self._done.put(_run(*tables, threads, _YIELD, self._tile, *self._told))
 
 
-class _Body:
-    """Writes the calls of one thread."""
+class _Script:
+    """The calls of one thread as tables of numbers."""
 
-    def __init__(self, builder: ir.IRBuilder, moving: Sequence[Series], cells: Series) -> None:
-        self._builder = builder
-        self._returned, self._raised = builder.alloca(_POINTER), builder.alloca(_POINTER)
-        places = (cells.ctypes.data + i * cells.itemsize for i in range(len(moving)))
-        self._bases = [(array, builder.load(_address(builder, place, _LONG))) for array, place in zip(moving, places, strict=True)]
+    def __init__(self, stages: Sequence[Sequence[Call]]) -> None:
+        self._words: list[int] = []
+        self._changes: list[tuple[int, ...]] = []
+        #: What numba's convention lets a kernel return a value and an exception in; ours do neither.
+        self._scratch = np.zeros(2, dtype=np.int64)
+        entries = [[_entry(kernel, tuple(map(_typed, arguments))) for kernel, arguments in calls] for calls in stages]
+        thunks = _thunks([kind for stage in entries for kind, _ in stage])
+        places: list[tuple[int, int, int]] = []
+        for calls, found in zip(stages, entries, strict=True):
+            for (_, arguments), (kind, address) in zip(calls, found, strict=True):
+                places.append((thunks[kind], address, len(self._words)))
+                self._write(arguments)
+            places.append((0, 0, 0))
+        self.arguments = np.array(self._words, dtype=np.int64)
+        self.calls = np.array(places, dtype=np.int64).reshape(-1, 3)
+        self.calls[:, _ARGUMENTS] = self.arguments.ctypes.data + self.calls[:, _ARGUMENTS] * self.arguments.itemsize
+        changes = np.array(self._changes, dtype=np.int64).reshape(-1, 5)
+        moves = changes[:, _BY_FIRST] != 0
+        self.changes, self.unmoved = np.concatenate([changes[~moves], changes[moves]]), int((~moves).sum())
+        """Arguments that change with the tile; the first `unmoved` ones only with its number of rows."""
 
-    def write(self, stages: Sequence[Sequence[Call]], barrier: Callable[[ir.IRBuilder, int], None]) -> None:
-        status: Any = ir.Constant(_STATUS, 0)
-        for number, calls in enumerate(stages):
-            for call in calls:
-                status = self._builder.or_(status, self._call(*call))
-            barrier(self._builder, number)
-        self._builder.ret(status)
+    def _write(self, arguments: tuple[Any, ...]) -> None:
+        """Write a call's arguments in numba's own convention: where to return, where to raise, then each taken apart."""
+        self._words += (self._scratch.ctypes.data + i * self._scratch.itemsize for i in range(2))
+        for argument in arguments:
+            if isinstance(argument, Rows):
+                self._write_rows(argument)
+            elif isinstance(argument, np.ndarray):
+                sizes = argument.size, argument.itemsize, argument.ctypes.data
+                self._words += (0, 0, *sizes, *argument.shape, *argument.strides)
+            else:
+                self._words.append(_bits(argument))
 
-    def _call(self, kernel: Any, arguments: tuple[Any, ...]) -> Any:
-        """Add one call in numba's own convention: where to return, where to raise, then the arguments taken apart."""
-        compiled = _compiled(kernel, arguments)
-        convention, described = compiled.target_context.call_conv, compiled.fndesc
-        kind = convention.get_function_type(described.restype, described.argtypes)
-        target = _address(self._builder, compiled.library.get_pointer_to_function(described.llvm_func_name), kind)
-        places = [self._builder.bitcast(place, kind.args[i]) for i, place in enumerate((self._returned, self._raised))]
-        values = [value for argument in arguments for value in self._flat(argument)]
-        return self._builder.call(target, places + [self._value(of, v) for of, v in zip(kind.args[2:], values, strict=True)])
+    def _write_rows(self, rows: Rows) -> None:
+        """Write an array's owners (none), sizes, address, shape and strides, and how they change."""
+        item, several, columns = np.dtype(rows.kind).itemsize, rows.parts > 1, [] if rows.columns is None else [rows.columns]
+        row = item * rows.wide
+        self._words += (0, 0)
+        self._change(by_rows=rows.parts * rows.wide)
+        self._words.append(item)
+        offset = {"by_bars": rows.part * row, "by_first": row} if rows.moving else {"by_rows": rows.part * row}
+        self._change(array=rows.array, **offset)
+        self._words += [rows.parts] if several else []
+        self._change(by_rows=1)
+        self._words += columns
+        if several:
+            self._change(by_rows=row)
+        self._words += [*([row] if columns else []), item]
 
-    def _flat(self, argument: Any) -> Iterator[Any]:
-        """Yield an argument as numba passes it: of an array its owners (none), sizes, address, shape and strides."""
-        if isinstance(argument, np.ndarray):
-            yield from (0, 0, argument.size, argument.itemsize, self._place(argument), *argument.shape, *argument.strides)
-        else:
-            yield argument
-
-    def _place(self, array: Series) -> Any:
-        """Return an array's address: a number, or where its moving array is now and how far in it lies."""
-        for moving, base in self._bases:
-            offset = array.ctypes.data - moving.ctypes.data
-            if 0 <= offset < moving.nbytes:
-                return self._builder.add(base, ir.Constant(_LONG, offset))
-        return array.ctypes.data
-
-    def _value(self, kind: Any, value: Any) -> Any:
-        if isinstance(kind, ir.PointerType):
-            return self._builder.inttoptr(value if isinstance(value, ir.Value) else ir.Constant(_LONG, value), kind)
-        return ir.Constant(kind, float(value) if isinstance(kind, ir.DoubleType) else int(value))
-
-
-def _compiled(kernel: Any, arguments: tuple[Any, ...]) -> Any:
-    """Return what numba compiled for arguments of these types."""
-    types = tuple(numba.typeof(argument) for argument in arguments)
-    if types not in kernel.overloads:
-        kernel.compile(types)
-    return kernel.overloads[types]
-
-
-def _address(builder: ir.IRBuilder, place: int, kind: Any) -> Any:
-    return builder.inttoptr(ir.Constant(_LONG, place), kind.as_pointer())
+    def _change(self, *, array: int = -1, by_rows: int = 0, by_bars: int = 0, by_first: int = 0) -> None:
+        """Write an argument that is found at run time: the address of the array, if any, and what it grows by."""
+        self._changes.append((len(self._words), array, by_rows, by_bars, by_first))
+        self._words.append(0)
 
 
-def _nothing(_builder: ir.IRBuilder, _number: int) -> None:
-    """Wait for nobody."""
+@intrinsic  # type: ignore[untyped-decorator]
+def _call(_typing: Any, thunk: Any, function: Any, arguments: Any) -> Any:
+    """Let a thunk call a kernel with the arguments at an address."""
+
+    def write(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.call(builder.inttoptr(values[0], _THUNK_TYPE.as_pointer()), values[1:])
+
+    return types.int32(types.int64, types.int64, types.int64), write
 
 
-def _linked(module: ir.Module) -> Any:
-    machine = llvm.Target.from_default_triple().create_target_machine(opt=0)
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(str(module)), machine)
-    engine.finalize_object()
-    return engine
+@intrinsic  # type: ignore[untyped-decorator]
+def _arrive(_typing: Any, counter: Any) -> Any:
+    """Add one to the number at an address, seen by all threads."""
+
+    def write(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        return builder.atomic_rmw("add", builder.inttoptr(values[0], _LONG.as_pointer()), ir.Constant(_LONG, 1), "seq_cst")
+
+    return types.int64(types.int64), write
 
 
-def _worker(program: Program, engine: Any, function: Callable[[], int]) -> "queue.SimpleQueue[bool]":
-    """Start a thread that runs `function` whenever it is woken with True, and ends when the program is gone."""
+@intrinsic  # type: ignore[untyped-decorator]
+def _look(_typing: Any, counter: Any, pause: Any) -> Any:
+    """Let another thread have the processor (`sched_yield`), then return the number at an address as all threads see it."""
+
+    def write(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        builder.call(builder.inttoptr(values[1], ir.FunctionType(_STATUS, ()).as_pointer()), ())
+        return builder.load_atomic(builder.inttoptr(values[0], _LONG.as_pointer()), "acquire", 8)
+
+    return types.int64(types.int64, types.int64), write
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _fence(_typing: Any) -> Any:
+    """Let all that was written before be seen by whoever reads after: lines that went past the caches too."""
+
+    def write(context: Any, builder: Any, _signature: Any, _values: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), write
+
+
+_THUNK_TYPE = ir.FunctionType(_STATUS, (_LONG, _LONG))
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _run(
+    calls: Numbers,
+    arguments: Numbers,
+    changes: Numbers,
+    unmoved: int,
+    arrays: Numbers,
+    arrived: Numbers,
+    threads: int,
+    pause: int,
+    tile: int,
+    bars: int,
+    first: int,
+    last: int,
+    due: int,
+) -> int:
+    """Make all calls on each tile of the rows first .. last - 1, once if there is none; return the kernels' status."""
+    status, counter = 0, arrived.ctypes.data
+    _change(arguments, changes[:unmoved], arrays, min(tile, last - first), bars, first)
+    for at in range(first, max(last, first + 1), tile):
+        rows = min(tile, last - at)
+        _change(arguments, changes[unmoved if rows == tile else 0 :], arrays, rows, bars, at)
+        for i in range(len(calls)):
+            if calls[i, _THUNK] != 0:
+                status |= _call(calls[i, _THUNK], calls[i, _KERNEL], calls[i, _ARGUMENTS])
+            elif threads > 1:
+                due += threads
+                _arrive(counter)
+                while _look(counter, pause) < due:
+                    pass
+    _fence()
+    return status
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _change(arguments: Numbers, changes: Numbers, arrays: Numbers, rows: int, bars: int, first: int) -> None:
+    """Write the arguments that change with the tile."""
+    for i in range(len(changes)):
+        grown = changes[i, _BY_ROWS] * rows + changes[i, _BY_BARS] * bars + changes[i, _BY_FIRST] * first
+        arguments[changes[i, _WHICH]] = arrays[changes[i, _ARRAY]] + grown
+
+
+def _bits(value: float) -> int:
+    """Return an argument as the 64 bits that a thunk reads."""
+    return int(np.float64(value).view(np.int64)) if isinstance(value, float) else int(value)
+
+
+def _typed(argument: Any) -> Any:
+    """Return the argument's type to numba."""
+    return numba.typeof(argument.like() if isinstance(argument, Rows) else argument)
+
+
+@cache
+def _entry(kernel: Any, signature: tuple[Any, ...]) -> tuple[str, int]:
+    """Return the type of a kernel's machine code for arguments of these types, as LLVM writes it, and where the code begins."""
+    if signature not in kernel.overloads:
+        kernel.compile(signature)
+    compiled = kernel.overloads[signature]
+    kind = compiled.target_context.call_conv.get_function_type(compiled.fndesc.restype, compiled.fndesc.argtypes)
+    _KINDS[str(kind)] = kind
+    return str(kind), int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
+
+
+#: By the type of machine code, as LLVM writes it: the type, and the address of the thunk that calls it; who holds their code.
+_KINDS: dict[str, ir.FunctionType] = {}
+_THUNKS: dict[str, int] = {}
+_ENGINES: list[Any] = []
+
+
+def _thunks(kinds: Sequence[str]) -> dict[str, int]:
+    """Return the addresses of the functions that call kernels of these types, writing those that are new."""
+    fresh = sorted({kind for kind in kinds if kind not in _THUNKS})
+    if fresh:
+        module = ir.Module("thunks")
+        for i, kind in enumerate(fresh):
+            _write_thunk(ir.Function(module, _THUNK_TYPE, f"thunk_{i}"), _KINDS[kind])
+        machine = llvm.Target.from_default_triple().create_target_machine()
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(str(module)), machine)
+        engine.finalize_object()
+        _ENGINES.append(engine)
+        _THUNKS.update((kind, engine.get_function_address(f"thunk_{i}")) for i, kind in enumerate(fresh))
+    return _THUNKS
+
+
+def _write_thunk(function: ir.Function, kind: ir.FunctionType) -> None:
+    """Write a function that reads arguments of the right types from memory and calls the kernel with them."""
+    builder = ir.IRBuilder(function.append_basic_block())
+    address, place = function.args
+    words = builder.inttoptr(place, _LONG.as_pointer())
+    values = [_read(builder, words, i, of) for i, of in enumerate(kind.args)]
+    builder.ret(builder.call(builder.inttoptr(address, kind.as_pointer()), values))
+
+
+def _read(builder: ir.IRBuilder, words: Any, i: int, kind: Any) -> Any:
+    word = builder.load(builder.gep(words, [ir.Constant(_LONG, i)]))
+    if isinstance(kind, ir.PointerType):
+        return builder.inttoptr(word, kind)
+    if isinstance(kind, ir.DoubleType):
+        return builder.bitcast(word, kind)
+    return builder.trunc(word, kind) if kind.width < _LONG.width else word
+
+
+def _worker(program: Program, thread: int) -> "queue.SimpleQueue[bool]":
+    """Start a thread that makes its calls whenever it is woken with True, and ends when the program is gone."""
     wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
-    threading.Thread(target=_serve, args=(wake, function, engine), daemon=True).start()
+    threading.Thread(target=_serve, args=(wake, weakref.ref(program), thread), daemon=True).start()
     weakref.finalize(program, wake.put, False)
     return wake
 
 
-def _serve(wake: "queue.SimpleQueue[bool]", function: Callable[[], int], _engine: Any) -> None:
-    """Run the function as often as asked; its machine code is held on to until the thread has left it."""
+def _serve(wake: "queue.SimpleQueue[bool]", program: "weakref.ref[Program]", thread: int) -> None:
     while wake.get():
-        function()
+        running = program()
+        if running is not None:
+            running.run(thread)
+        del running

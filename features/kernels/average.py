@@ -78,8 +78,7 @@ def line(
     count, lag, base = state[window.COUNT, first:last], state[window.LAG, first:last], window.HEAD
     reference, plain, rising = state[base, first:last], state[base + 1, first:last], state[base + 2, first:last]
     ring = state[WEIGHTED_HEAD : WEIGHTED_HEAD + bars, first:last]
-    place, passed = int(state[window.PLACE, first]), 0
-    late, calm = window.behind(lag), window.headway(count, lag, bars, window.ANCHOR_BARS)
+    place, passed, calm, late = window.recall(state, first, last)
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
         if late and window.resume(row, lag, ring, bars):
@@ -92,11 +91,10 @@ def line(
         if calm == 0:
             window.add(count, passed)
             _anchor_line(row, count, ring, reference, plain, rising, place, scale, tilt, level, o)
-            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1 if t + 1 < x.shape[0] else 1
+            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1
         calm -= 1
         place = place + 1 if place + 1 < bars else 0
-    window.add(count, passed)
-    state[window.PLACE, first:last] = place
+    window.remember(state, first, last, x.shape[0], place, passed, calm, late)
 
 
 @kernel

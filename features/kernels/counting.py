@@ -20,6 +20,7 @@ def moves(x: FloatArray, a: int, b: int, c: int, d: int, e: int, state: FloatArr
 
     State: HEAD + 2 * (e + 1) rows.
     """
+    own = state[window.HEAD :]
     count, lag, size = state[window.COUNT, first:last], state[window.LAG, first:last], e + 1
     place, late = int(state[window.PLACE, first]), window.behind(lag)
     for t in range(x.shape[0]):
@@ -32,8 +33,8 @@ def moves(x: FloatArray, a: int, b: int, c: int, d: int, e: int, state: FloatArr
             bars = (a, b, c, d, e)[w]
             for age in range(begun, bars, nested.STRIDE):
                 rows = nested.five(state, top + size - age, first, last)
-                _add_moves(rows, 1.0, state[3, first:last], state[5, first:last])
-                _add_moves(rows, -1.0, state[4, first:last], state[6, first:last])
+                _add_moves(rows, 1.0, own[0, first:last], own[2, first:last])
+                _add_moves(rows, -1.0, own[1, first:last], own[3, first:last])
             begun = bars
             _write_moves(row, count, state, bars, out, PARTS * w, t, first, last)
         place = place + 1 if place + 1 < size else 0
@@ -69,7 +70,8 @@ def _one(x: float) -> float:
 def _write_moves(
     x: FloatArray, count: FloatArray, state: FloatArray, bars: int, out: FloatArray, k: int, t: int, first: int, last: int
 ) -> None:
-    rises, falls, risen, fallen = state[3, first:last], state[4, first:last], state[5, first:last], state[6, first:last]
+    own = state[window.HEAD :]
+    rises, falls, risen, fallen = own[0, first:last], own[1, first:last], own[2, first:last], own[3, first:last]
     above, below, surplus = out[k, t, first:last], out[k + 1, t, first:last], out[k + 2, t, first:last]
     gain, loss, net = out[k + 3, t, first:last], out[k + 4, t, first:last], out[k + 5, t, first:last]
     share = 1.0 / bars

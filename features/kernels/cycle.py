@@ -32,8 +32,9 @@ def hilbert(x: FloatArray, begin: int, state: FloatArray, out: FloatArray, first
 
     The filter takes all earlier values for zero. State: HILBERT_SLOTS rows.
     """
+    own = state[window.HEAD :]
     count, lag = state[window.COUNT, first:last], state[window.LAG, first:last]
-    adjusted, turned, turned_again = state[9, first:last], state[10, first:last], state[11, first:last]
+    adjusted, turned, turned_again = own[6, first:last], own[7, first:last], own[8, first:last]
     place, late = int(state[window.PLACE, first]), window.behind(lag)
     for t in range(x.shape[0]):
         row = x[t, first:last]
@@ -51,7 +52,7 @@ def hilbert(x: FloatArray, begin: int, state: FloatArray, out: FloatArray, first
             begin,
             smooth,
         )
-        _adjust(state[3, first:last], adjusted)
+        _adjust(own[0, first:last], adjusted)
         _enter(smooth, smooth, _aged(state, 1, place, 0, first, last))
         _filtered(state, 1, place, 0, adjusted, turned, first, last)
         _enter(turned, smooth, _aged(state, 2, place, 0, first, last))
@@ -66,12 +67,12 @@ def hilbert(x: FloatArray, begin: int, state: FloatArray, out: FloatArray, first
             out[3, t, first:last],
             turned,
             turned_again,
-            state[5, first:last],
-            state[6, first:last],
-            state[7, first:last],
-            state[8, first:last],
+            own[2, first:last],
+            own[3, first:last],
+            own[4, first:last],
+            own[5, first:last],
         )
-        _period(smooth, state[7, first:last], state[8, first:last], state[3, first:last], state[4, first:last], period)
+        _period(smooth, own[4, first:last], own[5, first:last], own[0, first:last], own[1, first:last], period)
         place = place + 1 if place + 1 < RING else 0
     state[window.PLACE, first:last] = place
 

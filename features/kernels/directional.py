@@ -25,9 +25,10 @@ def aroon(high: FloatArray, low: FloatArray, bars: int, state: FloatArray, out: 
     100 * (1 - age / bars) of the highest high and of the lowest low of the last bars + 1 bars; of equal ones the newest counts.
     State: AROON_HEAD + 4 * (bars + 1) rows.
     """
+    own = state[window.HEAD :]
     count, lag, size = state[window.COUNT, first:last], state[window.LAG, first:last], bars + 1
-    top, bottom, joint = state[3, first:last], state[4, first:last], state[7, first:last]
-    top_age, bottom_age = state[5, first:last], state[6, first:last]
+    top, bottom, joint = own[0, first:last], own[1, first:last], own[4, first:last]
+    top_age, bottom_age = own[2, first:last], own[3, first:last]
     place, late = int(state[window.PLACE, first]), window.behind(lag)
     for t in range(high.shape[0]):
         over, under = AROON_HEAD + place, AROON_HEAD + place + 2 * size

@@ -34,8 +34,9 @@ def extremes(
     Places count from the oldest bar, 1, over the length; of equal extremes the oldest counts. State: HEAD + 4 * (e + 1)
     rows.
     """
+    own = state[window.HEAD :]
     count, lag, size = state[window.COUNT, first:last], state[window.LAG, first:last], e + 1
-    top, bottom, joint = state[3, first:last], state[4, first:last], state[7, first:last]
+    top, bottom, joint = own[0, first:last], own[1, first:last], own[4, first:last]
     place, late = int(state[window.PLACE, first]), window.behind(lag)
     for t in range(high.shape[0]):
         over, under, begun = HEAD + place, HEAD + place + 2 * size, 0
@@ -49,14 +50,18 @@ def extremes(
             bars = (a, b, c, d, e)[w]
             for age in range(begun, bars, nested.STRIDE):
                 _extreme(
-                    nested.five(state, over + size - age, first, last), 1.0, float(age), state[3, first:last], state[5, first:last]
+                    nested.five(state, over + size - age, first, last),
+                    1.0,
+                    float(age),
+                    own[0, first:last],
+                    own[2, first:last],
                 )
                 _extreme(
                     nested.five(state, under + size - age, first, last),
                     -1.0,
                     float(age),
-                    state[4, first:last],
-                    state[6, first:last],
+                    own[1, first:last],
+                    own[3, first:last],
                 )
             begun = bars
             _write_extremes(close[t, first:last], joint, count, state, bars, out, PARTS * w, t, first, last)
@@ -96,7 +101,8 @@ def _write_extremes(
     first: int,
     last: int,
 ) -> None:
-    top, bottom, top_age, bottom_age = state[3, first:last], state[4, first:last], state[5, first:last], state[6, first:last]
+    own = state[window.HEAD :]
+    top, bottom, top_age, bottom_age = own[0, first:last], own[1, first:last], own[2, first:last], own[3, first:last]
     highest, lowest, between = out[k, t, first:last], out[k + 1, t, first:last], out[k + 2, t, first:last]
     top_place, bottom_place, apart = out[k + 3, t, first:last], out[k + 4, t, first:last], out[k + 5, t, first:last]
     share = 1.0 / bars

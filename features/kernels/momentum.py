@@ -164,8 +164,7 @@ def channel_index(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, 
     count, lag, total = state[window.COUNT, first:last], state[window.LAG, first:last], state[window.HEAD, first:last]
     mean, deviation = state[window.HEAD + 1, first:last], state[window.HEAD + 2, first:last]
     ring = state[CCI_HEAD : CCI_HEAD + bars, first:last]
-    place, passed = int(state[window.PLACE, first]), 0
-    late, calm = window.behind(lag), window.headway(count, lag, bars, window.ANCHOR_BARS)
+    place, passed, calm, late = window.recall(state, first, last)
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
         if late and window.resume(row, lag, ring, bars):
@@ -178,13 +177,12 @@ def channel_index(x: FloatArray, bars: int, state: FloatArray, out: FloatArray, 
         if calm == 0:
             window.add(count, passed)
             window.anchor(row, count, total, ring, place, 1.0 / bars, mean)
-            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1 if t + 1 < x.shape[0] else 1
+            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1
         calm -= 1
         place = place + 1 if place + 1 < bars else 0
         _deviations(state, mean, deviation, bars, place, first, last)
         _index(row, mean, deviation, bars, o)
-    window.add(count, passed)
-    state[window.PLACE, first:last] = place
+    window.remember(state, first, last, x.shape[0], place, passed, calm, late)
 
 
 @kernel

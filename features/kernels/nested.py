@@ -74,8 +74,9 @@ def lines(x: FloatArray, a: int, b: int, c: int, d: int, e: int, state: FloatArr
     All but R squared are in units of x; a flat window has no R squared. The last part is the value as many bars ago as the window
     is long, and is known one bar later than the others. State: LINE_HEAD + 2 * (e + 1) rows.
     """
+    own = state[window.HEAD :]
     count, lag, size = state[window.COUNT, first:last], state[window.LAG, first:last], e + 1
-    one, two, aged = state[3, first:last], state[4, first:last], state[5, first:last]
+    one, two, aged = own[0, first:last], own[1, first:last], own[2, first:last]
     place, late = int(state[window.PLACE, first]), window.behind(lag)
     for t in range(x.shape[0]):
         row, top, begun = x[t, first:last], LINE_HEAD + place, 0
@@ -150,8 +151,9 @@ def spreads(
 
     State: SPREAD_HEAD + 2 * (e + 1) rows.
     """
+    own = state[window.HEAD :]
     count, lag, size = state[window.COUNT, first:last], state[window.LAG, first:last], e + 1
-    one, two = state[3, first:last], state[4, first:last]
+    one, two = own[0, first:last], own[1, first:last]
     place, late = int(state[window.PLACE, first]), window.behind(lag)
     for t in range(x.shape[0]):
         row, top, begun = x[t, first:last], SPREAD_HEAD + place, 0
@@ -217,8 +219,9 @@ def pairs(
 
     State: PAIR_HEAD + 4 * (e + 1) rows.
     """
+    own = state[window.HEAD :]
     count, lag, size = state[window.COUNT, first:last], state[window.LAG, first:last], e + 1
-    joint = state[8, first:last]
+    joint = own[5, first:last]
     place, late = int(state[window.PLACE, first]), window.behind(lag)
     for t in range(x.shape[0]):
         row, other, begun = x[t, first:last], y[t, first:last], 0
@@ -233,9 +236,9 @@ def pairs(
             bars = (a, b, c, d, e)[w]
             for age in range(begun, bars, STRIDE):
                 u, v = five(state, one + size - age, first, last), five(state, two + size - age, first, last)
-                _add_spread(u, row, state[3, first:last], state[5, first:last])
-                _add_spread(v, other, state[4, first:last], state[6, first:last])
-                _add_product(u, row, v, other, state[7, first:last])
+                _add_spread(u, row, own[0, first:last], own[2, first:last])
+                _add_spread(v, other, own[1, first:last], own[3, first:last])
+                _add_product(u, row, v, other, own[4, first:last])
             begun = bars
             _write_pair(joint, count, state, bars, out[w, t, first:last], first, last)
         place = place + 1 if place + 1 < size else 0
@@ -255,8 +258,9 @@ def _add_product(xs: Rows, newest: FloatArray, ys: Rows, other: FloatArray, prod
 
 @kernel
 def _write_pair(joint: FloatArray, count: FloatArray, state: FloatArray, bars: int, out: FloatArray, first: int, last: int) -> None:
-    su, sv, suu = state[3, first:last], state[4, first:last], state[5, first:last]
-    svv, suv = state[6, first:last], state[7, first:last]
+    own = state[window.HEAD :]
+    su, sv, suu = own[0, first:last], own[1, first:last], own[2, first:last]
+    svv, suv = own[3, first:last], own[4, first:last]
     share = 1.0 / bars
     for s in range(out.size):
         u, v = suu[s] - su[s] * (su[s] * share), svv[s] - sv[s] * (sv[s] * share)

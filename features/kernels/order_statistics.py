@@ -40,8 +40,9 @@ def quantiles(
     Quantiles lie linearly between neighbours; equal values share their mean rank. State: HEAD + 2 * (e + 1) + a + b + c + d + e
     rows.
     """
+    own = state[window.HEAD :]
     count, lag, size = state[window.COUNT, first:last], state[window.LAG, first:last], e + 1
-    below, after = state[4, first:last], HEAD + 2 * size
+    below, after = own[1, first:last], HEAD + 2 * size
     begin(state, after + a + b + c + d + e, first, last)
     place, late = int(state[window.PLACE, first]), window.behind(lag)
     for t in range(x.shape[0]):
@@ -94,7 +95,8 @@ def _below(x: float, newest: float) -> float:
 @kernel
 def replace(state: FloatArray, x: FloatArray, left: int, k: int, bars: int, first: int, last: int) -> None:
     """Take the value that left a window out of its sorted rows from `k` on, and put the newest one in."""
-    old, new, before = state[5, first:last], state[6, first:last], state[7, first:last]
+    own = state[window.HEAD :]
+    old, new, before = own[2, first:last], own[3, first:last], own[4, first:last]
     _exchange(x, state[left, first:last], old, new)
     before[:] = -np.inf
     at, end = k, k + bars - 1

@@ -34,11 +34,12 @@ def phase(x: FloatArray, smooth: FloatArray, period: FloatArray, state: FloatArr
     Ehlers 2001, chapters 9 and 11; TA-Lib HT_DCPHASE, HT_SINE, HT_TRENDLINE, HT_TRENDMODE. From the bar on whose `smooth` is known.
     State: SLOTS rows.
     """
+    own = state[window.HEAD :]
     count, lag = state[window.COUNT, first:last], state[window.LAG, first:last]
     place, late = int(state[window.PLACE, first]), window.behind(lag)
-    bars, cosine, sine, turn = state[10, first:last], state[11, first:last], state[12, first:last], state[13, first:last]
-    real, imaginary, total = state[14, first:last], state[15, first:last], state[16, first:last]
-    lift = state[17, first:last]
+    bars, cosine, sine, turn = own[7, first:last], own[8, first:last], own[9, first:last], own[10, first:last]
+    real, imaginary, total = own[11, first:last], own[12, first:last], own[13, first:last]
+    lift = own[14, first:last]
     for t in range(x.shape[0]):
         row, smoothed, top, low = x[t, first:last], smooth[t, first:last], TOP + place, TOP + 2 * LONGEST + place
         if late:
@@ -52,8 +53,8 @@ def phase(x: FloatArray, smooth: FloatArray, period: FloatArray, state: FloatArr
             levels = nested.five(state, low + LONGEST - age, first, last)
             _turn(prices, levels, float(age), bars, turn, lift, cosine, sine, real, imaginary, total)
         trend = out[3, t, first:last]
-        _trendline(smoothed, bars, total, state[3, first:last], state[4, first:last], state[5, first:last], trend)
-        _angle(period[t, first:last], real, imaginary, state[6, first:last], state[18, first:last], out[0, t, first:last])
+        _trendline(smoothed, bars, total, own[0, first:last], own[1, first:last], own[2, first:last], trend)
+        _angle(period[t, first:last], real, imaginary, own[3, first:last], own[15, first:last], out[0, t, first:last])
         _sines(out[0, t, first:last], out[1, t, first:last], out[2, t, first:last])
         _mode(
             smoothed,
@@ -62,10 +63,10 @@ def phase(x: FloatArray, smooth: FloatArray, period: FloatArray, state: FloatArr
             out[1, t, first:last],
             out[2, t, first:last],
             trend,
-            state[7, first:last],
-            state[8, first:last],
-            state[9, first:last],
-            state[18, first:last],
+            own[4, first:last],
+            own[5, first:last],
+            own[6, first:last],
+            own[15, first:last],
             out[4, t, first:last],
         )
         place = place + 1 if place + 1 < LONGEST else 0

@@ -35,8 +35,7 @@ def _moments(x: FloatArray, bars: int, scored: bool, state: FloatArray, out: Flo
     count, lag, base = state[window.COUNT, first:last], state[window.LAG, first:last], window.HEAD
     reference, one, two = state[base, first:last], state[base + 1, first:last], state[base + 2, first:last]
     ring = state[MOMENT_HEAD : MOMENT_HEAD + bars, first:last]
-    place, passed = int(state[window.PLACE, first]), 0
-    late, calm = window.behind(lag), window.headway(count, lag, bars, window.ANCHOR_BARS)
+    place, passed, calm, late = window.recall(state, first, last)
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
         if late and window.resume(row, lag, ring, bars):
@@ -49,11 +48,10 @@ def _moments(x: FloatArray, bars: int, scored: bool, state: FloatArray, out: Flo
         if calm == 0 or met & window.SPOILT:
             window.add(count, passed)
             _anchor_moments(row, count, ring, reference, one, two, place, scored, o)
-            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1 if t + 1 < x.shape[0] else 1
+            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1
         calm -= 1
         place = place + 1 if place + 1 < bars else 0
-    window.add(count, passed)
-    state[window.PLACE, first:last] = place
+    window.remember(state, first, last, x.shape[0], place, passed, calm, late)
 
 
 @kernel
@@ -140,8 +138,7 @@ def beta(x: FloatArray, y: FloatArray, bars: int, state: FloatArray, out: FloatA
 def _pair(x: FloatArray, y: FloatArray, bars: int, normed: bool, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     count, lag, both = state[window.COUNT, first:last], state[window.LAG, first:last], state[window.HEAD, first:last]
     sums, rings = state[window.HEAD + 1 : PAIR_HEAD, first:last], state[PAIR_HEAD : PAIR_HEAD + 2 * bars, first:last]
-    place, passed = int(state[window.PLACE, first]), 0
-    late, calm = window.behind(lag), window.headway(count, lag, bars, window.ANCHOR_BARS)
+    place, passed, calm, late = window.recall(state, first, last)
     for t in range(x.shape[0]):
         a, b, o = x[t, first:last], y[t, first:last], out[t, first:last]
         if late and window.resume(_joint(a, b, both), lag, rings, bars):
@@ -154,11 +151,10 @@ def _pair(x: FloatArray, y: FloatArray, bars: int, normed: bool, state: FloatArr
         if calm == 0 or met & window.SPOILT:
             window.add(count, passed)
             _anchor_pair(_joint(a, b, both), count, rings, sums, place, normed, o)
-            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1 if t + 1 < x.shape[0] else 1
+            passed, calm = 0, window.headway(count, lag, bars, window.ANCHOR_BARS) + 1
         calm -= 1
         place = place + 1 if place + 1 < bars else 0
-    window.add(count, passed)
-    state[window.PLACE, first:last] = place
+    window.remember(state, first, last, x.shape[0], place, passed, calm, late)
 
 
 @kernel

@@ -17,14 +17,42 @@ import numpy as np
 from domain.compiled import kernel
 from domain.panel import FloatArray
 
-#: First rows of every window's state: place in the ring (equal in all columns), bars seen, rows missed since the last bar.
-PLACE, COUNT, LAG, HEAD = 0, 1, 2, 3
+#: First rows of every window's state: place in the ring (equal in all columns), bars seen, rows missed since the last bar, and
+#: what `recall` finds again: rows that are not counted yet, rows for which no care is needed, whether a column is behind.
+PLACE, COUNT, LAG, PASSED, CALM, LATE, HEAD = 0, 1, 2, 3, 4, 5, 6
 #: Running sums are computed anew from the ring every so many bars of a column, so that rounding cannot pile up. A power of two.
 ANCHOR_BARS = 256
 #: In place of ANCHOR_BARS where nothing is summed.
 NEVER = 1 << 30
 #: What a row's loop may have met.
 MISSED, SPOILT = 1, 2
+
+
+@kernel
+def recall(state: FloatArray, first: int, last: int) -> tuple[int, int, int, bool]:
+    """Return where a block of columns stands: its place in the ring, PASSED, CALM and LATE.
+
+    Only the block's first column is read, so that a single bar need not look through all of them. Settled columns (`remember`)
+    are looked through once.
+    """
+    calm = int(state[CALM, first])
+    late = state[LATE, first] > 0.0 if calm > 0 else behind(state[LAG, first:last])
+    return int(state[PLACE, first]), int(state[PASSED, first]), calm, late
+
+
+@kernel
+def remember(state: FloatArray, first: int, last: int, rows: int, place: int, passed: int, calm: int, late: bool) -> None:
+    """Keep where a block stands after so many rows, in its first column; a call without rows settles all its columns.
+
+    From settled columns any other block may go on: all rows are counted, and care is taken at the next one.
+    """
+    if rows == 0:
+        add(state[COUNT, first:last], passed)
+        state[PLACE, first:last] = place
+        state[PASSED : LATE + 1, first:last] = 0.0
+    else:
+        state[PLACE, first], state[PASSED, first] = place, passed
+        state[CALM, first], state[LATE, first] = calm, 1.0 if late else 0.0
 
 
 @kernel
@@ -178,8 +206,7 @@ def rolling_total(x: FloatArray, bars: int, scale: float, state: FloatArray, out
     """Write `scale` times the sum of the last `bars` bars. State: HEAD + 1 + bars rows."""
     count, lag, total = state[COUNT, first:last], state[LAG, first:last], state[HEAD, first:last]
     ring = state[HEAD + 1 : HEAD + 1 + bars, first:last]
-    place, passed = int(state[PLACE, first]), 0
-    late, calm = behind(lag), headway(count, lag, bars, ANCHOR_BARS)
+    place, passed, calm, late = recall(state, first, last)
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
         if late and resume(row, lag, ring, bars):
@@ -192,11 +219,10 @@ def rolling_total(x: FloatArray, bars: int, scale: float, state: FloatArray, out
         if calm == 0:
             add(count, passed)
             anchor(row, count, total, ring, place, scale, o)
-            passed, calm = 0, headway(count, lag, bars, ANCHOR_BARS) + 1 if t + 1 < x.shape[0] else 1
+            passed, calm = 0, headway(count, lag, bars, ANCHOR_BARS) + 1
         calm -= 1
         place = place + 1 if place + 1 < bars else 0
-    add(count, passed)
-    state[PLACE, first:last] = place
+    remember(state, first, last, x.shape[0], place, passed, calm, late)
 
 
 @kernel
@@ -208,8 +234,7 @@ def rolling_extreme(x: FloatArray, bars: int, sign: float, state: FloatArray, ou
     """
     count, lag, prefix = state[COUNT, first:last], state[LAG, first:last], state[HEAD, first:last]
     ring, suffix = state[HEAD + 1 : HEAD + 1 + bars, first:last], state[HEAD + 1 + bars :, first:last]
-    place, passed = int(state[PLACE, first]), 0
-    late, calm = behind(lag), headway(count, lag, bars, NEVER)
+    place, passed, calm, late = recall(state, first, last)
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
         if late and resumes(row, lag):
@@ -226,13 +251,12 @@ def rolling_extreme(x: FloatArray, bars: int, sign: float, state: FloatArray, ou
         if calm == 0:
             add(count, passed)
             conceal(count, bars, o)
-            passed, calm = 0, headway(count, lag, bars, NEVER) + 1 if t + 1 < x.shape[0] else 1
+            passed, calm = 0, headway(count, lag, bars, NEVER) + 1
         calm -= 1
         if closing:
             _suffixes(state, bars, first, last)
         place = 0 if closing else place + 1
-    add(count, passed)
-    state[PLACE, first:last] = place
+    remember(state, first, last, x.shape[0], place, passed, calm, late)
 
 
 @kernel
@@ -322,8 +346,7 @@ def _against_past(
     x: FloatArray, bars: int, how: int, scale: float, state: FloatArray, out: FloatArray, first: int, last: int
 ) -> None:
     count, lag, ring = state[COUNT, first:last], state[LAG, first:last], state[HEAD : HEAD + bars, first:last]
-    place, passed = int(state[PLACE, first]), 0
-    late, calm = behind(lag), headway(count, lag, bars, NEVER)
+    place, passed, calm, late = recall(state, first, last)
     for t in range(x.shape[0]):
         row, o = x[t, first:last], out[t, first:last]
         if late and resume(row, lag, ring, bars):
@@ -336,11 +359,10 @@ def _against_past(
         if calm == 0:
             add(count, passed)
             conceal(count, bars + 1, o)
-            passed, calm = 0, headway(count, lag, bars, NEVER) + 1 if t + 1 < x.shape[0] else 1
+            passed, calm = 0, headway(count, lag, bars, NEVER) + 1
         calm -= 1
         place = place + 1 if place + 1 < bars else 0
-    add(count, passed)
-    state[PLACE, first:last] = place
+    remember(state, first, last, x.shape[0], place, passed, calm, late)
 
 
 @kernel

@@ -133,7 +133,8 @@ def test_any_block_of_columns_gives_the_same_bits() -> None:
 def test_threads_give_the_bits_of_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of columns computed at the same time change no bit."""
     panel = panels.random(400, 30, 4, 0.05)
-    monkeypatch.setattr(engine, "PARALLEL_MIN", 0)
+    monkeypatch.setattr(engine, "PARALLEL_SYMBOLS", 0)
+    monkeypatch.setattr(engine, "TILE", 900)
     machine = FeatureEngine(EVERYTHING, 30, precision=np.float64, threads=3)
 
     values = machine.advance(panel)
@@ -167,6 +168,22 @@ def test_a_restored_engine_continues_to_the_bit() -> None:
         successor.restore(dict(state))
 
     assert equal(successor.advance(panel.rows(333, 500)), whole[333:])
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1), (2, 3)])
+def test_a_state_is_no_business_of_threads(monkeypatch: pytest.MonkeyPatch, before: int, after: int) -> None:
+    """A state that one number of threads left is continued by another to the bit; to have saved it changes nothing."""
+    monkeypatch.setattr(engine, "PARALLEL_SYMBOLS", 0)
+    panel = panels.random(500, 20, 21, 0.1)
+    whole = compute(panel)
+    machine, successor = (FeatureEngine(EVERYTHING, 20, precision=np.float64, threads=n) for n in (before, after))
+    machine.advance(panel.rows(0, 333))
+    successor.advance(panel.rows(100, 217))
+
+    successor.restore(machine.state())
+
+    assert equal(successor.advance(panel.rows(333, 500)), whole[333:])
+    assert equal(machine.advance(panel.rows(333, 500)), whole[333:])
 
 
 def test_the_state_of_other_features_is_refused() -> None:
@@ -247,7 +264,7 @@ ADDED, GAP = (Feature(name, both, (PAIR,), part=i) for i, name in enumerate(("ad
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_step_may_write_several_series(monkeypatch: pytest.MonkeyPatch, precision: type, threads: int) -> None:
     """Its parts are features and inputs like any other, in any order, whole or bar by bar."""
-    monkeypatch.setattr(engine, "PARALLEL_MIN", 0)
+    monkeypatch.setattr(engine, "PARALLEL_SYMBOLS", 0)
     panel = panels.random(150, 6, 31, 0.1)
     features = (indicators.sma(GAP, 5), ADDED, Feature("again", both, (PAIR,), part=1), indicators.difference(ADDED, GAP))
     machine = FeatureEngine(features, 6, precision=precision, threads=threads)

@@ -85,6 +85,8 @@ SERIES: list[tuple[Callable[..., object], int, tuple[float, ...], int, Twin]] = 
     (statistics.power, 1, (4,), 0, lambda x, k: [v**k for v in x]),
 ]
 ELSEWHERE = {
+    "recall": "by every window",
+    "remember": "by every window",
     "smooth": "by exponential, wilder and wilder_sum",
     "line": "by weighted and slope",
     "true_range": "on its own",
