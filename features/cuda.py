@@ -82,7 +82,7 @@ class CudaEngine:
     def _buffers(self, rows: int) -> dict[str, Device]:
         """Return an array for each step, [T, S], or [parts, T, S] where it writes several series."""
         places, sizes = plan.placed(self._steps)
-        made = [cuda.device_array((series, rows, self._symbols), dtype=np.float64) for series in sizes]
+        made = [cuda.device_array((size.parts, rows, self._symbols), dtype=np.float64) for size in sizes]
         whole = {step.name for step in self._steps if step.parts > 1}
         return {name: made[place.buffer] if name in whole else made[place.buffer][place.part] for name, place in places.items()}
 

@@ -1,7 +1,6 @@
 """FeatureEngine: runs the catalogue's kernels over a panel, a whole history or one bar at a time, with the same machine code."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -10,10 +9,11 @@ import numpy.typing as npt
 from domain.error import DataError, ResourceError
 from domain.panel import FloatArray, Panel
 from features import plan
-from features.calls import Calls
+from features.calls import Calls, blocks
 from features.feature import Feature
 from features.plan import Series
 from features.program import Interpreted, Program
+from features.state import State
 
 #: Values of one step that are computed at a time: what is read again soon stays near the processor.
 TILE = 16_384
@@ -54,11 +54,11 @@ class FeatureEngine:
         self.names = tuple(feature.name for feature in features)
         self.warm_up = max((feature.warm_up for feature in features), default=0)
         self._features, self._symbols = tuple(features), symbols
-        self._threads = threads if symbols >= PARALLEL_SYMBOLS else 1
         self._precision = np.dtype(precision)
         self._steps = plan.ordered(features)
         self._inputs = plan.inputs(self._steps)
-        self._state = _states(self._steps, symbols)
+        self._blocks = blocks(symbols, threads if symbols >= PARALLEL_SYMBOLS else 1)
+        self._state = State(self._steps, self._blocks)
         self._tile = max(1, TILE // max(1, symbols))
         self._program: Program | Interpreted | None = None
         self._nothing: list[Series] = []
@@ -84,19 +84,11 @@ class FeatureEngine:
     def state(self) -> dict[str, FloatArray]:
         """Return a copy of all that the next bar needs, one array a step; `numpy.savez` can write it."""
         self._settle()
-        return {name: rows.copy() for name, rows in self._state.items() if len(rows)}
+        return self._state.copy()
 
     def restore(self, state: dict[str, FloatArray]) -> None:
         """Continue from a saved state; raise DataError, changing nothing, when it belongs to other features or symbols."""
-        mine = {name: rows.shape for name, rows in self._state.items() if len(rows)}
-        theirs = {name: rows.shape for name, rows in state.items()}
-        if theirs != mine:
-            name = min(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
-            raise DataError(
-                f"a feature state was offered whose '{name}' has shape {theirs.get(name)}, but {mine.get(name)} was needed"
-            )
-        for name, rows in state.items():
-            self._state[name][:] = rows
+        self._state.restore(state)
 
     def _settle(self) -> None:
         """Let every window settle its columns (`window.remember`): another engine may go on in other blocks."""
@@ -106,9 +98,9 @@ class FeatureEngine:
     def _written(self, arrays: Sequence[Series]) -> Program | Interpreted:
         """Return all calls, to be made on panels with columns, and a result, like these arrays."""
         *columns, out = arrays
-        calls = Calls(self._features, self._state, dict(zip(self._inputs, columns, strict=True)), out, self._threads)
-        buffers = [np.empty(series * self._tile * self._symbols) for series in calls.sizes]
+        calls = Calls(self._features, self._state, self._blocks, dict(zip(self._inputs, columns, strict=True)), out)
         self._nothing = [array[..., :0, :].copy() if array.ndim > 1 else array[:0].copy() for array in arrays]
+        buffers = calls.buffers(self._tile)
         # Kernels in plain Python cannot be part of a program.
         if all(hasattr(step.kernel, "overloads") for step in self._steps):
             return Program(calls.stages(), self._tile, buffers, len(arrays))
@@ -126,10 +118,3 @@ def create(
     except ImportError as problem:
         raise ResourceError(f"features were asked of a GPU, but {problem}: pip install 'nightshift[cuda]'") from None
     return CudaEngine(features, symbols, precision=precision)
-
-
-def _states(steps: list[Feature], symbols: int) -> dict[str, FloatArray]:
-    """Return the steps' states, zero, one after the other in one block of memory: few pages, and the next one is fetched early."""
-    edges = np.cumsum([0, *(step.slots for step in steps)]).tolist()
-    block = np.zeros((edges[-1], symbols))
-    return {step.name: block[first:last] for step, (first, last) in zip(steps, pairwise(edges), strict=True)}

@@ -80,27 +80,42 @@ class Place(NamedTuple):
     part: int = 0
 
 
-def placed(steps: list[Feature], *, apart: bool = False) -> tuple[dict[str, Place], list[int]]:
-    """Return the place of each step, and how many series each buffer holds.
+class Size(NamedTuple):
+    """What a buffer holds: so many series; of whole rows, or of columns that no other block of columns needs."""
 
-    A buffer that nobody will read again is handed to the next step that writes as many series; where steps that compare symbols
-    run `apart`, at the same time, only after all of them.
+    parts: int
+    shared: bool
+
+
+def placed(steps: list[Feature], *, apart: bool = False) -> tuple[dict[str, Place], list[Size]]:
+    """Return the place of each step, and what each buffer holds.
+
+    A buffer that nobody will read again is handed to the next step that needs one like it; where steps that compare symbols run
+    `apart`, at the same time, only after all of them.
     """
     called = [step for step in steps if step.part is None]
-    ends = _ends(steps, called, apart=apart)
+    ends, shared = _ends(steps, called, apart=apart), _shared(steps)
     places: dict[str, Place] = {}
-    sizes: list[int] = []
-    free: dict[int, list[int]] = {}
+    sizes: list[Size] = []
+    free: dict[Size, list[int]] = {}
     for i, step in enumerate(called):
-        spare = free.setdefault(step.parts, [])
+        size = Size(step.parts, step.name in shared)
+        spare = free.setdefault(size, [])
         if not spare:
             spare.append(len(sizes))
-            sizes.append(step.parts)
+            sizes.append(size)
         places[step.name] = Place(spare.pop())
         for name in ends.get(i, ()):
             free.setdefault(sizes[places[name].buffer], []).append(places[name].buffer)
     parts = {step.name: Place(places[maker(step).name].buffer, step.part) for step in steps if step.part is not None}
     return places | parts, sizes
+
+
+def _shared(steps: list[Feature]) -> set[str]:
+    """Return the makers of what whole rows are made into, or of."""
+    rowwise = [step for step in steps if step.whole_row]
+    read = {maker(source).name for step in rowwise for source in step.inputs if isinstance(source, Feature)}
+    return read | {step.name for step in rowwise}
 
 
 def _ends(steps: list[Feature], called: list[Feature], *, apart: bool) -> dict[int, list[str]]:

@@ -28,9 +28,9 @@ _STATUS, _LONG = ir.IntType(32), ir.IntType(64)
 _YIELD = ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value or 0
 #: Columns of the table of calls: the thunk that makes it (0: all threads wait for each other), the kernel, its arguments' address.
 _THUNK, _KERNEL, _ARGUMENTS = range(3)
-#: Columns of the table of arguments that change: which one, the array that it points into (or none), and what it grows by with the
-#: rows of a tile, the rows of the panel, and the tile's first row.
-_WHICH, _ARRAY, _BY_ROWS, _BY_BARS, _BY_FIRST = range(5)
+#: Columns of the table of arguments that change: which one, the array that it points into (or none), how far in, and what it grows
+#: by with the rows of a tile, the rows of the panel, and the tile's first row.
+_WHICH, _ARRAY, _FIXED, _BY_ROWS, _BY_BARS, _BY_FIRST = range(6)
 
 
 class Rows(NamedTuple):
@@ -45,6 +45,8 @@ class Rows(NamedTuple):
     part: int = 0
     """Number of its (first) series in the array."""
     parts: int = 1
+    first: int = 0
+    """Its first column in the array, whose rows are `columns` long; kernels count columns from there."""
 
     @property
     def wide(self) -> int:
@@ -60,6 +62,7 @@ class Rows(NamedTuple):
         else:
             size = (last - first) * self.columns
             series = array[self.part * size : (self.part + self.parts) * size].reshape(self.parts, last - first, self.columns)
+        series = series[..., self.first :]
         return series if self.parts > 1 else series[0]
 
     def like(self) -> Series:
@@ -144,7 +147,7 @@ class _Script:
         self.arguments = np.array(self._words, dtype=np.int64)
         self.calls = np.array(places, dtype=np.int64).reshape(-1, 3)
         self.calls[:, _ARGUMENTS] = self.arguments.ctypes.data + self.calls[:, _ARGUMENTS] * self.arguments.itemsize
-        changes = np.array(self._changes, dtype=np.int64).reshape(-1, 5)
+        changes = np.array(self._changes, dtype=np.int64).reshape(-1, 6)
         moves = changes[:, _BY_FIRST] != 0
         self.changes, self.unmoved = np.concatenate([changes[~moves], changes[moves]]), int((~moves).sum())
         """Arguments that change with the tile; the first `unmoved` ones only with its number of rows."""
@@ -168,8 +171,8 @@ class _Script:
         self._words += (0, 0)
         self._change(by_rows=rows.parts * rows.wide)
         self._words.append(item)
-        offset = {"by_bars": rows.part * row, "by_first": row} if rows.moving else {"by_rows": rows.part * row}
-        self._change(array=rows.array, **offset)
+        grows = {"by_bars": rows.part * row, "by_first": row} if rows.moving else {"by_rows": rows.part * row}
+        self._change(array=rows.array, fixed=rows.first * item, **grows)
         self._words += [rows.parts] if several else []
         self._change(by_rows=1)
         self._words += columns
@@ -177,9 +180,9 @@ class _Script:
             self._change(by_rows=row)
         self._words += [*([row] if columns else []), item]
 
-    def _change(self, *, array: int = -1, by_rows: int = 0, by_bars: int = 0, by_first: int = 0) -> None:
+    def _change(self, *, array: int = -1, fixed: int = 0, by_rows: int = 0, by_bars: int = 0, by_first: int = 0) -> None:
         """Write an argument that is found at run time: the address of the array, if any, and what it grows by."""
-        self._changes.append((len(self._words), array, by_rows, by_bars, by_first))
+        self._changes.append((len(self._words), array, fixed, by_rows, by_bars, by_first))
         self._words.append(0)
 
 
@@ -266,7 +269,7 @@ def _run(
 def _change(arguments: Numbers, changes: Numbers, arrays: Numbers, rows: int, bars: int, first: int) -> None:
     """Write the arguments that change with the tile."""
     for i in range(len(changes)):
-        grown = changes[i, _BY_ROWS] * rows + changes[i, _BY_BARS] * bars + changes[i, _BY_FIRST] * first
+        grown = changes[i, _FIXED] + changes[i, _BY_ROWS] * rows + changes[i, _BY_BARS] * bars + changes[i, _BY_FIRST] * first
         arguments[changes[i, _WHICH]] = arrays[changes[i, _ARRAY]] + grown
 
 
