@@ -20,17 +20,26 @@ LINE = 64
 @kernel
 def leave(values: Series, out: Series, first: int, last: int) -> None:
     """Round values [T, S] to the precision of `out`, in columns first .. last - 1."""
-    for t in range(values.shape[0]):
-        row, o = values[t, first:last], out[t, first:last]
-        width = LINE // o.itemsize
-        head = min(o.size, (-o.ctypes.data) % LINE // o.itemsize) if values.shape[0] > 1 else o.size
-        lines = (o.size - head) // width
-        for s in range(head):
-            o[s] = row[s]
-        for i in range(lines):
-            _line(o, row, head + i * width)
-        for s in range(head + lines * width, o.size):
-            o[s] = row[s]
+    past = values.shape[0] > 1
+    if first == 0 and last == out.shape[1] and last == values.shape[1]:
+        _leave(values.reshape(values.size), out.reshape(out.size), past)
+    else:
+        for t in range(values.shape[0]):
+            _leave(values[t, first:last], out[t, first:last], past)
+
+
+@kernel
+def _leave(values: Series, out: Series, past: bool) -> None:
+    """Round what lies in one piece, where asked past the caches but for the lines that it shares."""
+    width = LINE // out.itemsize
+    head = min(out.size, (-out.ctypes.data) % LINE // out.itemsize) if past else out.size
+    lines = (out.size - head) // width
+    for s in range(head):
+        out[s] = values[s]
+    for i in range(lines):
+        _line(out, values, head + i * width)
+    for s in range(head + lines * width, out.size):
+        out[s] = values[s]
 
 
 @intrinsic  # type: ignore[untyped-decorator]
