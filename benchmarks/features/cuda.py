@@ -5,6 +5,7 @@ one. Without one, but with the CUDA toolkit's compiler: whether every kernel com
 Writes cuda.md beside this file.
 """
 
+import re
 import statistics
 import time
 from pathlib import Path
@@ -25,6 +26,8 @@ from features.feature import Feature
 SHAPES = ((2520, 500), (2520, 5000))
 ROUNDS = 5
 CAPABILITY = (9, 0)
+#: What the compiler colours its messages with.
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def seconds(engine: Any, panel: Panel, out: FloatArray) -> float:
@@ -57,17 +60,18 @@ class _Assumed:
     compute_capability = CAPABILITY
 
 
-def compiled() -> list[str]:
-    """Compile every step of the catalogue for a GPU that is not here; return those that fail, with the reason."""
+def compiled() -> tuple[int, list[str]]:
+    """Compile every step of the catalogue for a GPU that is not here; return how many and those that fail, with the reason."""
     dispatcher.get_current_device = _Assumed
     steps = [step for step in plan.ordered(catalog.CATALOG) if step.part is None]
-    failed = []
-    for step in {signature(step): step for step in steps}.values():
+    failed, different = [], {signature(step): step for step in steps}
+    for step in different.values():
         try:
             cuda.compile_ptx(*launch(step), cc=CAPABILITY)
         except Exception as problem:  # whatever the compiler says is the result
-            failed.append(f"{step.kernel.__module__}.{step.kernel.__name__}: {' '.join(str(problem).split())[:300]}")
-    return failed
+            told = " ".join(COLOURS.sub("", str(problem)).split())[:300]
+            failed.append(f"{step.kernel.__module__}.{step.kernel.__name__}: {told}")
+    return len(different), failed
 
 
 def signature(step: Feature) -> tuple[Any, ...]:
@@ -111,9 +115,9 @@ def main() -> None:
             *(raced(*shape) for shape in SHAPES),
         ]  # fmt: skip
     else:
-        failed = compiled()
+        count, failed = compiled()
         lines += [
-            f"No GPU was here: not measured. Kernels that do not compile for one: {len(failed)}.",
+            f"No GPU was here: not measured. Kernels that do not compile for one: {len(failed)} of {count}.",
             "",
             *(f"- {line}" for line in failed),
         ]

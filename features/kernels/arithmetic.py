@@ -7,6 +7,9 @@ import numpy as np
 from domain.compiled import kernel
 from domain.panel import FloatArray
 
+#: From here on a double has no bits for fractions: added to a smaller one and taken away again, it leaves a whole number.
+WHOLE = 2.0**52
+
 
 @kernel
 def linear(
@@ -84,12 +87,24 @@ def clip(x: FloatArray, low: float, high: float, state: FloatArray, out: FloatAr
 
 
 @kernel
+def floor(x: float) -> float:
+    """Return the largest whole number that is no larger than x; NaN and infinities as they are.
+
+    NumPy's is unknown to a GPU, and Python's knows no NaN and makes an integer, which takes SIMD away.
+    """
+    size = (abs(x) + WHOLE) - WHOLE
+    nearest = -size if x < 0.0 else size
+    below = nearest - 1.0 if nearest > x else nearest
+    return x if abs(x) >= WHOLE else below
+
+
+@kernel
 def rounded(x: FloatArray, grid: float, state: FloatArray, out: FloatArray, first: int, last: int) -> None:
     """Write x rounded to multiples of 1 / grid, so that rounding errors do not order what is equal."""
     for t in range(x.shape[0]):
         u, o = x[t, first:last], out[t, first:last]
         for s in range(o.size):
-            o[s] = np.floor(u[s] * grid + 0.5) / grid
+            o[s] = floor(u[s] * grid + 0.5) / grid
 
 
 @kernel
@@ -128,5 +143,5 @@ def settle(
             known = (not missing) & (bars >= need)
             count[s] = bars
             kept = 0.0 if math.isnan(u[s]) else u[s]
-            kept = np.floor(kept * grid + 0.5) / grid if grid > 0.0 else kept
+            kept = floor(kept * grid + 0.5) / grid if grid > 0.0 else kept
             o[s] = kept if known else np.nan

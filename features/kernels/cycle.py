@@ -43,23 +43,23 @@ def hilbert(x: FloatArray, begin: int, state: FloatArray, out: FloatArray, first
             window.resume(row, lag, state[TOP:HILBERT_SLOTS, first:last], RING)
         late = _smooth(
             row,
-            _aged(state, 0, place, 1, first, last),
-            _aged(state, 0, place, 2, first, last),
-            _aged(state, 0, place, 3, first, last),
-            _aged(state, 0, place, 0, first, last),
+            state[_aged(0, place, 1), first:last],
+            state[_aged(0, place, 2), first:last],
+            state[_aged(0, place, 3), first:last],
+            state[_aged(0, place, 0), first:last],
             count,
             lag,
             begin,
             smooth,
         )
         _adjust(own[0, first:last], adjusted)
-        _enter(smooth, smooth, _aged(state, 1, place, 0, first, last))
+        _enter(smooth, smooth, state[_aged(1, place, 0), first:last])
         _filtered(state, 1, place, 0, adjusted, turned, first, last)
-        _enter(turned, smooth, _aged(state, 2, place, 0, first, last))
+        _enter(turned, smooth, state[_aged(2, place, 0), first:last])
         _filtered(state, 2, place, 0, adjusted, turned, first, last)
-        _enter(turned, smooth, _aged(state, 3, place, 0, first, last))
-        _copy(_aged(state, 2, place, 3, first, last), smooth, out[2, t, first:last])
-        _copy(_aged(state, 3, place, 0, first, last), smooth, out[3, t, first:last])
+        _enter(turned, smooth, state[_aged(3, place, 0), first:last])
+        _copy(state[_aged(2, place, 3), first:last], smooth, out[2, t, first:last])
+        _copy(state[_aged(3, place, 0), first:last], smooth, out[3, t, first:last])
         _filtered(state, 2, place, 3, adjusted, turned, first, last)
         _filtered(state, 3, place, 0, adjusted, turned_again, first, last)
         _homodyne(
@@ -78,10 +78,10 @@ def hilbert(x: FloatArray, begin: int, state: FloatArray, out: FloatArray, first
 
 
 @kernel
-def _aged(state: FloatArray, ring: int, place: int, age: int, first: int, last: int) -> FloatArray:
-    """Return the row of a ring that holds the value of `age` bars ago."""
+def _aged(ring: int, place: int, age: int) -> int:
+    """Return the row of the state that holds a ring's value of `age` bars ago."""
     row = place - age if place >= age else place - age + RING
-    return state[TOP + ring * RING + row, first:last]
+    return TOP + ring * RING + row
 
 
 @kernel
@@ -137,10 +137,10 @@ def _filtered(
     state: FloatArray, ring: int, place: int, age: int, adjusted: FloatArray, out: FloatArray, first: int, last: int
 ) -> None:
     _taps(
-        _aged(state, ring, place, age, first, last),
-        _aged(state, ring, place, age + 2, first, last),
-        _aged(state, ring, place, age + 4, first, last),
-        _aged(state, ring, place, age + 6, first, last),
+        state[_aged(ring, place, age), first:last],
+        state[_aged(ring, place, age + 2), first:last],
+        state[_aged(ring, place, age + 4), first:last],
+        state[_aged(ring, place, age + 6), first:last],
         adjusted,
         out,
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from domain.compiled import kernel
 from domain.panel import FloatArray
-from features.kernels import nested, window
+from features.kernels import arithmetic, nested, window
 from features.kernels.cycle import DEGREES, LONGEST, weighted
 
 #: Series that are written.
@@ -79,7 +79,7 @@ def _set_out(
 ) -> None:
     """Round the period to whole bars and set a rotation by one of them at zero degrees."""
     for s in range(period.size):
-        whole = np.floor(period[s] + 0.5) if period[s] > 0.0 else 0.0
+        whole = arithmetic.floor(period[s] + 0.5) if period[s] > 0.0 else 0.0
         bars[s], turn[s], lift[s] = whole, COSINES[int(whole)], SINES[int(whole)]
         cosine[s], sine[s] = 1.0, 0.0
 
@@ -191,12 +191,12 @@ def _mode(
 @kernel
 def _quarter(degrees: float) -> tuple[float, float]:
     """Return sine and cosine, from the nearest multiple of 90 degrees on."""
-    turns = np.floor(degrees / 90.0 + 0.5)
+    turns = arithmetic.floor(degrees / 90.0 + 0.5)
     r = (degrees - 90.0 * turns) / DEGREES
     z = r * r
     sine = r + r * z * (S1 + z * (S2 + z * (S3 + z * (S4 + z * (S5 + z * S6)))))
     cosine = 1.0 - (0.5 * z - z * z * (C1 + z * (C2 + z * (C3 + z * (C4 + z * (C5 + z * C6))))))
-    odd = turns - 2.0 * np.floor(0.5 * turns) > 0.5
-    half = turns - 4.0 * np.floor(0.25 * turns) > 1.5
+    odd = turns - 2.0 * arithmetic.floor(0.5 * turns) > 0.5
+    half = turns - 4.0 * arithmetic.floor(0.25 * turns) > 1.5
     a, b = (cosine, -sine) if odd else (sine, cosine)
     return (-a, -b) if half else (a, b)

@@ -91,6 +91,18 @@ def test_arithmetic_of_series_is_numpys(
     np.testing.assert_allclose(found, twin(*((X,), (X, Y), (X, X, Y))[inputs - 1]), rtol=1e-12)
 
 
+def test_the_floor_is_numpys() -> None:
+    """The whole number below, of numbers of every size, whole ones and their neighbours, NaN and infinities."""
+    draw = np.random.default_rng(7)
+    whole = np.concatenate([np.arange(-300.0, 300.0), 2.0**52 + np.arange(-8.0, 8.0), -(2.0**52) + np.arange(-8.0, 8.0)])
+    sizes = [draw.normal(0.0, 10.0**power, 500) for power in range(-3, 19)]
+    values = np.concatenate(
+        [*sizes, whole, whole + 0.5, *(np.nextafter(whole, way) for way in (np.inf, -np.inf)), [np.nan, np.inf]]
+    )
+
+    np.testing.assert_array_equal([arithmetic.floor(value) for value in [*values, -np.inf]], np.floor([*values, -np.inf]))
+
+
 def test_a_correlation_with_a_flat_series_is_settled_at_zero() -> None:
     """It is unknown before its window is full and at missing bars, and zero where nothing varies."""
     x = np.random.default_rng(13).normal(0.0, 1.0, (60, 1))
