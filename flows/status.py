@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from domain import params as parameters
 from domain.error import NightshiftError, NoChampion, NoData
 from domain.params import Params
@@ -31,17 +29,19 @@ def markets(home: Home, params: Params) -> list[dict[str, Any]]:
 def _market(home: Home, params: Params, name: str) -> dict[str, Any]:
     market = params.market(name)
     row: dict[str, Any] = {"market": name, "timeframe": market.timeframe, "source": market.source}
-    try:
-        bars = Store(home.store).bars(name, market.timeframe)
-        row |= {"symbols": bars["symbol"].n_unique(), "bars": bars.height, "newest": _newest(bars)}
-    except NoData:
-        row |= {"symbols": 0, "bars": 0, "newest": None}
+    store = Store(home.store)
+    opened = store.opened(name, market.timeframe)
+    row |= {"symbols": opened["symbol"].n_unique(), "bars": opened.height, "newest": _newest(store, name, market.timeframe)}
     return row | {"champion": _champion(home, name)}
 
 
-def _newest(bars: pl.DataFrame) -> str | None:
-    newest = bars.select(pl.col("event_at").max().dt.strftime("%Y-%m-%dT%H:%M:%SZ")).item()
-    return str(newest) if newest is not None else None
+def _newest(store: Store, market: str, timeframe: str) -> str | None:
+    """Return the newest close in the store, of which only the newest bars are read."""
+    opened = store.newest(market, timeframe)
+    if opened is None:
+        return None
+    closed = store.bars(market, timeframe, since=opened)["event_at"]
+    return str(closed.sort().dt.strftime("%Y-%m-%dT%H:%M:%SZ")[-1])
 
 
 def _champion(home: Home, market: str) -> int | None:
