@@ -15,7 +15,7 @@ from features.plan import Series
 from features.program import Interpreted, Program
 from features.state import State
 
-#: Values of one step that are computed at a time: what is read again soon stays near the processor.
+#: Values of one step that a thread computes at a time: what is read again soon stays near the processor.
 TILE = 16_384
 #: Tiles after which a run comes back to Python, where it can be interrupted.
 TILES = 64
@@ -59,7 +59,7 @@ class FeatureEngine:
         self._inputs = plan.inputs(self._steps)
         self._blocks = blocks(symbols, threads if symbols >= PARALLEL_SYMBOLS else 1)
         self._state = State(self._steps, self._blocks)
-        self._tile = max(1, TILE // max(1, symbols))
+        self._tile = max(1, TILE // max(1, *(last - first for first, last in self._blocks)))
         self._program: Program | Interpreted | None = None
         self._nothing: list[Series] = []
 

@@ -65,9 +65,10 @@ class Rows(NamedTuple):
         series = series[..., self.first :]
         return series if self.parts > 1 else series[0]
 
-    def like(self) -> Series:
-        """Return an array of the argument's type."""
-        return np.empty((1,) * (1 + (self.columns is not None) + (self.parts > 1)), dtype=self.kind)
+    @property
+    def dimensions(self) -> int:
+        """How many axes the argument has."""
+        return 1 + (self.columns is not None) + (self.parts > 1)
 
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
@@ -143,7 +144,9 @@ class _Script:
             for (_, arguments), (kind, address) in zip(calls, found, strict=True):
                 places.append((thunks[kind], address, len(self._words)))
                 self._write(arguments)
-            places.append((0, 0, 0))
+            # Blocks of columns share nothing: a single stage needs no waiting.
+            if len(stages) > 1:
+                places.append((0, 0, 0))
         self.arguments = np.array(self._words, dtype=np.int64)
         self.calls = np.array(places, dtype=np.int64).reshape(-1, 3)
         self.calls[:, _ARGUMENTS] = self.arguments.ctypes.data + self.calls[:, _ARGUMENTS] * self.arguments.itemsize
@@ -280,7 +283,13 @@ def _bits(value: float) -> int:
 
 def _typed(argument: Any) -> Any:
     """Return the argument's type to numba."""
-    return numba.typeof(argument.like() if isinstance(argument, Rows) else argument)
+    return _array(argument.kind, argument.dimensions) if isinstance(argument, Rows) else numba.typeof(argument)
+
+
+@cache
+def _array(kind: Any, dimensions: int) -> Any:
+    """Return the type of an array to numba."""
+    return numba.typeof(np.empty((1,) * dimensions, dtype=kind))
 
 
 @cache
