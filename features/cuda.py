@@ -1,14 +1,16 @@
 """The feature engine on a GPU: the same kernels, a column of the panel a thread, compiled for CUDA from the same functions.
 
+Columns are far fewer than a GPU has processors, so that steps which do not need each other run at the same time, on streams.
 Steps that compare the symbols of a row take a row a thread, with a state that is new: they carry nothing that they could not find
 anew. Plain Python kernels run on the host. What comes out equals the CPU's within rounding (1e-6 relative), not to the bit: the
 GPU contracts other multiplies and adds. Needs a GPU and its toolkit, or numba's simulator (NUMBA_ENABLE_CUDASIM=1 and
 NUMBA_DISABLE_JIT=1, for tests).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +22,17 @@ from features import plan
 from features.feature import Feature, label
 from features.plan import Series
 
-#: An array on the device; numba.cuda has no types.
+#: An array or a stream of the device; numba.cuda has no types.
 Device = Any
 
-#: Values of one step that lie on the device at a time.
-TILE = 1 << 22
+#: Share of the device's free memory that an engine takes.
+SHARE = 0.6
+#: Steps that run at the same time.
+STREAMS = 32
 #: Threads of a block: columns are few, so that small blocks reach more of the GPU's processors.
 BLOCK = 32
+#: Rows that one thread rounds.
+STRETCH = 64
 
 
 class CudaEngine:
@@ -39,8 +45,12 @@ class CudaEngine:
         self.warm_up = max((feature.warm_up for feature in features), default=0)
         self._features, self._symbols, self._precision = tuple(features), symbols, np.dtype(precision)
         self._steps = plan.ordered(features)
+        self._levels = _levels(self._steps)
         self._inputs = plan.inputs(self._steps)
         self._state = {step.name: cuda.to_device(np.zeros((step.slots, symbols))) for step in self._steps if step.slots}
+        self._stateless = cuda.device_array((1, symbols))
+        self._streams = [cuda.stream() for _ in range(STREAMS)]
+        self._memory: _Memory | None = None
 
     def advance(self, panel: Panel, out: Series | None = None) -> Series:
         """Return what `FeatureEngine.advance` returns."""
@@ -49,10 +59,10 @@ class CudaEngine:
         if out is None:
             out = np.empty((len(self.names), panel.bars, self._symbols), dtype=self._precision)
         columns = {name: plan.column(panel, name) for name in self._inputs}
-        rows = max(1, TILE // max(1, self._symbols))
-        for first in range(0, panel.bars, rows):
-            tile = {name: cuda.to_device(values[first : first + rows]) for name, values in columns.items()}
-            self._sweep(tile, out[:, first : first + rows])
+        memory = self._reserved(panel.bars, out.dtype)
+        for first in range(0, panel.bars, memory.rows):
+            tile = {name: cuda.to_device(values[first : first + memory.rows]) for name, values in columns.items()}
+            self._sweep(tile, memory, out[:, first : first + memory.rows])
         return out.transpose(1, 2, 0)
 
     def state(self) -> dict[str, FloatArray]:
@@ -66,38 +76,71 @@ class CudaEngine:
             raise DataError(f"a feature state of {len(theirs)} steps was offered that are not the {len(mine)} steps of this engine")
         self._state = {name: cuda.to_device(np.ascontiguousarray(rows)) for name, rows in state.items()}
 
-    def _sweep(self, tile: dict[str, Device], out: Series) -> None:
-        """Run all steps over the rows of one tile and copy the features out as they come."""
-        rows = out.shape[1]
-        buffers = tile | self._buffers(rows)
-        wanted: dict[str, list[tuple[int, Device]]] = {}
-        for place, feature in enumerate(self._features):
-            wanted.setdefault(plan.maker(feature).name, []).append((place, buffers[feature.name]))
-        for step in self._steps:
-            if step.part is None:
-                self._call(step, [buffers[label(source)] for source in step.inputs], buffers[step.name], rows)
-                for place, values in wanted.get(step.name, ()):
-                    np.copyto(out[place], values.copy_to_host(), casting="same_kind")
+    def _reserved(self, bars: int, precision: npt.DTypeLike) -> "_Memory":
+        """Return the device's memory for tiles of at most so many rows, as many as fit."""
+        if self._memory is None or self._memory.rows < bars or self._memory.results.dtype != precision:
+            self._memory = None
+            called = [step for step in self._steps if step.part is None]
+            slots = STREAMS * max((max(1, step.slots) for step in called if step.whole_row), default=1)
+            sizes = sum(step.parts for step in called), slots, len(self.names)
+            free = SHARE * cuda.current_context().get_memory_info().free
+            row = self._symbols * 8 * (sum(sizes) + len(self._inputs))
+            rows = int(max(1, min(bars, free // max(1, row))))
+            series, scratch, results = (size * rows * self._symbols for size in sizes)
+            self._memory = _Memory(
+                rows,
+                cuda.device_array(series),
+                cuda.device_array(scratch).reshape(STREAMS, -1),
+                cuda.device_array(results, dtype=precision),
+            )
+        return self._memory
 
-    def _buffers(self, rows: int) -> dict[str, Device]:
+    def _sweep(self, tile: dict[str, Device], memory: "_Memory", out: Series) -> None:
+        """Compute the features of one tile and copy them out."""
+        results = self._computed(tile, memory, out.shape[1])
+        for i in range(len(self._features)):
+            results[i].copy_to_host(out[i])
+
+    def _computed(self, tile: dict[str, Device], memory: "_Memory", rows: int) -> Device:
+        """Run all steps over the rows of one tile, level by level; return the features [F, T, S], on the device."""
+        buffers = tile | self._buffers(memory.series, rows)
+        for level in self._levels:
+            for i, step in enumerate(level):
+                arrays = [buffers[label(source)] for source in step.inputs]
+                self._call(step, arrays, buffers[step.name], memory.scratch[i % STREAMS], self._streams[i % STREAMS])
+            cuda.synchronize()
+        grid = -(-self._symbols // BLOCK), -(-rows // STRETCH)
+        results = _cut(memory.results, (len(self._features), rows, self._symbols))
+        for i, feature in enumerate(self._features):
+            _round[grid, BLOCK, self._streams[i % STREAMS]](buffers[feature.name], results[i])
+        cuda.synchronize()
+        return results
+
+    def _buffers(self, series: Device, rows: int) -> dict[str, Device]:
         """Return an array for each step, [T, S], or [parts, T, S] where it writes several series."""
-        places, sizes = plan.placed(self._steps)
-        made = [cuda.device_array((size.parts, rows, self._symbols), dtype=np.float64) for size in sizes]
-        whole = {step.name for step in self._steps if step.parts > 1}
-        return {name: made[place.buffer] if name in whole else made[place.buffer][place.part] for name, place in places.items()}
+        made: dict[str, Device] = {}
+        first = 0
+        for step in self._steps:
+            if step.part is not None:
+                made[step.name] = made[plan.maker(step).name][step.part]
+                continue
+            size = step.parts * rows * self._symbols
+            shape = (step.parts, rows, self._symbols) if step.parts > 1 else (rows, self._symbols)
+            made[step.name], first = series[first : first + size].reshape(shape), first + size
+        return made
 
-    def _call(self, step: Feature, arrays: list[Device], target: Device, rows: int) -> None:
+    def _call(self, step: Feature, arrays: list[Device], target: Device, scratch: Device, stream: Device) -> None:
+        rows = arrays[0].shape[0]
         if not (config.ENABLE_CUDASIM or hasattr(step.kernel, "py_func")):
             self._on_host(step, arrays, target)
         elif step.whole_row:
-            scratch = cuda.device_array((rows, max(1, step.slots), self._symbols))
+            state = _cut(scratch, (rows, max(1, step.slots), self._symbols))
             launch = _rowwise(step.kernel, len(arrays), step.parts > 1)
-            launch[-(-rows // BLOCK), BLOCK](*arrays, step.parameters, scratch, target, self._symbols)
+            launch[-(-rows // BLOCK), BLOCK, stream](*arrays, step.parameters, state, target, self._symbols)
         else:
-            state = self._state.get(step.name)
-            state = cuda.device_array((1, self._symbols)) if state is None else state
+            state = self._state.get(step.name, self._stateless)
             launch = _columnwise(step.kernel)
-            launch[-(-self._symbols // BLOCK), BLOCK]((*arrays, *step.parameters, state, target), self._symbols)
+            launch[-(-self._symbols // BLOCK), BLOCK, stream]((*arrays, *step.parameters, state, target), self._symbols)
 
     def _on_host(self, step: Feature, arrays: list[Device], target: Device) -> None:
         values = np.empty(target.shape)
@@ -106,6 +149,42 @@ class CudaEngine:
         target.copy_to_device(values)
         if step.slots:
             self._state[step.name].copy_to_device(state)
+
+
+class _Memory(NamedTuple):
+    """What an engine holds of the device's memory, each in one piece."""
+
+    rows: int
+    series: Device
+    scratch: Device
+    results: Device
+
+
+def _cut(piece: Device, shape: tuple[int, ...]) -> Device:
+    """Return the beginning of a piece of memory as an array."""
+    return piece[: math.prod(shape)].reshape(shape)
+
+
+def _levels(steps: Sequence[Feature]) -> list[list[Feature]]:
+    """Return the steps that are called, in levels: none needs another of its own level."""
+    depths: dict[str, int] = {}
+    levels: list[list[Feature]] = []
+    for step in steps:
+        depth = max((depths[source.name] for source in step.inputs if isinstance(source, Feature)), default=0)
+        depths[step.name] = depth if step.part is not None else depth + 1
+        if step.part is None:
+            levels.extend([] for _ in range(depth + 1 - len(levels)))
+            levels[depth].append(step)
+    return levels
+
+
+@cuda.jit  # type: ignore[untyped-decorator]
+def _round(values: Device, out: Device) -> None:
+    """Round a series [T, S] to the precision of `out`; a thread takes a stretch of a column."""
+    s, first = cuda.blockIdx.x * BLOCK + cuda.threadIdx.x, cuda.blockIdx.y * STRETCH
+    if s < values.shape[1]:
+        for t in range(first, min(first + STRETCH, values.shape[0])):
+            out[t, s] = values[t, s]
 
 
 @cache

@@ -283,7 +283,7 @@ def _bits(value: float) -> int:
 
 def _typed(argument: Any) -> Any:
     """Return the argument's type to numba."""
-    return _array(argument.kind, argument.dimensions) if isinstance(argument, Rows) else numba.typeof(argument)
+    return _array(np.dtype(argument.kind), argument.dimensions) if isinstance(argument, Rows) else numba.typeof(argument)
 
 
 @cache

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.features.talib import BARS, SYMBOLS, market, seconds
+from benchmarks.features.markets import BARS, SYMBOLS, market
+from benchmarks.features.talib import seconds
 from domain.clock import SystemClock
 from domain.panel import Panel
 from features import catalog, plan

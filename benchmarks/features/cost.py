@@ -8,7 +8,8 @@ import json
 
 import numpy as np
 
-from benchmarks.features.talib import BARS, SYMBOLS, market, seconds
+from benchmarks.features.markets import BARS, SYMBOLS, market
+from benchmarks.features.talib import seconds
 from docs.catalogue import COSTS
 from domain.panel import Panel
 from features import catalog

@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.features.markets import known
 from benchmarks.quality.measure import LIMITS, market
 from domain import panel as panels
-from domain.panel import COVARIATES, PRICES, Panel
+from domain.panel import Panel
 from features import catalog
 from features.engine import FeatureEngine
 from pipelines.data import quality
@@ -40,18 +41,6 @@ def panel(path: Path) -> Panel:
     chosen = sorted({*counted[: SYMBOLS // 2], *counted[-SYMBOLS // 2 :]})
     made = panels.from_bars(bars, where.name, where.timeframe, tuple(chosen))
     return known(made.rows(max(0, made.bars - BARS), made.bars))
-
-
-def known(made: Panel) -> Panel:
-    """Return the panel with every covariate drawn at random where it has none, a tenth of them unknown."""
-    draw = np.random.default_rng(SEED)
-    shape = made.close.shape
-    drawn = {name: np.where(draw.random(shape) < 0.1, np.nan, draw.random(shape)) for name in COVARIATES}
-    drawn |= {"sector": np.tile(draw.integers(0, 5, shape[1]).astype(float), (shape[0], 1)), "vwap": made.close * 1.001}
-    columns = {name: np.ascontiguousarray(getattr(made, name)) for name in PRICES}
-    return Panel(
-        made.market, made.timeframe, made.symbols, made.opened_at, made.event_at, **columns, covariates=drawn | {**made.covariates}
-    )
 
 
 def pieces(whole: Panel, cuts: list[int]) -> Values:

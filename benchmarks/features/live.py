@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.features.equality import known
-from benchmarks.features.talib import market
+from benchmarks.features.markets import known, market
 from domain import params as parameters
 from domain.panel import Panel
 from features import catalog

@@ -25,7 +25,8 @@ import pandas as pd
 import polars as pl
 import talib
 
-from benchmarks.features.talib import Columns, columns, market, seconds
+from benchmarks.features.markets import market
+from benchmarks.features.talib import Columns, columns, seconds
 from domain.panel import FloatArray, Panel
 from features import indicators as plain
 from features.engine import FeatureEngine

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 import talib
 
+from benchmarks.features.markets import BARS, SYMBOLS, market
 from domain.clock import SystemClock
 from domain.panel import FloatArray, Panel
 from features import indicators as plain
 from features.engine import FeatureEngine
 from features.feature import Feature
 
-SYMBOLS, BARS, ROUNDS = 500, 2520, 15
+ROUNDS = 15
 #: Values of one block's results, and the most rows it may have.
 RESULTS, ROWS_MAX = 600_000, 64
 RATE = plain.rate("close", 1)
@@ -88,19 +89,6 @@ COMMON: tuple[tuple[str, tuple[Feature, ...], Callable[[Columns], Any]], ...] = 
     ("AD", (plain.ad(),), lambda c: talib.AD(c["high"], c["low"], c["close"], c["volume"])),
     ("MFI 14", (plain.mfi(14),), lambda c: talib.MFI(c["high"], c["low"], c["close"], c["volume"], 14)),
 )
-
-
-def market(bars: int = BARS, symbols: int = SYMBOLS, seed: int = 1) -> Panel:
-    """Return a random walk without gaps."""
-    random = np.random.default_rng(seed)
-    close = 100.0 * np.exp(np.cumsum(random.normal(0.0, 0.015, (bars, symbols)), axis=0))
-    opening = close * np.exp(random.normal(0.0, 0.005, close.shape))
-    high = np.maximum(opening, close) * np.exp(np.abs(random.normal(0.0, 0.006, close.shape)))
-    low = np.minimum(opening, close) * np.exp(-np.abs(random.normal(0.0, 0.006, close.shape)))
-    volume = np.round(np.exp(random.normal(13.0, 0.6, close.shape)))
-    at = np.datetime64("2015-01-02T14:30", "us") + np.arange(bars) * np.timedelta64(1, "D")
-    names = tuple(f"S{i:03d}" for i in range(symbols))
-    return Panel("benchmark", "1d", names, at, at + np.timedelta64(390, "m"), opening, high, low, close, volume)
 
 
 def columns(panel: Panel) -> list[Columns]:
