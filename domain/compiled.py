@@ -19,7 +19,9 @@ from typing import Any, TypeVar
 import numba
 from numba.core.compiler import Compiler
 
-FASTMATH = frozenset({"contract", "nsz", "arcp", "afn"})
+#: What LLVM may do to a kernel's arithmetic. Not `arcp`: n * (1 / n) is not 1, nor 20 * (1 / 40) what 21 * (1 / 42) is, so that a
+#: rank or a correlation that is flat or tied would seem not to be.
+FASTMATH = frozenset({"contract", "nsz"})
 ROOT = Path(__file__).parents[1]
 
 Function = TypeVar("Function", bound=Callable[..., Any])

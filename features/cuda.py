@@ -8,6 +8,7 @@ NUMBA_DISABLE_JIT=1, for tests).
 """
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -27,8 +28,9 @@ Device = Any
 
 #: Share of the device's free memory that an engine takes.
 SHARE = 0.6
-#: Steps that run at the same time.
+#: Steps that run at the same time; the driver by itself lets eight queues in at once, and reads this when it begins.
 STREAMS = 32
+os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", str(STREAMS))
 #: Threads of a block: columns are few, so that small blocks reach more of the GPU's processors.
 BLOCK = 32
 #: Rows that one thread rounds.

@@ -27,7 +27,7 @@ from features import cuda as gpu
 from features.feature import Feature
 
 SHAPES = ((500, 2520), (5000, 252))
-ROUNDS = 5
+ROUNDS = 3
 #: Symbols, bars and share of missing bars of the market on which both must agree.
 AGREED = (60, 600, 0.1)
 #: What the GPU may differ by, relative where a value's size exceeds one.
@@ -92,8 +92,9 @@ def compared() -> list[str]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         command = [sys.executable, "-m", "benchmarks.features.cuda", place]
-        running = [subprocess.Popen([*command, device]) for device in ("cpu", "cuda")]
+        running = [subprocess.Popen([*command, device]) for device in ("cuda", "cpu")]
         if any(process.wait() for process in running):
+            running[1].kill()
             raise SystemExit("one of the devices failed; see above")
         told = {device: json.loads((folder / f"{device}.json").read_text()) for device in ("cpu", "cuda")}
         differences, elsewhere = apart(*(np.load(folder / f"{device}.npy") for device in ("cpu", "cuda")))
