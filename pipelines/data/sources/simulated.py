@@ -1,18 +1,23 @@
-"""Simulated: bars and headlines of a market whose truth is known; `world` says how it works and what was planted."""
+"""Simulated: bars, ticks, headlines and listings of a market whose truth is known.
 
+`world` says how it works and what was planted, `prints` what a bar is made of. Nothing is split and nothing pays.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
 
-from domain import bar
+from domain import bar, session
 from domain.bar import UTC_MICROSECONDS
 from domain.market import AssetClass, Market
 from domain.panel import FloatArray
 from domain.params import Simulated as Parameters
-from pipelines.data.sources import world
+from pipelines.data.sources import prints, world
 from pipelines.data.sources.world import World
+from pipelines.store import TABLES
 
 GOOD = (
     "{} raises its outlook",
@@ -41,7 +46,7 @@ class Simulated:
     def bars(self, market: Market, since: datetime | None, until: datetime | None) -> pl.DataFrame:
         """Return BAR_SCHEMA rows opened from `since` to `until`, by symbol and time; a few are missing, as in life."""
         made = self._world(market)
-        prices = _prices(market, made, np.random.default_rng([self.parameters.seed, *b"path"]))
+        prices = self._prices(market)
         delay = pl.duration(microseconds=round(self.publication_delay_s * 1e6))
         columns, rows = np.nonzero(made.present.T)
         table = pl.DataFrame(
@@ -84,6 +89,35 @@ class Simulated:
         ).with_columns(pl.col("event_at", "known_at").dt.replace_time_zone("UTC").cast(UTC_MICROSECONDS))
         return _between(table, "event_at", since, until).sort("event_at", "symbol", "headline")
 
+    def listings(self, market: Market, since: datetime | None, until: datetime | None) -> pl.DataFrame:
+        """Return when each symbol's first bar opened, and its sector, as rows of the store's table `listings`."""
+        made = self._world(market)
+        begun = np.flatnonzero(made.present.any(axis=0))
+        at = made.opened_at[made.present.argmax(axis=0)[begun]]
+        symbols, sectors = [made.symbols[s] for s in begun.tolist()], [f"sector {k}" for k in made.sector[begun].tolist()]
+        table = pl.DataFrame({"symbol": symbols, "event_at": at, "known_at": at, "sector": sectors})
+        table = table.with_columns(
+            pl.col("event_at", "known_at").dt.replace_time_zone("UTC"), market=pl.lit(market.name), kind=pl.lit("listed")
+        )
+        return _between(table.select(list(TABLES["listings"].schema)), "event_at", since, until)
+
+    def trades(self, market: Market, since: datetime | None, until: datetime | None) -> pl.DataFrame:
+        """Return the trades that the bars are made of, as rows of the store's table `trades`, by symbol and time."""
+        told = self._prints(market, since, until).with_columns(
+            side=pl.when("bought").then(pl.lit("buy")).otherwise(pl.lit("sell")), trade_id=pl.col("number").cast(pl.String)
+        )
+        return told.select(list(TABLES["trades"].schema))
+
+    def quotes(self, market: Market, since: datetime | None, until: datetime | None) -> pl.DataFrame:
+        """Return the bid and the ask, one of which each trade took, as rows of the store's table `quotes`, by symbol and time."""
+        told = self._prints(market, since, until)
+        price, spread = told["price"].to_numpy(), 1.0 + market.cost.spread_bps / 1e4
+        bid = np.where(told["bought"], _to_tick(price / spread, market.asset_class, np.floor), price)
+        ask = np.where(told["bought"], price, _to_tick(price * spread, market.asset_class, np.ceil))
+        return told.with_columns(sequence="number", bid=bid, ask=ask, bid_size="shown", ask_size="shown").select(
+            list(TABLES["quotes"].schema)
+        )
+
     def truth(self, market: Market) -> FloatArray:
         """Return float64 [T, S]: the planted log return from the next open over the horizon, as known at each bar's close.
 
@@ -95,6 +129,30 @@ class Simulated:
         if market not in self._worlds:
             self._worlds[market] = world.create(market, self.parameters)
         return self._worlds[market]
+
+    def _prices(self, market: Market) -> dict[str, FloatArray]:
+        return _prices(market, self._world(market), np.random.default_rng([self.parameters.seed, *b"path"]))
+
+    def _prints(self, market: Market, since: datetime | None, until: datetime | None) -> pl.DataFrame:
+        """Return the prints from `since` to `until`, with the columns that trades and quotes have alike."""
+        made, prices = self._world(market), self._prices(market)
+        first = made.opened_at[0] if since is None else session.moment(since)
+        last = made.event_at[-1] if until is None else session.moment(until)
+        tables = [pl.DataFrame(schema=prints.SCHEMA)]
+        for row in np.flatnonzero((made.event_at > first) & (made.opened_at <= last)).tolist():
+            bars = {name: values[row] for name, values in prices.items()}
+            told = prints.of(self.parameters.seed, row, made.opened_at[row], made.event_at[row], bars)
+            tables.append(told.filter(pl.Series(made.present[row]).gather(told["column"])))
+        delay = pl.duration(microseconds=round(self.publication_delay_s * 1e6))
+        table = pl.concat(tables).sort("column", "event_at").with_columns(pl.col("event_at").dt.replace_time_zone("UTC"))
+        table = table.with_columns(
+            market=pl.lit(market.name),
+            symbol=pl.Series(made.symbols, dtype=pl.String).gather(table["column"]),
+            known_at=pl.col("event_at") + delay,
+            exchange=pl.lit("simulated"),
+            conditions=pl.lit(None, pl.String),
+        )
+        return _between(table, "event_at", since, until)
 
 
 def _prices(market: Market, made: World, generator: np.random.Generator) -> dict[str, FloatArray]:
@@ -114,11 +172,11 @@ def _prices(market: Market, made: World, generator: np.random.Generator) -> dict
     return {**rounded, "volume": np.maximum(np.rint(made.volume), 1.0)}
 
 
-def _to_tick(price: FloatArray, asset_class: AssetClass) -> FloatArray:
+def _to_tick(price: FloatArray, asset_class: AssetClass, whole: Callable[[FloatArray], FloatArray] = np.rint) -> FloatArray:
     """Round to cents (a hundredth of one below a dollar), or to six digits of the price where there are no cents."""
     cents = asset_class is AssetClass.EQUITY
     digits = np.where(price < 1.0, 4.0, 2.0) if cents else np.clip(5.0 - np.floor(np.log10(price)), 0.0, 12.0)
-    return np.asarray(np.maximum(np.rint(price * 10.0**digits), 1.0) / 10.0**digits)
+    return np.asarray(np.maximum(whole(price * 10.0**digits), 1.0) / 10.0**digits)
 
 
 def _between(table: pl.DataFrame, column: str, since: datetime | None, until: datetime | None) -> pl.DataFrame:

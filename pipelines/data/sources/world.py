@@ -108,6 +108,8 @@ class World:
     expected: FloatArray
     """Planted log return from the next open to the open `horizon` bars later, as it is known at the bar's close."""
     news: "News"
+    sector: IntArray
+    """Number of each symbol's sector, [S]."""
 
 
 @dataclass(frozen=True)
@@ -157,8 +159,9 @@ def create(market: Market, parameters: Simulated) -> World:
     gap[0] = np.log(CHARACTERS[market.asset_class].price) + 0.6 * dice("price").standard_normal(shape[1])
     volume = _volume(market, dice, opened_at, surprise, np.abs(shocks.total)) / np.exp(gap[0])
     return World(
-        symbols, opened_at, event_at, gap, day, shocks.sigma, volume, _present(dice, shape), parameters.edge * expected, news
-    )
+        symbols, opened_at, event_at, gap, day, shocks.sigma, volume, _present(dice, shape), parameters.edge * expected, news,
+        _sectors(shape[1]),
+    )  # fmt: skip
 
 
 class _Dice:
@@ -212,7 +215,7 @@ def _shocks(market: Market, dice: _Dice, closed: FloatArray, shape: tuple[int, i
     traits = dice("traits")
     beta, size = traits.uniform(0.6, 1.4, symbols), traits.uniform(0.7, 1.3, symbols)
     own_sigma, sector_sigma = others * character.own * size, others * character.sector
-    sector = np.arange(symbols) % max(2, symbols // 6)
+    sector = _sectors(symbols)
     open_part, closed_part = (_parts(dice, when, shape, sector) for when in ("open", "closed"))
     jump = _jumps(dice("jumps"), shape, character.jumps_year / market.bars_a_year)
     common = [beta * market_sigma * part[0] + sector_sigma * part[1] for part in (open_part, closed_part)]
@@ -224,6 +227,11 @@ def _shocks(market: Market, dice: _Dice, closed: FloatArray, shape: tuple[int, i
     total = (gap + day) / (sigma * np.sqrt(1.0 + closed))
     shared = (open_part[0] + np.sqrt(closed) * closed_part[0]) / np.sqrt(1.0 + closed)
     return Shocks(gap, day, sigma, own_sigma, own, total, shared, beta * market_sigma)
+
+
+def _sectors(symbols: int) -> IntArray:
+    """Return the sector of each symbol: some six symbols in each."""
+    return np.arange(symbols) % max(2, symbols // 6)
 
 
 def _parts(dice: _Dice, when: str, shape: tuple[int, int], sector: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:

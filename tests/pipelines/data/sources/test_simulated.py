@@ -15,8 +15,9 @@ from domain.instrument import Instrument
 from domain.market import AssetClass, Market
 from domain.panel import FloatArray, Panel
 from domain.params import Simulated as Parameters
+from pipelines.data.sampling import Sampling
 from pipelines.data.sources.simulated import Simulated
-from tests.pipelines.data.sources.contract import NewsContract, SourceContract
+from tests.pipelines.data.sources.contract import NewsContract, SourceContract, TickContract, require_rows
 
 COST = Cost(fee_bps=1, spread_bps=1, slippage_bps=1, impact=0, borrow_bps_year=0)
 EQUITY = Market("equity", AssetClass.EQUITY, "XNYS", "1d", "simulated", 5, COST, Instrument())
@@ -73,7 +74,7 @@ class TestSimulatedEquities(SourceContract, NewsContract):
         return EQUITY
 
 
-class TestSimulatedFiveMinutes(SourceContract):
+class TestSimulatedFiveMinutes(SourceContract, TickContract):
     """Any timeframe of any calendar."""
 
     @pytest.fixture
@@ -85,6 +86,67 @@ class TestSimulatedFiveMinutes(SourceContract):
     def market(self) -> Market:
         """Return five-minute equities."""
         return replace(EQUITY, timeframe="5m")
+
+
+@pytest.mark.parametrize("market", MARKETS)
+def test_bars_of_the_trades_are_the_simulated_bars(market: Market) -> None:
+    """Open, high, low, close and volume to the bit, bar for bar; quotes beside them say the spread and change no price."""
+    source = Simulated(parameters(bars=60))
+    expected = source.bars(market, None, None)
+
+    sampling = Sampling(market)
+    found = sampling.advance(source.trades(market, None, None), source.quotes(market, None, None))
+    found = pl.concat([found, sampling.until(expected["event_at"].max())]).sort("symbol", "opened_at")  # type: ignore[arg-type]
+
+    columns = ["symbol", "opened_at", "event_at", "open", "high", "low", "close", "volume"]
+    assert found.select(columns).equals(expected.select(columns))
+    assert found["spread"].is_between(0.0, 1e-2).all()
+
+
+def test_a_trade_happens_at_the_quote_before_it() -> None:
+    """At the ask where a buyer started it, at the bid where a seller did; the ask is above the bid."""
+    source = Simulated(parameters(bars=60))
+    both = source.trades(EQUITY, None, None).join(source.quotes(EQUITY, None, None), on=["symbol", "event_at"], validate="1:1")
+
+    taken = pl.when(pl.col("side") == "buy").then("ask").otherwise("bid")
+    assert both.select((pl.col("price") == taken).all() & (pl.col("ask") > pl.col("bid")).all()).item()
+    assert both.filter(pl.col("side") == "buy").height > 0.4 * both.height
+
+
+def test_ticks_of_one_bar_are_the_same_whatever_else_is_asked_for() -> None:
+    """A source that is asked for a day tells what it would have told of it in a year."""
+    whole = Simulated(parameters(bars=60)).trades(EQUITY, None, None)
+    since, until = datetime(2015, 2, 2, tzinfo=UTC), datetime(2015, 2, 6, tzinfo=UTC)
+
+    part = Simulated(parameters(bars=60)).trades(EQUITY, since, until)
+
+    assert part.equals(whole.filter(pl.col("event_at").is_between(since, until)))
+    assert part.height > 0
+    assert Simulated(parameters(bars=60)).trades(EQUITY, datetime(2031, 1, 1, tzinfo=UTC), None).is_empty()
+
+
+def test_a_listing_is_a_symbols_first_bar() -> None:
+    """And every symbol has a sector, some symbols in each."""
+    source = Simulated(parameters(symbols=24))
+    bars = source.bars(EQUITY, None, None).group_by("symbol").agg(pl.col("opened_at").min()).sort("symbol")
+
+    listed = source.listings(EQUITY, None, None)
+
+    require_rows("listings", listed, EQUITY)
+    assert listed.sort("symbol")["event_at"].to_list() == bars["opened_at"].to_list()
+    assert listed["kind"].unique().to_list() == ["listed"]
+    assert listed.group_by("sector").len()["len"].to_list() == [6] * 4
+
+
+def test_listings_between_two_moments() -> None:
+    """Late symbols alone, where the first day is left out."""
+    source = Simulated(parameters(symbols=60))
+    whole = source.listings(EQUITY, None, None)
+
+    late = source.listings(EQUITY, datetime(2015, 1, 3, tzinfo=UTC), None)
+
+    assert 0 < late.height < whole.height
+    assert late.equals(whole.filter(pl.col("event_at") >= datetime(2015, 1, 3, tzinfo=UTC)))
 
 
 @pytest.mark.parametrize("market", MARKETS)
