@@ -7,6 +7,7 @@ inside the calls as well. What is left must be a part of what an undisturbed ing
 import random
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -14,6 +15,19 @@ from domain.clock import SystemClock
 from tests.pipelines.data import killed
 
 KILLS, SEED = 50, 7
+
+
+class Found(NamedTuple):
+    """One kill."""
+
+    died: bool
+    part: bool
+    """What was left was a part of the undisturbed ingest's bars."""
+    completed: bool
+    answered: bool
+    """The record of what was answered for became the same too."""
+    stored: int
+    """Bars that the killed run had stored."""
 
 
 def main() -> None:
@@ -25,7 +39,7 @@ def main() -> None:
         points = killed.run(Path(place) / "whole")
         seconds = (clock.monotonic_ns() - began) / 1e9
         expected = killed.left(Path(place) / "whole")
-        found: list[tuple[bool, bool, bool, int]] = []
+        found: list[Found] = []
         for i in range(KILLS):
             found.append(_once(Path(place) / str(i), i, points, seconds, chance, expected))
             text = report(found, points, expected["bars"].height)
@@ -33,9 +47,9 @@ def main() -> None:
     print(text)
 
 
-def report(found: list[tuple[bool, bool, bool, int]], points: int, bars: int) -> str:
+def report(found: list["Found"], points: int, bars: int) -> str:
     """Return the results as markdown."""
-    died, parts, same, stored = (sum(each) for each in zip(*found, strict=True))
+    died, parts, same, answered, stored = (sum(each) for each in zip(*found, strict=True))
     lines = [
         "# An ingest killed with SIGKILL and run again",
         "",
@@ -46,23 +60,24 @@ def report(found: list[tuple[bool, bool, bool, int]], points: int, bars: int) ->
         "|---|---|",
         f"| died of the kill (the others had ended before their time came) | {died} |",
         f"| left only whole bars of the undisturbed ingest, each once | {parts} |",
-        f"| left, after one more run, exactly the undisturbed ingest's rows (bars, quarantine, actions, answered) | {same} |",
+        f"| left, after one more run, exactly the undisturbed ingest's bars, quarantine and actions | {same} |",
+        f"| and recorded the same stretches as answered for (of the others, one is asked for once more) | {answered} |",
         f"| bars that the killed runs had stored, in the mean | {stored / len(found):,.0f} |",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _once(
-    folder: Path, i: int, points: int, seconds: float, chance: random.Random, expected: dict[str, pl.DataFrame]
-) -> tuple[bool, bool, bool, int]:
-    """Kill one ingest and return whether it died, left a part, was completed, and how many bars it had stored."""
+def _once(folder: Path, i: int, points: int, seconds: float, chance: random.Random, expected: dict[str, pl.DataFrame]) -> "Found":
+    """Kill one ingest, run it again and return what it had left and what it left in the end."""
     if i % 2:
         died = killed.killed(folder, after_points=chance.randrange(1, points))
     else:
         died = killed.killed(folder, after_s=chance.uniform(0.0, 0.5 * seconds))
     partly = killed.left(folder)
     killed.run(folder)
-    return died, killed.part(partly, expected), killed.same(killed.left(folder), expected), partly["bars"].height
+    whole = killed.left(folder)
+    answered = whole["answered"].equals(expected["answered"])
+    return Found(died, killed.part(partly, expected), killed.same(whole, expected), answered, partly["bars"].height)
 
 
 if __name__ == "__main__":
