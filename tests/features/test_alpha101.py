@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from domain.panel import FloatArray
+from domain.panel import PRICES, FloatArray
+from features import steps
 from features.catalog import alpha101
-from tests.features import beside, naive_alpha101
+from tests.features import beside, naive_alpha101, panels
 
 TWINS = {
     "percentile": "by rank",
@@ -40,3 +41,17 @@ def test_an_alpha_is_the_papers_formula(number: int, both: tuple[FloatArray, dic
 def test_alphas_keep_the_promises_of_the_catalogue() -> None:
     """Warm-up to the bar, finite after it, free of scale."""
     beside.check_promises(alpha101.FEATURES)
+
+
+def test_a_rank_is_the_exact_quotient() -> None:
+    """The best of any number of symbols ranks 1, and 20 of 40 ties with 21 of 42: a share times a rounded reciprocal does neither."""
+    symbols = 60
+    close = np.tile(np.arange(1.0, symbols + 1.0), (symbols, 1))
+    for row in range(symbols):
+        close[row, row + 1 :] = np.nan
+    panel = panels.from_prices({name: close for name in PRICES})
+
+    found = beside.values([steps.percentile("close")], panel)[:, :, 0]
+
+    for row in range(symbols):
+        assert found[row, : row + 1].tolist() == [place / (row + 1) for place in range(1, row + 2)]
