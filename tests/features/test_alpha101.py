@@ -44,12 +44,12 @@ def test_alphas_keep_the_promises_of_the_catalogue() -> None:
 
 
 def test_a_rank_is_the_exact_quotient() -> None:
-    """The best of any number of symbols ranks 1, and 20 of 40 ties with 21 of 42: a share times a rounded reciprocal does neither."""
+    """The best of any number of symbols ranks 1, and 20 of 40 ties with 21 of 42; a rounded reciprocal would not let them."""
     symbols = 60
     close = np.tile(np.arange(1.0, symbols + 1.0), (symbols, 1))
     for row in range(symbols):
         close[row, row + 1 :] = np.nan
-    panel = panels.from_prices({name: close for name in PRICES})
+    panel = panels.from_prices(dict.fromkeys(PRICES, close))
 
     found = beside.values([steps.percentile("close")], panel)[:, :, 0]
 
