@@ -11,6 +11,7 @@ from models.bundle import Manifest
 from models.contract import Dataset
 from pipelines.data import materialize
 from pipelines.registry import Lineage
+from pipelines.store.versions import line
 
 ROOMS = ("domain", "features", "models", "pipelines", "flows")
 
@@ -19,7 +20,7 @@ def of(job: Job, dataset: Dataset, manifest: Manifest) -> Lineage:
     """Return everything that is needed to make a version again."""
     taken = materialize.load_snapshot(job.folder / "snapshot")
     return Lineage(
-        table_version=taken.table_version,
+        tables=line(taken.tables),
         snapshot=taken.digest,
         first=stages.iso(dataset.event_at[0]),
         last=stages.iso(dataset.event_at[-1]),

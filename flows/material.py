@@ -86,7 +86,7 @@ def chain(version: Version, outcome: Outcome) -> list[tuple[str, str]]:
         ("decision", f"{order['reason']} at {order['decided_at']:%Y-%m-%d %H:%M} UTC"),
         ("model", f"nightshift-{version.market} version {version.number} ({version.name}), run {version.run_id}"),
         ("trained on", f"{lineage.first} to {lineage.last}, snapshot {lineage.snapshot[:DIGEST_CHARACTERS]}"),
-        ("bars table", f"version {lineage.table_version}"),
+        ("tables", f"versions {lineage.tables}"),
         ("features", f"schema {lineage.features[:DIGEST_CHARACTERS]}"),
         ("parameters", f"digest {lineage.parameters[:DIGEST_CHARACTERS]}, seed {lineage.seed}"),
         ("code", f"commit {lineage.commit}"),

@@ -21,6 +21,7 @@ from pipelines.execution.outcome import Outcome
 from pipelines.execution.serving import Served
 from pipelines.registry import Registry, Version
 from pipelines.store import Store
+from pipelines.store.versions import line
 
 CHARACTERS = 12
 
@@ -35,7 +36,8 @@ class Stretch:
     served: Served
     panel: Panel
     since: np.datetime64
-    table_version: int
+    tables: str
+    """Versions of the tables that the bars were read from."""
 
     @property
     def folder(self) -> Path:
@@ -65,16 +67,15 @@ def stretch(market: str, since: date, until: date | None, which: str | int, home
     registry = Registry(home.mlflow)
     version = registry.version(market, which)
     served = trade.serve(evidence.fetched(registry, version, home), str(version.number), params.market(market), params)
-    store = Store(home.store)
-    table_version = store.version("bars")
+    versions = materialize.versions(Store(home.store))
     wanted = Wanted.by(params, served.features)
-    panel = materialize.read(store, params.market(market), until=known_by(until), version=table_version, wanted=wanted)
+    panel = materialize.read(Store(home.store).at(versions), params.market(market), until=known_by(until), wanted=wanted)
     start = np.datetime64(datetime.combine(since, time.min), "us")
     if panel.event_at[-1] < start:
         newest = np.datetime_as_string(panel.event_at[-1], unit="s")
         asked = f"market '{market}' was to be replayed from {since}" + (f" to {until}" if until is not None else "")
         raise NoData(f"{asked}, but the newest bar known by then closed at {newest}Z: begin before that")
-    return Stretch(home, params, version, served, panel, start, table_version)
+    return Stretch(home, params, version, served, panel, start, line(versions))
 
 
 def simulated(asked: Stretch) -> Outcome:
@@ -107,7 +108,7 @@ def told(asked: Stretch, outcome: Outcome) -> dict[str, Any]:
         **outcome.metrics,
         "halted": outcome.halted,
         "in_sample_bars": asked.in_sample_bars,
-        "table_version": asked.table_version,
+        "tables": asked.tables,
         "orders_digest": outcome.orders_digest,
     }
 

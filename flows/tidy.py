@@ -6,6 +6,7 @@ from domain.params import Params
 from flows.home import Home
 from pipelines.registry import Registry
 from pipelines.store import Store
+from pipelines.store.versions import parsed
 
 
 def tidy(home: Home, params: Params) -> dict[str, Any]:
@@ -18,14 +19,19 @@ def tidy(home: Home, params: Params) -> dict[str, Any]:
     for table in store.tables():
         store.compact(table)
     kept = named(home, params)
-    deleted = store.retain(params.store.retention_days, {"bars": kept})
-    return {"retention_days": params.store.retention_days, "kept_versions": sorted(kept), "deleted": deleted}
+    deleted = store.retain(params.store.retention_days, kept)
+    told = {table: sorted(versions) for table, versions in kept.items()}
+    return {"retention_days": params.store.retention_days, "kept_versions": told, "deleted": deleted}
 
 
-def named(home: Home, params: Params) -> set[int]:
-    """Return the versions of the table of bars from which the models with an alias were made."""
+def named(home: Home, params: Params) -> dict[str, set[int]]:
+    """Return the versions of the tables from which the models with an alias were made, by table."""
+    kept: dict[str, set[int]] = {}
     if not home.mlflow.exists():
-        return set()
+        return kept
     registry = Registry(home.mlflow)
     versions = [version for market in params.markets for version in registry.versions(market) if version.aliases]
-    return {version.lineage.table_version for version in versions}
+    for version in versions:
+        for table, number in parsed(version.lineage.tables).items():
+            kept.setdefault(table, set()).add(number)
+    return kept

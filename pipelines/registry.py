@@ -54,10 +54,10 @@ ENVIRONMENT = {
 class Lineage:
     """Everything that is needed to make a version again."""
 
-    table_version: int
-    """Version of the bars table that was read."""
+    tables: str
+    """Versions of the tables that were read, as `versions.line` writes them."""
     snapshot: str
-    """Digest of the snapshot that was cut from it."""
+    """Digest of the snapshot that was cut from them."""
     first: str
     """Close of the oldest bar used, ISO 8601."""
     last: str
@@ -356,8 +356,7 @@ def _version(market: str, found: "ModelVersion", aliases: Mapping[str, int]) -> 
 
 def _lineage(tags: Mapping[str, str]) -> Lineage:
     values = {field.name: tags.get(LINEAGE + field.name, "") for field in fields(Lineage)}
-    numbers = {name: int(values.pop(name) or -1) for name in ("table_version", "seed")}
-    return Lineage(**values, **numbers)  # type: ignore[arg-type]  # the names come from the type itself
+    return Lineage(**values | {"seed": int(values["seed"] or -1)})  # type: ignore[arg-type]  # the names come from the type itself
 
 
 def _lineage_tags(lineage: Lineage) -> dict[str, str]:

@@ -88,14 +88,14 @@ def read(path: Path) -> tuple[pl.DataFrame, int]:
     return kept.select("source", "series", "event_at", "known_at", "value"), len(rows) - len(kept)
 
 
-def join(store: Store, panel: Panel, *, version: int | None = None) -> dict[str, FloatArray]:
+def join(store: Store, panel: Panel) -> dict[str, FloatArray]:
     """Return COVARIATES, float64 [T, S], equal for all symbols; those whose series are not stored are left out.
 
     A row holds what was published by its close: of every period the newest revision known then. NaN before the first one. Raises
     what the store raises, but for a store without series, which has no covariates.
     """
     try:
-        stored = store.read("macro", version=version)
+        stored = store.read("macro")
     except NoData:
         return {}
     closes = panel.event_at.astype("datetime64[us]").astype(np.int64)

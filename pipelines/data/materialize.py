@@ -26,10 +26,12 @@ from domain.market import Market
 from domain.panel import PRICES, Panel
 from pipelines.data import covariates, mapped, reading
 from pipelines.data.covariates import Wanted
-from pipelines.store import Store
+from pipelines.store import Store, Versions
 
 PANEL_COLUMNS = ["symbol", "opened_at", "event_at", *PRICES]
 ROW_GROUP = 1 << 18
+#: Tables that a panel is made of.
+PANEL_TABLES = ("actions", "bars", "listings", "macro", "news")
 #: The folder of what a panel holds beside prices.
 COVARIATES = "covariates"
 #: Values of one column that are held at a time; a larger panel lies in files.
@@ -42,7 +44,8 @@ class Snapshot:
 
     market: str
     timeframe: str
-    table_version: int
+    tables: Versions
+    """The version of each of PANEL_TABLES that was there, by name: `Store.at` reads them again."""
     until: str | None
     """Nothing known later than this moment is in it; None means everything stored."""
     digest: str
@@ -63,7 +66,6 @@ def read(
     symbols: Sequence[str] = (),
     since: datetime | None = None,
     until: datetime | None = None,
-    version: int | None = None,
     wanted: Wanted | None = None,
     place: Path | None = None,
     held: int = HELD,
@@ -78,9 +80,9 @@ def read(
     """
     chosen = tuple(symbols) or market.symbols or None
     if place is not None:
-        panel = _large(store, market, chosen, since, until, version, place, held)
+        panel = _large(store, market, chosen, since, until, place, held)
     else:
-        bars = reading.bars(store, market, symbols=symbols, since=since, known_at=until, version=version)
+        bars = reading.bars(store, market, symbols=symbols, since=since, known_at=until)
         if bars.is_empty():
             raise _nothing(market)
         panel = panels.from_bars(bars, market.name, market.timeframe, chosen)
@@ -89,11 +91,11 @@ def read(
 
 def _large(
     store: Store, market: Market, chosen: tuple[str, ...] | None, since: datetime | None, until: datetime | None,
-    version: int | None, place: Path, held: int,
+    place: Path, held: int,
 ) -> Panel:  # fmt: skip
     """Return the same panel as `read`, stacked from stretches of time."""
-    names = chosen or reading.names(store, market, known_at=until, version=version)
-    batches = reading.batches(store, market, symbols=chosen or (), since=since, known_at=until, version=version, rows=held)
+    names = chosen or reading.names(store, market, known_at=until)
+    batches = reading.batches(store, market, symbols=chosen or (), since=since, known_at=until, rows=held)
     blocks = (panels.from_bars(bars, market.name, market.timeframe, names) for bars in batches if not bars.is_empty())
     panel = mapped.stacked(blocks, place)
     if panel is None:
@@ -101,7 +103,7 @@ def _large(
     seen = _seen(panel, held)
     if chosen is None and not seen.all():
         traded = tuple(name for name, has in zip(names, seen, strict=True) if has)
-        return _large(store, market, traded, since, until, version, place, held)
+        return _large(store, market, traded, since, until, place, held)
     return panel
 
 
@@ -133,20 +135,21 @@ def snapshot(
     wanted: Wanted | None = None,
     held: int = HELD,
 ) -> Snapshot:
-    """Write the panel that was known at `until` with its digest; the table's version is named, so it can be read again.
+    """Write the panel that was known at `until` with its digest; the tables' versions are named, so it can be read again.
 
     More stored bars than `held` are never in memory at once; the bytes are the same.
     """
-    version = store.version("bars")
+    found = versions(store)
+    then = store.at(found)
+    large = then.count(market.name, market.stored or market.timeframe) > held
     folder.mkdir(parents=True, exist_ok=True)
-    large = store.count(market.name, market.stored or market.timeframe, version=version) > held
-    panel = read(store, market, until=until, version=version, wanted=wanted, place=folder if large else None, held=held)
+    panel = read(then, market, until=until, wanted=wanted, place=folder if large else None, held=held)
     write_panel(panel, folder / "panel.parquet", held=held)
     _write_covariates(panel, folder / COVARIATES)
     taken = Snapshot(
         market=market.name,
         timeframe=market.timeframe,
-        table_version=version,
+        tables=found,
         until=until.isoformat() if until is not None else None,
         digest=digest(panel, held=held),
         symbols=list(panel.symbols),
@@ -157,6 +160,14 @@ def snapshot(
     )
     _write_json(folder / "snapshot.json", asdict(taken))
     return taken
+
+
+def versions(store: Store) -> dict[str, int]:
+    """Return the newest versions of the tables that a panel is made of; raise NoData where no bar was ever stored."""
+    return {
+        "bars": store.version("bars"),
+        **{table: version for table, version in store.versions().items() if table in PANEL_TABLES},
+    }
 
 
 def write_panel(panel: Panel, path: Path, *, held: int = HELD) -> None:

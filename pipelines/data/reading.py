@@ -64,7 +64,7 @@ class Reading:
         """Return the symbols that must be asked of the store, None for all."""
         return universe.names(self.changes, self.asked) if self.asked else None
 
-    def begin(self, store: Store, since: datetime | None, version: int | None = None) -> datetime | None:
+    def begin(self, store: Store, since: datetime | None) -> datetime | None:
         """Live through what opened before `since` and return from when on bars must be handed over, None for all.
 
         Factors need the closes before each ex-date, and rules the volumes before each bar: both join what a reader of all has.
@@ -76,9 +76,7 @@ class Reading:
             symbols, last = universe.names(self.changes, self.laid.symbols), first - timedelta(microseconds=1)
             where = self.at_rest
             with suppress(NoData):
-                self.advance(
-                    store.bars(where.name, where.timeframe, symbols=symbols, until=last, known_at=self.known_at, version=version)
-                )
+                self.advance(store.bars(where.name, where.timeframe, symbols=symbols, until=last, known_at=self.known_at))
         return first
 
     def advance(self, raw: pl.DataFrame, until: datetime | None = None) -> pl.DataFrame:
@@ -120,24 +118,23 @@ class Reading:
 
 
 def bars(
-    store: Store, market: Market, *, symbols: Sequence[str] = (), since: datetime | None = None, known_at: datetime | None = None,
-    version: int | None = None,
-) -> pl.DataFrame:  # fmt: skip
+    store: Store, market: Market, *, symbols: Sequence[str] = (), since: datetime | None = None, known_at: datetime | None = None
+) -> pl.DataFrame:
     """Return the market's bars opened at or after `since` as they were known by `known_at`, at once. Raises NoData, DataError."""
     reading = Reading.of(store, market, symbols, known_at)
-    first, where = reading.begin(store, since, version), reading.at_rest
-    raw = store.bars(where.name, where.timeframe, symbols=reading.sought, since=first, known_at=known_at, version=version)
+    first, where = reading.begin(store, since), reading.at_rest
+    raw = store.bars(where.name, where.timeframe, symbols=reading.sought, since=first, known_at=known_at)
     return _after(reading.advance(raw, known_at), since)
 
 
 def batches(
     store: Store, market: Market, *, symbols: Sequence[str] = (), since: datetime | None = None, known_at: datetime | None = None,
-    version: int | None = None, rows: int,
+    rows: int,
 ) -> Iterator[pl.DataFrame]:  # fmt: skip
     """Yield what `bars` returns in stretches made of about `rows` stored bars; one may be empty. Raises as `bars`."""
     reading = Reading.of(store, market, symbols, known_at)
-    first, where = reading.begin(store, since, version), reading.at_rest
-    asked = {"symbols": reading.sought, "since": first, "known_at": known_at, "version": version}
+    first, where = reading.begin(store, since), reading.at_rest
+    asked = {"symbols": reading.sought, "since": first, "known_at": known_at}
     for raw in store.batches(where.name, where.timeframe, rows=rows, **asked):  # type: ignore[arg-type]
         yield _after(reading.advance(raw), since)
     if known_at is not None and not reading.held.is_empty():
@@ -148,8 +145,8 @@ def _after(found: pl.DataFrame, since: datetime | None) -> pl.DataFrame:
     return found if since is None else found.filter(pl.col("opened_at") >= since)
 
 
-def names(store: Store, market: Market, known_at: datetime | None = None, version: int | None = None) -> tuple[str, ...]:
+def names(store: Store, market: Market, known_at: datetime | None = None) -> tuple[str, ...]:
     """Return every symbol that `bars` may return of all that are stored, sorted. Raises NoData, DataError."""
     reading = Reading.of(store, market, (), known_at)
-    stored = store.symbols(market.name, reading.at_rest.timeframe, version=version)
+    stored = store.symbols(market.name, reading.at_rest.timeframe)
     return tuple(sorted({*stored, *universe.labels(reading.changes)}))

@@ -139,7 +139,7 @@ def _drawdown(evidence: Evidence, _: Evidence | None) -> float:
 def _lineage_gaps(evidence: Evidence, _: Evidence | None) -> float:
     """Count the parts of the lineage without which the version cannot be made again."""
     known = asdict(evidence.lineage)
-    return float(sum(value == "" for value in known.values()) + (known["table_version"] < 0) + (known["seed"] < 0))
+    return float(sum(value == "" for value in known.values()) + (known["seed"] < 0))
 
 
 def _challenger_p(evidence: Evidence, champion: Evidence | None) -> float:

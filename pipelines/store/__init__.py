@@ -2,5 +2,6 @@
 
 from pipelines.store.door import Store
 from pipelines.store.tables import TABLES, Table
+from pipelines.store.versions import Versions
 
-__all__ = ["TABLES", "Store", "Table"]
+__all__ = ["TABLES", "Store", "Table", "Versions"]

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 START = datetime(2024, 3, 1, 21, tzinfo=UTC)
 PASSED = json.dumps({"promoted": True, "criteria": []})
 REFUSED = json.dumps({"promoted": False, "criteria": []})
-ORIGIN = Lineage(3, "5eed", "2015-01-02T21:00:00+00:00", "2024-02-29T21:00:00+00:00", "c0ffee", "ab12", 7, "f00d")
+ORIGIN = Lineage("actions 1, bars 3", "5eed", "2015-01-02T21:00:00+00:00", "2024-02-29T21:00:00+00:00", "c0ffee", "ab12", 7, "f00d")
 PNG = b"\x89PNG\r\n\x1a\n"
 
 

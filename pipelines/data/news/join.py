@@ -15,9 +15,7 @@ from pipelines.store import Store
 IntArray = npt.NDArray[np.int64]
 
 
-def join(
-    store: Store, panel: Panel, settings: News, *, after: np.datetime64 | None = None, version: int | None = None
-) -> dict[str, FloatArray]:
+def join(store: Store, panel: Panel, settings: News, *, after: np.datetime64 | None = None) -> dict[str, FloatArray]:
     """Return the covariates that IMPULSES names, float64 [T, S]; none at all when the market has no headlines.
 
     A row holds what became known after the row before and by its own close, faded from publication to that close by
@@ -26,7 +24,7 @@ def join(
     without are read by the reader that `settings` names. Raises what the store and the reader raise.
     """
     try:
-        stored = store.read("news", where={"market": panel.market}, version=version)
+        stored = store.read("news", where={"market": panel.market})
     except NoData:
         return {}
     return impulses(scored(repetition.mark(stored, settings), settings), panel, after) if len(stored) else {}

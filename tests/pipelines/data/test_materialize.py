@@ -1,6 +1,7 @@
 """Materialize: panels and features in files, the same bytes for the same bars."""
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import pytest
 from domain import params
 from domain.bar import BAR_SCHEMA, Defect
 from domain.error import DataError, NoData
-from domain.market import Market
+from domain.market import AssetClass, Market
 from pipelines.data import materialize, measuring
-from pipelines.store import Store
+from pipelines.store import TABLES, Store
 
 ROOT = Path(__file__).parents[3]
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
@@ -95,10 +96,27 @@ def test_a_snapshot_can_be_read_again_after_the_store_went_on(store: Store, tmp_
 
     changed = bars().with_columns(close=pl.col("close") * 1.01)
     store.upsert("bars", changed)
-    again = materialize.read(store, market(), version=taken.table_version)
+    again = materialize.read(store.at(taken.tables), market())
 
     assert materialize.digest(again) == taken.digest
     assert materialize.digest(materialize.read(store, market())) != taken.digest
+
+
+def test_a_snapshot_names_every_table_that_its_panel_is_made_of(store: Store, tmp_path: Path) -> None:
+    """A split that the source tells of only now, as known long ago, is in a panel of today and not in the one of then."""
+    where, day = replace(market(), asset_class=AssetClass.EQUITY), FIRST + timedelta(days=1)
+    told = [("sim_crypto", symbol, day, FIRST, kind, 2.0, None) for symbol, kind in (("BBB", "dividend"), ("AAA", "split"))]
+    dividend, split = (pl.DataFrame([row], schema=TABLES["actions"].schema, orient="row") for row in told)
+    first = store.upsert("actions", dividend)
+    taken = materialize.snapshot(store, where, tmp_path / "snapshot")
+
+    store.upsert("actions", split)
+    again = materialize.read(store.at(taken.tables), where)
+
+    assert taken.tables == {"actions": first, "bars": store.version("bars")}
+    assert materialize.load_snapshot(tmp_path / "snapshot").tables == taken.tables
+    assert materialize.digest(again) == taken.digest
+    assert materialize.digest(materialize.read(store, where)) != taken.digest
 
 
 def test_extended_hours_are_no_part_of_a_panel(tmp_path: Path) -> None:

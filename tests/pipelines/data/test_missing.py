@@ -109,7 +109,7 @@ def without(*rows: int) -> pl.DataFrame:
     return WHOLE.filter(~pl.int_range(pl.len()).is_in(rows))
 
 
-def stored(store: Store, **asked: datetime | int) -> pl.DataFrame:
+def stored(store: Store, **asked: datetime) -> pl.DataFrame:
     """Return the stored bars without what quality says of them."""
     return store.bars(WHERE.name, "1d", **asked).drop("flags")  # type: ignore[arg-type]
 
@@ -142,7 +142,7 @@ def test_what_comes_late_or_otherwise_is_known_when_it_was_received(store: Store
     assert stored(store).drop("known_at").equals(WHOLE.drop("flags", "known_at"))
     assert stored(store).filter(symbol="S0").filter(pl.col("opened_at").is_in(late))["known_at"].to_list() == [LATER.at] * 2
     assert stored(store, known_at=LATER.at - timedelta(seconds=1)).equals(wrong.drop("flags"))
-    assert stored(store, version=first.version).equals(wrong.drop("flags"))
+    assert stored(store.at({"bars": first.version})).equals(wrong.drop("flags"))
     assert store.count(WHERE.name, "1d") == WHOLE.height + 1
 
 

@@ -18,7 +18,7 @@ from pipelines.model.promotion import Evidence
 from pipelines.registry import Lineage
 
 LIMITS = params.load(Path(__file__).parents[3] / "params.yaml").registry
-ORIGIN = Lineage(3, "5eed", "2015-01-02T21:00:00+00:00", "2024-02-29T21:00:00+00:00", "c0ffee", "ab12", 7, "f00d")
+ORIGIN = Lineage("bars 3", "5eed", "2015-01-02T21:00:00+00:00", "2024-02-29T21:00:00+00:00", "c0ffee", "ab12", 7, "f00d")
 
 
 def good(**changes: object) -> Evidence:
@@ -106,12 +106,12 @@ def test_missing_evidence_never_passes(gate: str) -> None:
 @pytest.mark.parametrize("part", [field.name for field in fields(Lineage)])
 def test_a_version_of_unknown_origin_is_refused(part: str) -> None:
     """Every part of the lineage is needed to make it again; a seed of 0 is a seed."""
-    unknown = replace(ORIGIN, **{part: -1 if part in {"table_version", "seed"} else ""})
+    unknown = replace(ORIGIN, **{part: -1 if part == "seed" else ""})
 
     gaps = promotion.judge(good(lineage=unknown), LIMITS).refused_by()
 
     assert gaps == ("lineage_gaps",)
-    assert promotion.judge(good(lineage=replace(ORIGIN, seed=0, table_version=0)), LIMITS).promoted
+    assert promotion.judge(good(lineage=replace(ORIGIN, seed=0, tables="bars 0")), LIMITS).promoted
 
 
 def test_a_challenger_must_beat_the_champion_on_the_same_bars() -> None:

@@ -1,10 +1,12 @@
 """The store: what goes in comes out, once, as it was known, and a failure loses nothing."""
 
 import os
+import pickle
 import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from domain.bar import BAR_KEY, BAR_SCHEMA
 from domain.error import DataError, DiskFull, NoData
 from pipelines.store import TABLES, Store
+from pipelines.store.versions import line, parsed
 from tests.pipelines.store.rows import HOUR, START, bar, many, table
 
 
@@ -53,7 +56,7 @@ def test_a_changed_row_replaces_the_one_with_its_key(store: Store) -> None:
 
     assert after > before
     assert store.bars("m", "1h").select("symbol", "close").rows() == [("A", 1.0), ("A", 9.0), ("B", 1.0), ("C", 1.0)]
-    assert store.bars("m", "1h", version=before)["close"].to_list() == [1.0, 1.0, 1.0]
+    assert store.at({"bars": before}).bars("m", "1h")["close"].to_list() == [1.0, 1.0, 1.0]
 
 
 def test_of_equal_keys_in_one_frame_the_last_counts(store: Store) -> None:
@@ -222,7 +225,7 @@ def test_a_table_of_before_gains_the_columns_that_it_lacks(store: Store) -> None
     assert before["spread"].to_list() == [None] * 20
     assert store.bars("m", "1h", symbols=["S1"])["spread"].to_list() == [None] * 2
     assert store.bars("m", "1h", symbols=["new"])["spread"].to_list() == [0.5]
-    assert store.bars("m", "1h", version=0).equals(before)
+    assert store.at({"bars": 0}).bars("m", "1h").equals(before)
 
 
 def test_a_table_made_anew_in_its_place_is_seen(store: Store) -> None:
@@ -264,7 +267,7 @@ def test_writers_at_once_lose_nothing_and_double_nothing(tmp_path: Path) -> None
     [
         (lambda s: s.bars("m", "1d"), NoData, "no 1d bars of market 'm' are stored: did you mean 'm 1h'?"),
         (lambda s: s.bars("m", "1h", since=START + 99 * HOUR), NoData, "1 symbols are stored from 2024-01-01 00:00 to"),
-        (lambda s: s.bars("m", "1h", version=9), NoData, "version 9 of table 'bars' was asked for, it has versions 0 to 1"),
+        (lambda s: s.at({"bars": 9}).bars("m", "1h"), NoData, "version 9 of table 'bars' was asked for, it has versions 0 to 1"),
         (lambda s: s.read("news"), NoData, "table 'news' was asked for, but nothing was ever stored"),
         (lambda s: s.version("nwes"), DataError, "table 'nwes' does not exist: did you mean 'news'?"),
         (lambda s: s.upsert("bars", table(bar("A", 0)).drop("symbol")), DataError, r"lack \['symbol'\]"),
@@ -373,3 +376,32 @@ def test_half_a_million_rows_take_seconds(store: Store) -> None:
 
     assert same == first < changed
     assert store.bars("m", "1h")["volume"].value_counts().sort("volume").rows() == [(5.0, 450_000), (6.0, 50_000)]
+
+
+def test_old_versions_are_read_as_they_were_and_never_written(store: Store) -> None:
+    """In another process too; a table that was not there then is not there, whatever it holds now."""
+    before = store.upsert("bars", table(bar("A", 0)))
+    then = store.at({"bars": before})
+    after = store.upsert("bars", table(bar("A", 0, 9.0)))
+    first = store.upsert("listings", pl.DataFrame([listed("A")], schema=TABLES["listings"].schema, orient="row"))
+
+    for old in (then, pickle.loads(pickle.dumps(then))):  # noqa: S301  # our own bytes
+        assert old.bars("m", "1h")["close"].to_list() == [1.0]
+        assert old.versions() == {"bars": before}
+        with pytest.raises(NoData, match=f"as it was when bars {before} were read, but it was not there"):
+            old.read("listings")
+        with pytest.raises(DataError, match="at an old version"):
+            old.upsert("bars", table(bar("B", 0)))
+    assert store.versions() == {"bars": after, "listings": first}
+
+
+def listed(symbol: str) -> tuple[object, ...]:
+    """Return a row of the table of listings."""
+    at = datetime(2024, 1, 1, tzinfo=UTC)
+    return ("m", symbol, at, at, "listed", None)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(TABLES)), st.integers(0, 10**9)))
+def test_versions_come_back_from_their_line(versions: dict[str, int]) -> None:
+    """None at all too."""
+    assert parsed(line(versions)) == versions

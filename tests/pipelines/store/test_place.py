@@ -55,7 +55,7 @@ def test_a_store_by_url_is_a_store(tmp_path: Path) -> None:
         store.upsert("bars", table(bar("S1", 1, 9.0), bar("S2", 1, 8.0, late=3)))
 
     assert far.bars("m", "1h").equals(near.bars("m", "1h"))
-    assert far.bars("m", "1h", version=first).equals(near.bars("m", "1h", version=first))
+    assert far.at({"bars": first}).bars("m", "1h").equals(near.at({"bars": first}).bars("m", "1h"))
     assert far.bars("it's b/c", "1h")["close"].to_list() == [3.0]
     assert pl.concat(far.batches("m", "1h", rows=15)).height == 40
     assert far.version("bars") == near.version("bars")

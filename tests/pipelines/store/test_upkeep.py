@@ -54,7 +54,7 @@ def test_compaction_changes_files_and_no_row(store: Store) -> None:
 
     assert after > version
     assert store.bars("m", "1h").equals(before)
-    assert store.bars("m", "1h", version=version).equals(before)
+    assert store.at({"bars": version}).bars("m", "1h").equals(before)
     assert list((Path(store.root) / "bars" / "_delta_log").glob("*.checkpoint.parquet"))
 
 
@@ -75,10 +75,10 @@ def test_what_nothing_names_goes_and_what_is_named_stays(store: Store) -> None:
     assert young == {"bars": 0}
     assert deleted == {"bars": 2}
     assert not orphan.exists()
-    assert reopened.bars("m", "1h", version=named).equals(kept)
+    assert reopened.at({"bars": named}).bars("m", "1h").equals(kept)
     assert reopened.bars("m", "1h")["close"].unique().to_list() == [3.0]
     with pytest.raises(DataError, match="cannot be read"):
-        reopened.bars("m", "1h", version=named + 1)
+        reopened.at({"bars": named + 1}).bars("m", "1h")
 
 
 def test_a_table_in_which_nothing_was_stored_has_nothing_to_tidy(store: Store) -> None:

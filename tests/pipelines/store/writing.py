@@ -73,7 +73,7 @@ def contest(root: Path | str, seconds: float) -> Seen:
             time.sleep(0.01)
             continue
         version = store.version("bars")
-        if (said := wrong(store.bars("m", "1h", version=version))) is not None:
+        if (said := wrong(store.at({"bars": version}).bars("m", "1h"))) is not None:
             found.append(f"version {version}: {said}")
         versions.add(version)
         reads += 1
