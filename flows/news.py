@@ -13,7 +13,7 @@ from domain.params import Params
 from flows.home import Home
 from models.sentiment import LABELS
 from models.sentiment.classifier import Classifier
-from pipelines.data import macro, news
+from pipelines.data import macro, news, plain
 from pipelines.data.news import entities
 from pipelines.store import Store
 
@@ -44,11 +44,7 @@ def labelled(path: Path) -> pl.DataFrame:
 
     Raises UnreadableFile for other columns.
     """
-    try:
-        table = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as problem:
-        said = " ".join(str(problem).split())[:200]
-        raise UnreadableFile(f"labelled sentences were to be read from {path}, but it is neither parquet nor CSV: {said}") from None
+    table = plain.table(path, "labelled sentences")
     if {"text", "entity_labels"} <= set(table.columns):
         agreed = [_agreed(entities) for entities in table["entity_labels"]]
         table = table.with_columns(label=pl.Series(agreed, dtype=pl.String)).drop_nulls("label")

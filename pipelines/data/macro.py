@@ -13,7 +13,7 @@ from domain.error import DataError, NoData, UnreadableFile
 from domain.panel import FloatArray, Panel
 from domain.params import Quality
 from features.catalog.macro import COVARIATES
-from pipelines.data import publication, quality
+from pipelines.data import plain, publication, quality
 from pipelines.data.sources.files import stamps
 from pipelines.store import Store
 
@@ -67,7 +67,7 @@ def read(path: Path) -> tuple[pl.DataFrame, int]:
     `known_at` the file's own, where it has such a column (vintages), else what `publication` says of the series. Raises
     UnreadableFile, NoData, and DataError for a series whose publication is unknown.
     """
-    table = _table(path)
+    table = plain.table(path, "series")
     series, day, value = (_column(path, table, names) for names in (SERIES, DAYS, VALUES))
     lines = pl.Series([f"row {i + 1}" for i in range(len(table))], dtype=pl.String)
     rows = pl.DataFrame({
@@ -192,17 +192,6 @@ def _moments(column: pl.Series, path: Path, lines: pl.Series) -> pl.Series:
     if "utc" not in parsed.columns:
         raise UnreadableFile(f"{path} says when values were known without an offset from UTC: write {column.name} with one")
     return parsed["utc"]
-
-
-def _table(path: Path) -> pl.DataFrame:
-    try:
-        with path.open("rb") as file:
-            parquet = file.read(4) == b"PAR1"
-        table = pl.read_parquet(path) if parquet else pl.read_csv(path, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as problem:
-        said = " ".join(str(problem).split())[:200]
-        raise UnreadableFile(f"series were to be read from {path}, but it is neither parquet nor CSV: {said}") from None
-    return table.rename({name: name.strip().lower() for name in table.columns})
 
 
 def _column(path: Path, table: pl.DataFrame, names: tuple[str, ...]) -> str:

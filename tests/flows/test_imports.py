@@ -125,3 +125,24 @@ def test_a_file_of_something_else_is_one_sentence(home: Path, tmp_path: Path, wo
     assert str(path) in result.stderr
     assert said in result.stderr
     assert not (home / "store").exists() or not any((home / "store").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("import-news", "--market", MARKET), "headlines"),
+        (("import-macro",), "series"),
+        (("train-sentiment", "--folder", "reader"), "labelled sentences"),
+    ],
+)
+def test_a_file_that_is_not_there_is_one_sentence(home: Path, tmp_path: Path, words: tuple[str, ...], what: str) -> None:
+    """What was to be read, from where, and what the system says; nothing is stored."""
+    missing = tmp_path / "missing.csv"
+
+    result = run(words[0], missing, *words[1:])
+
+    assert result.exit_code == 1
+    assert result.output.strip() == (
+        f"nightshift: {what} were to be read from {missing}, but the system says: No such file or directory"
+    )
+    assert not (home / "store").exists()

@@ -13,7 +13,7 @@ from domain.error import NoData, UnreadableFile
 from domain.market import Market
 from domain.params import Params
 from models import sentiment
-from pipelines.data import quality
+from pipelines.data import plain, quality
 from pipelines.data.news.entities import Entities
 from pipelines.data.sources.files import stamps
 from pipelines.store import Store
@@ -69,7 +69,7 @@ def read(path: Path, market: Market, delay_s: float = 0.0, entities: Entities | 
     market that has sessions and in one that has none. A file's own `known_at` is believed. Rows without symbols are linked by
     `entities`, and where that finds none they belong to the whole market ("").
     """
-    table = _table(path)
+    table = plain.table(path, "headlines")
     headline, time = _column(path, table, HEADLINES, "the headline"), _column(path, table, TIMES, "its time")
     lines = pl.Series([f"row {i + 1}" for i in range(len(table))], dtype=pl.String)
     published = _published(stamps.parse(table[time], path, lines), stamps.dated(table[time]), market)
@@ -88,18 +88,6 @@ def read(path: Path, market: Market, delay_s: float = 0.0, entities: Entities | 
     return _linked(kept, entities).select(
         "market", "symbol", "event_at", "known_at", "headline", "source", "dated"
     ).cast({"event_at": UTC_MICROSECONDS, "known_at": UTC_MICROSECONDS}), len(rows) - len(kept)  # fmt: skip
-
-
-def _table(path: Path) -> pl.DataFrame:
-    """Return a file's table, its column names in lower case."""
-    try:
-        with path.open("rb") as file:
-            parquet = file.read(4) == b"PAR1"
-        table = pl.read_parquet(path) if parquet else pl.read_csv(path, infer_schema=False, truncate_ragged_lines=False)
-    except (OSError, pl.exceptions.PolarsError) as problem:
-        said = " ".join(str(problem).split())[:200]
-        raise UnreadableFile(f"headlines were to be read from {path}, but it is neither parquet nor CSV: {said}") from None
-    return table.rename({name: name.strip().lower() for name in table.columns})
 
 
 def _first(table: pl.DataFrame, names: tuple[str, ...]) -> str | None:
