@@ -31,6 +31,8 @@ SHARE = 0.6
 #: Steps that run at the same time; the driver by itself lets eight queues in at once, and reads this when it begins.
 STREAMS = 32
 os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", str(STREAMS))
+# Each of those is small on purpose: nobody need be warned of it.
+config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
 #: Threads of a block: columns are few, so that small blocks reach more of the GPU's processors.
 BLOCK = 32
 #: Rows that one thread rounds.
@@ -40,8 +42,10 @@ STRETCH = 64
 class CudaEngine:
     """Computes features as `FeatureEngine` does, on the GPU that numba.cuda chose."""
 
-    def __init__(self, features: Sequence[Feature], symbols: int, *, precision: npt.DTypeLike = np.float32) -> None:
-        """Raise ResourceError when there is no GPU."""
+    def __init__(
+        self, features: Sequence[Feature], symbols: int, *, precision: npt.DTypeLike = np.float32, memory: float | None = None
+    ) -> None:
+        """Take up to so many bytes of the device, by default a share of what is free. Raise ResourceError when there is no GPU."""
         _require_device()
         self.names = tuple(feature.name for feature in features)
         self.warm_up = max((feature.warm_up for feature in features), default=0)
@@ -52,6 +56,7 @@ class CudaEngine:
         self._state = {step.name: cuda.to_device(np.zeros((step.slots, symbols))) for step in self._steps if step.slots}
         self._stateless = cuda.device_array((1, symbols))
         self._streams = [cuda.stream() for _ in range(STREAMS)]
+        self._room = memory
         self._memory: _Memory | None = None
 
     def advance(self, panel: Panel, out: Series | None = None) -> Series:
@@ -79,17 +84,18 @@ class CudaEngine:
         self._state = {name: cuda.to_device(np.ascontiguousarray(rows)) for name, rows in state.items()}
 
     def _reserved(self, bars: int, precision: npt.DTypeLike) -> "_Memory":
-        """Return the device's memory for tiles of at most so many rows, as many as fit."""
-        if self._memory is None or self._memory.rows < bars or self._memory.results.dtype != precision:
+        """Return the device's memory for tiles of at most so many rows, as many as fit; what is held already where it will do."""
+        if self._memory is None or self._memory.asked < bars or self._memory.results.dtype != precision:
             self._memory = None
             called = [step for step in self._steps if step.part is None]
             slots = STREAMS * max((max(1, step.slots) for step in called if step.whole_row), default=1)
             sizes = sum(step.parts for step in called), slots, len(self.names)
-            free = SHARE * cuda.current_context().get_memory_info().free
+            room = SHARE * cuda.current_context().get_memory_info().free if self._room is None else self._room
             row = self._symbols * 8 * (sum(sizes) + len(self._inputs))
-            rows = int(max(1, min(bars, free // max(1, row))))
+            rows = int(max(1, min(bars, room / max(1, row))))
             series, scratch, results = (size * rows * self._symbols for size in sizes)
             self._memory = _Memory(
+                bars,
                 rows,
                 cuda.device_array(series),
                 cuda.device_array(scratch).reshape(STREAMS, -1),
@@ -156,6 +162,8 @@ class CudaEngine:
 class _Memory(NamedTuple):
     """What an engine holds of the device's memory, each in one piece."""
 
+    asked: int
+    """Rows that were asked for: where fewer fit, no more would the next time."""
     rows: int
     series: Device
     scratch: Device

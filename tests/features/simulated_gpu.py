@@ -13,6 +13,8 @@ from features import catalog
 from tests.features import panels
 
 SYMBOLS, BARS, CUT = 3, 75, 50
+#: Bytes that one of the engines may take of the device: those of some twenty rows.
+MEMORY = 1_500_000
 
 
 def panel() -> Panel:
@@ -24,10 +26,11 @@ def values() -> dict[str, FloatArray]:
     """Return the features of two calls, and of a call that went on from the state between them."""
     from features.cuda import CudaEngine
 
-    first, second = (CudaEngine(catalog.CATALOG, SYMBOLS, precision=np.float64) for _ in range(2))
+    first, second = (CudaEngine(catalog.CATALOG, SYMBOLS, precision=np.float64, memory=memory) for memory in (MEMORY, None))
     whole = panel()
     before = first.advance(whole.rows(0, CUT))
     second.restore(first.state())
+    assert 10 < first._reserved(CUT, np.dtype(np.float64)).rows < CUT / 2
     after = second.advance(whole.rows(CUT, BARS))
     return {"values": np.concatenate([before, after])}
 
