@@ -12,13 +12,14 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from domain import clock
+from domain import panel as panels
 from domain import params as parameters
 from domain.clock import SystemClock
 from domain.error import ModelError, NightshiftError, NoData, ResourceError
@@ -30,6 +31,7 @@ from flows import home as homes
 from flows.home import Home
 from pipelines.data import covariates, materialize
 from pipelines.data.covariates import Wanted
+from pipelines.data.reading import Following
 from pipelines.execution import commands, serving
 from pipelines.execution.commands import Word
 from pipelines.execution.loop import JOURNAL, Loop
@@ -40,8 +42,6 @@ from pipelines.store import Store
 
 #: Seconds between two looks at the store.
 POLL_S = 2.0
-#: Bars may be this long, weekends included: what opened earlier than this before the newest known close is known already.
-REACH = timedelta(days=7)
 #: Beside the fetched bundles: which of them was the champion when the registry was last asked.
 STANDING = "champion.json"
 
@@ -59,13 +59,15 @@ class Desk:
     registry: Registry
     symbols: tuple[str, ...]
     served: Served
+    following: Following
 
     @classmethod
     def opened(cls, market: Market, params: Params, home: Home) -> Self:
         """Return the desk of a market with its champion; raise NoChampion or NoData where there is none."""
         store, registry = Store(home.store), Registry(home.mlflow)
         served = champion(market, params, home, registry)
-        return cls(market, params, home, store, registry, _symbols(market, home, store), served)
+        symbols = _symbols(market, home, store)
+        return cls(market, params, home, store, registry, symbols, served, Following(store, market, symbols))
 
     def successor(self, bar: Panel) -> tuple[Served, Panel] | None:
         """Return another champion, if one stands now, and the bars before this one; trouble with it changes nothing."""
@@ -81,11 +83,17 @@ class Desk:
         history = self.bars()
         return self.served, history.rows(0, int(np.searchsorted(history.event_at, bar.event_at[0])))
 
-    def bars(self, after: np.datetime64 | None = None) -> Panel:
-        """Return the account's symbols' bars that closed after a moment, by default all; raise NoData when there are none."""
-        since = None if after is None else after.astype(datetime).replace(tzinfo=UTC) - REACH
-        panel = materialize.read(self.store, self.market, symbols=self.symbols, since=since)
-        panel = panel if after is None else panel.rows(int(np.searchsorted(panel.event_at, after, side="right")), panel.bars)
+    def bars(self) -> Panel:
+        """Return all bars of the account's symbols; raise NoData when there are none."""
+        return self._joined(materialize.read(self.store, self.market, symbols=self.symbols))
+
+    def news(self, after: np.datetime64 | None) -> Panel:
+        """Return the bars that the store has learnt of and that closed after a moment, possibly none."""
+        panel = panels.from_bars(self.following.news(), self.market.name, self.market.timeframe, self.symbols)
+        first = 0 if after is None else int(np.searchsorted(panel.event_at, after, side="right"))
+        return self._joined(panel.rows(first, panel.bars), after)
+
+    def _joined(self, panel: Panel, after: np.datetime64 | None = None) -> Panel:
         wanted = Wanted.by(self.params, self.served.features)
         return covariates.joined(self.store, self.market, panel, wanted, after)
 
@@ -154,15 +162,7 @@ async def _feed(desk: Desk, seen: int, history: Panel, start: int, pace_s: float
                 return
         while not await _stopped(stop, POLL_S) and desk.store.version("bars") == seen:
             pass
-        seen, waiting = desk.store.version("bars"), _news(desk, newest)
-
-
-def _news(desk: Desk, newest: np.datetime64 | None) -> Panel:
-    """Return the bars that closed after `newest`, possibly none."""
-    try:
-        return desk.bars(newest)
-    except NoData:
-        return desk.bars().rows(0, 0)
+        seen, waiting = desk.store.version("bars"), desk.news(newest)
 
 
 async def _stopped(stop: asyncio.Event, wait_s: float) -> bool:

@@ -64,13 +64,12 @@ def read(
     market: Market,
     *,
     symbols: Sequence[str] = (),
-    since: datetime | None = None,
     until: datetime | None = None,
     wanted: Wanted | None = None,
     place: Path | None = None,
     held: int = HELD,
 ) -> Panel:
-    """Return the market's bars as they were known at `until`, opened at or after `since`; raise NoData for none.
+    """Return the market's bars as they were known at `until`; raise NoData for none.
 
     What is `wanted` beside the bars is joined to them.
 
@@ -80,22 +79,19 @@ def read(
     """
     chosen = tuple(symbols) or market.symbols or None
     if place is not None:
-        panel = _large(store, market, chosen, since, until, place, held)
+        panel = _large(store, market, chosen, until, place, held)
     else:
-        bars = reading.bars(store, market, symbols=symbols, since=since, known_at=until)
+        bars = reading.bars(store, market, symbols=symbols, known_at=until)
         if bars.is_empty():
             raise _nothing(market)
         panel = panels.from_bars(bars, market.name, market.timeframe, chosen)
     return panel if wanted is None else covariates.joined(store, market, panel, wanted)
 
 
-def _large(
-    store: Store, market: Market, chosen: tuple[str, ...] | None, since: datetime | None, until: datetime | None,
-    place: Path, held: int,
-) -> Panel:  # fmt: skip
+def _large(store: Store, market: Market, chosen: tuple[str, ...] | None, until: datetime | None, place: Path, held: int) -> Panel:
     """Return the same panel as `read`, stacked from stretches of time."""
     names = chosen or reading.names(store, market, known_at=until)
-    batches = reading.batches(store, market, symbols=chosen or (), since=since, known_at=until, rows=held)
+    batches = reading.batches(store, market, symbols=chosen or (), known_at=until, rows=held)
     blocks = (panels.from_bars(bars, market.name, market.timeframe, names) for bars in batches if not bars.is_empty())
     panel = mapped.stacked(blocks, place)
     if panel is None:
@@ -103,7 +99,7 @@ def _large(
     seen = _seen(panel, held)
     if chosen is None and not seen.all():
         traded = tuple(name for name, has in zip(names, seen, strict=True) if has)
-        return _large(store, market, traded, since, until, place, held)
+        return _large(store, market, traded, until, place, held)
     return panel
 
 

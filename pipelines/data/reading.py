@@ -6,8 +6,7 @@ members are taken out (`universe.Membership`). All of it follows from what was k
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -23,6 +22,9 @@ from pipelines.data import adjustment, resampling, universe
 from pipelines.data.adjustment import Adjustment
 from pipelines.data.universe import Membership
 from pipelines.store import Store
+
+#: Tables that say how bars are read.
+RULES = ("actions", "listings")
 
 
 @dataclass
@@ -64,21 +66,6 @@ class Reading:
         """Return the symbols that must be asked of the store, None for all."""
         return universe.names(self.changes, self.asked) if self.asked else None
 
-    def begin(self, store: Store, since: datetime | None) -> datetime | None:
-        """Live through what opened before `since` and return from when on bars must be handed over, None for all.
-
-        Factors need the closes before each ex-date, and rules the volumes before each bar: both join what a reader of all has.
-        """
-        if since is None or self.members is not None:
-            return None
-        first = since if self.market.stored is None else since - session.REACH
-        if self.laid is not None and self.laid.symbols:
-            symbols, last = universe.names(self.changes, self.laid.symbols), first - timedelta(microseconds=1)
-            where = self.at_rest
-            with suppress(NoData):
-                self.advance(store.bars(where.name, where.timeframe, symbols=symbols, until=last, known_at=self.known_at))
-        return first
-
     def advance(self, raw: pl.DataFrame, until: datetime | None = None) -> pl.DataFrame:
         """Return the market's bars that the next stored ones make, sorted by symbol and time; possibly none.
 
@@ -117,32 +104,54 @@ class Reading:
         return session.ordinals(self.market, times, members.since)
 
 
-def bars(
-    store: Store, market: Market, *, symbols: Sequence[str] = (), since: datetime | None = None, known_at: datetime | None = None
-) -> pl.DataFrame:
-    """Return the market's bars opened at or after `since` as they were known by `known_at`, at once. Raises NoData, DataError."""
+@dataclass
+class Following:
+    """A market's bars as the store learns of them, each told once: what was read before is not read again."""
+
+    store: Store
+    market: Market
+    symbols: Sequence[str] = ()
+    _reading: Reading | None = None
+    _rules: dict[str, int] = field(default_factory=dict)
+    """Versions of the tables that the reading's actions and listings came from."""
+    _newest: datetime | None = None
+    """When the newest bar that was told opened."""
+
+    def news(self) -> pl.DataFrame:
+        """Return what `bars` would return, of bars that opened after the newest one told before; possibly none.
+
+        All of them again where actions or listings have changed. Raises DataError.
+        """
+        rules = {table: version for table, version in self.store.versions().items() if table in RULES}
+        if self._reading is None or rules != self._rules:
+            self._reading, self._rules, self._newest = Reading.of(self.store, self.market, self.symbols), rules, None
+        where = self._reading.at_rest
+        since = None if self._newest is None else self._newest + timedelta(microseconds=1)
+        try:
+            raw = self.store.bars(where.name, where.timeframe, symbols=self._reading.sought, since=since)
+        except NoData:
+            return bar.empty_bars()
+        self._newest = raw["opened_at"].max()  # type: ignore[assignment]
+        return self._reading.advance(raw)
+
+
+def bars(store: Store, market: Market, *, symbols: Sequence[str] = (), known_at: datetime | None = None) -> pl.DataFrame:
+    """Return the market's bars as they were known by `known_at`, at once. Raises NoData, DataError."""
     reading = Reading.of(store, market, symbols, known_at)
-    first, where = reading.begin(store, since), reading.at_rest
-    raw = store.bars(where.name, where.timeframe, symbols=reading.sought, since=first, known_at=known_at)
-    return _after(reading.advance(raw, known_at), since)
+    where = reading.at_rest
+    return reading.advance(store.bars(where.name, where.timeframe, symbols=reading.sought, known_at=known_at), known_at)
 
 
 def batches(
-    store: Store, market: Market, *, symbols: Sequence[str] = (), since: datetime | None = None, known_at: datetime | None = None,
-    rows: int,
-) -> Iterator[pl.DataFrame]:  # fmt: skip
+    store: Store, market: Market, *, symbols: Sequence[str] = (), known_at: datetime | None = None, rows: int
+) -> Iterator[pl.DataFrame]:
     """Yield what `bars` returns in stretches made of about `rows` stored bars; one may be empty. Raises as `bars`."""
     reading = Reading.of(store, market, symbols, known_at)
-    first, where = reading.begin(store, since), reading.at_rest
-    asked = {"symbols": reading.sought, "since": first, "known_at": known_at}
-    for raw in store.batches(where.name, where.timeframe, rows=rows, **asked):  # type: ignore[arg-type]
-        yield _after(reading.advance(raw), since)
+    where = reading.at_rest
+    for raw in store.batches(where.name, where.timeframe, symbols=reading.sought, known_at=known_at, rows=rows):
+        yield reading.advance(raw)
     if known_at is not None and not reading.held.is_empty():
-        yield _after(reading.advance(reading.held.clear(), known_at), since)
-
-
-def _after(found: pl.DataFrame, since: datetime | None) -> pl.DataFrame:
-    return found if since is None else found.filter(pl.col("opened_at") >= since)
+        yield reading.advance(reading.held.clear(), known_at)
 
 
 def names(store: Store, market: Market, known_at: datetime | None = None) -> tuple[str, ...]:

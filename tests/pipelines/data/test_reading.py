@@ -1,7 +1,8 @@
-"""Reading: what a market's readers see of its stored bars, at once, in stretches, and from a later day on."""
+"""Reading: what a market's readers see of its stored bars, at once, in stretches, and as they come."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from domain import session
 from domain.bar import Defect
 from domain.market import Market, Universe
 from pipelines.data import materialize, quality, reading
+from pipelines.data.reading import Following
 from pipelines.data.sources import files
 from pipelines.store import TABLES, Store
 from tests.pipelines.data import clean
@@ -72,14 +74,38 @@ def test_stretches_of_time_give_what_one_reading_gives(stored: Store, where: Mar
 
 
 @pytest.mark.parametrize("where", MARKETS.values(), ids=MARKETS.keys())
-def test_a_reading_from_a_later_day_on_is_the_end_of_the_whole(stored: Store, where: Market) -> None:
-    """A live trader asks for the last days only."""
-    since = datetime(2024, 3, 7, tzinfo=UTC)
+def test_what_is_told_as_it_comes_is_what_one_reading_gives(stored: Store, where: Market, tmp_path: Path) -> None:
+    """A live trader hears of each bar once: day by day, over every action, and after a week without a look."""
+    bars, store = stored.bars("tested", "1d"), Store(tmp_path)
+    store.upsert("actions", stored.read("actions"))
+    following = Following(store, where)
+    assert following.news().is_empty()
 
-    late = reading.bars(stored, where, since=since)
+    told = []
+    for first, last in pairwise(
+        [date(2024, 1, 1), *(date(2024, 2, day) for day in range(1, 23)), date(2024, 3, 11), date(2024, 5, 1)]
+    ):
+        day = pl.col("opened_at").dt.date()
+        if (fresh := bars.filter((day >= first) & (day < last))).height:
+            store.upsert("bars", fresh)
+        told.append(following.news())
 
-    assert late.equals(reading.bars(stored, where).filter(pl.col("opened_at") >= since))
-    assert late.height > 0
+    assert pl.concat([part for part in told if part.height]).sort("symbol", "opened_at").equals(reading.bars(store, where))
+    assert following.news().is_empty()
+
+
+def test_an_action_that_is_told_of_later_tells_all_bars_again(stored: Store, tmp_path: Path) -> None:
+    """They are others now: a split that nobody knew of had moved no price."""
+    bars, store, split = stored.bars("tested", "1d"), Store(tmp_path), stored.read("actions").filter(pl.col("kind") == "split")
+    store.upsert("bars", bars)
+    following = Following(store, clean.market())
+    before = following.news()
+
+    store.upsert("actions", split)
+    after = following.news()
+
+    assert after.equals(reading.bars(store, clean.market()))
+    assert after["close"].sum() != before["close"].sum()
 
 
 @pytest.mark.parametrize("where", MARKETS.values(), ids=MARKETS.keys())
