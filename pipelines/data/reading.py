@@ -131,8 +131,9 @@ class Following:
             raw = self.store.bars(where.name, where.timeframe, symbols=self._reading.sought, since=since)
         except NoData:
             return bar.empty_bars()
+        told = self._reading.advance(raw)
         self._newest = raw["opened_at"].max()  # type: ignore[assignment]
-        return self._reading.advance(raw)
+        return told
 
 
 def bars(store: Store, market: Market, *, symbols: Sequence[str] = (), known_at: datetime | None = None) -> pl.DataFrame:

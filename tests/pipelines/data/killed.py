@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -27,20 +27,26 @@ WHERE = replace(clean.market(), symbols=("S0", "S1", "S2"))
 #: What is counted, and loaded before a process is forked from: a child then begins at once.
 POINTS = {"upsert", "bars", "read", "opened"}
 LOADED = ["great_expectations", "deltalake", "pandas_market_calendars", "tests.pipelines.data.killed"]
-#: Tables of what the source told. A record of the stretches that it answered for may be narrower after a kill: what was stored
-#: before it need not be asked for again.
+#: Tables of what the source told. The record of what it answered for may be narrower after a kill between both: what then counts
+#: is whether anything is asked for again (`questions`).
 TOLD = ("bars", "quarantine", "actions")
+#: Symbols, first and last moment.
+Question = tuple[tuple[str, ...], datetime | None, datetime | None]
 
 
 @dataclass
 class Made:
     """A year of three symbols, one row of them impossible, and a dividend."""
 
+    asked: list[Question] = field(default_factory=list)
+    """What bars were asked for, question by question."""
+
     def __post_init__(self) -> None:
         self.whole = clean.change(clean.bars(WHERE, date(2020, 1, 1), date(2020, 12, 31), symbols=3), 300, low=-1.0)
 
     def bars(self, market: Market, since: datetime | None, until: datetime | None) -> pl.DataFrame:
         """Return what there is between the two."""
+        self.asked.append((market.symbols, since, until))
         bounds = [] if since is None else [pl.col("opened_at") >= since]
         bounds += [] if until is None else [pl.col("opened_at") <= until]
         return self.whole.filter(pl.col("symbol").is_in(list(market.symbols)), *bounds)
@@ -78,15 +84,22 @@ class Counting(Store):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run(folder: Path, fatal: int = 0) -> int:
+def run(folder: Path, fatal: int = 0, source: Made | None = None) -> int:
     """Ingest everything, in two pieces, and return the points passed; at the fatal one the process kills itself."""
     params = parameters.load(ROOT / "params.yaml", "us_equity", "tiny")
     ask = params.sources.ask.model_copy(update={"symbols": 3, "bars": 200, "since": date(2020, 1, 1)})
     params = params.model_copy(update={"sources": params.sources.model_copy(update={"ask": ask})})
     store = Counting(folder)
     store.fatal = fatal
-    ingest.from_source(WHERE, params, store, clock=NOW, source=Made())
+    ingest.from_source(WHERE, params, store, clock=NOW, source=source or Made())
     return store.passed
+
+
+def questions(folder: Path) -> list[Question]:
+    """Ingest once more and return what the source was asked for."""
+    source = Made()
+    run(folder, source=source)
+    return source.asked
 
 
 def killed(folder: Path, *, after_points: int = 0, after_s: float = 0.0) -> bool:
@@ -111,7 +124,7 @@ def _process(folder: Path, after_points: int) -> BaseProcess:
 def left(folder: Path) -> dict[str, pl.DataFrame]:
     """Return what an ingest leaves, in its order; the time of inspection is no part of it."""
     store, found = Store(folder), {}
-    for table in (*TOLD, "answered"):
+    for table in TOLD:
         try:
             found[table] = store.read(table)
         except NoData:
@@ -121,7 +134,7 @@ def left(folder: Path) -> dict[str, pl.DataFrame]:
 
 def same(one: dict[str, pl.DataFrame], other: dict[str, pl.DataFrame]) -> bool:
     """Say whether two ingests left the same rows of what the source told."""
-    return all(one[table].equals(other[table]) for table in TOLD)
+    return all(one[table].equals(other[table]) for table in one)
 
 
 def part(some: dict[str, pl.DataFrame], whole: dict[str, pl.DataFrame]) -> bool:

@@ -13,7 +13,7 @@ def test_an_ingest_killed_anywhere_is_completed_by_the_next(tmp_path: Path) -> N
     """At two random points and once by the clock; `benchmarks/store/kill.py` does it fifty times."""
     points = killed.run(tmp_path / "whole")
     expected = killed.left(tmp_path / "whole")
-    chance = random.Random(5)
+    settled, chance = killed.questions(tmp_path / "whole"), random.Random(5)
 
     for i in range(3):
         folder = tmp_path / str(i)
@@ -25,5 +25,6 @@ def test_an_ingest_killed_anywhere_is_completed_by_the_next(tmp_path: Path) -> N
         assert died or not i
         assert killed.part(partly, expected)
         assert killed.same(killed.left(folder), expected)
+        assert killed.questions(folder) == settled
     assert expected["bars"].height > 750
     assert expected["quarantine"].height == 1
