@@ -45,8 +45,17 @@ def kernel(function: Function) -> Function:
     What a kernel writes must not overlap anything else that it is handed. Kernels that a kernel calls become part of it: to hand
     over a dozen arrays takes as long as a row of some twenty symbols.
     """
+    return _fast(function, forceinline=True)
+
+
+def routine(function: Function) -> Function:
+    """Compile like a kernel what is too large to become part of each of its callers: it is called."""
+    return _fast(function, forceinline=False)
+
+
+def _fast(function: Function, *, forceinline: bool) -> Function:
     options: dict[str, Any] = {"fastmath": set(FASTMATH), "nogil": True, "error_model": "numpy"}
-    compiled = numba.njit(cache=True, forceinline=True, pipeline_class=Unaliased, **options)
+    compiled = numba.njit(cache=True, forceinline=forceinline, pipeline_class=Unaliased, **options)
     return _stamped(compiled(function), function)
 
 

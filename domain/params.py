@@ -4,10 +4,10 @@ import hashlib
 import json
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from domain import market as markets
 from domain.cost import Cost
@@ -202,10 +202,77 @@ class Trees(Section):
     reg_lambda: float = Field(ge=0)
 
 
+class Network(Section):
+    """What every network is told of how it learns."""
+
+    hidden: int = Field(ge=2)
+    dropout: float = Field(ge=0, lt=1)
+    epochs: int = Field(ge=1)
+    """Passes over the training rows, at most."""
+    patience: int = Field(ge=1)
+    """Passes without improvement on the newest rows after which a fit ends."""
+    batch: int = Field(ge=1)
+    """Rows times symbols in one step."""
+    span: int = Field(ge=1)
+    """Neighbouring rows that are learned from side by side: what they share is computed once."""
+    rate: float = Field(gt=0)
+    """Peak step size."""
+    decay: float = Field(ge=0)
+    """Weight decay."""
+
+
+class Sequence(Network):
+    """A causal convolutional network over 2^layers rows."""
+
+    layers: int = Field(ge=1, le=10)
+
+
+class Tft(Network):
+    """A Temporal Fusion Transformer."""
+
+    context: int = Field(ge=2)
+    """Rows that a forecast reads."""
+    continuous: int
+    """Size in which each feature is first written."""
+    heads: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden {self.hidden} cannot be shared among {self.heads} heads: choose a multiple")
+        if not 2 <= self.continuous < self.hidden:
+            raise ValueError(f"continuous {self.continuous} must be 2 or more and less than hidden, which is {self.hidden}")
+        return self
+
+
+class Hardware(Section):
+    """Where networks are trained."""
+
+    device: Literal["cpu", "cuda"]
+    """cuda without a GPU is refused, never replaced."""
+    devices: int = Field(ge=1)
+    """Processes on each machine, a GPU each."""
+    nodes: int = Field(ge=1)
+    """Machines."""
+    bf16: bool
+    """Multiply in bfloat16."""
+    graph: bool
+    """Play steps as CUDA graphs."""
+    compile: bool
+    """Let torch write the kernels: minutes at the start, worth it for long fits."""
+
+    @model_validator(mode="after")
+    def _fast(self) -> Self:
+        asked = [name for name in ("bf16", "graph", "compile") if getattr(self, name)]
+        if asked and self.device == "cpu":
+            raise ValueError(f"{' and '.join(asked)} are for device cuda: on a processor they cost more than they save")
+        return self
+
+
 class Training(Section):
     """How models are fitted."""
 
-    family: Literal["trees", "zero", "drift", "momentum"]
+    family: Literal["trees", "sequence", "tft", "zero", "drift", "momentum"]
     folds: int = Field(ge=2)
     train_fraction: float = Field(gt=0, lt=1)
     """Share of history that the first fold trains on."""
@@ -214,6 +281,9 @@ class Training(Section):
     seed: int
     threads: int = Field(ge=1)
     trees: Trees
+    sequence: Sequence
+    tft: Tft
+    hardware: Hardware
 
 
 class Evaluation(Section):

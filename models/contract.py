@@ -1,7 +1,8 @@
 """Model: what every forecaster of the house takes, gives and promises."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -33,6 +34,8 @@ class Dataset:
     names: tuple[str, ...]
     symbols: tuple[str, ...]
     horizon: int
+    nearer: Mapping[int, FloatArray] = field(default_factory=dict)
+    """By horizon, the labels [T, S] of shorter ones, each in its own volatilities: what may be learned beside `label`."""
 
     @property
     def bars(self) -> int:
@@ -49,13 +52,20 @@ class Dataset:
 class Model(Protocol):
     """A forecaster. A row's forecast depends on that row (and its context) alone, to the last bit."""
 
-    family: str
     horizon: int
     """Bars that a forecast looks ahead."""
-    context_bars: int
-    """Rows that one forecast reads, its own included; the first `context_bars - 1` rows of `predict` are NaN."""
     rounds: int
     """Steps of training that the last fit found best; 0 where fitting has no steps."""
+
+    @property
+    def family(self) -> str:
+        """The word that makes such a model."""
+        ...
+
+    @property
+    def context_bars(self) -> int:
+        """Rows that one forecast reads, its own included; the first `context_bars - 1` rows of `predict` are NaN."""
+        ...
 
     @classmethod
     def create(cls, training: Training, horizon: int, rounds: int | None = None) -> Self:

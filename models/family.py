@@ -7,9 +7,18 @@ from domain.error import CorruptBundle, ModelError, nearest
 from domain.params import Training
 from models.baseline import Drift, Momentum, Zero
 from models.contract import Model
+from models.sequence import Sequence
+from models.tft import Tft
 from models.trees import Trees
 
-FAMILIES: dict[str, type[Model]] = {"zero": Zero, "drift": Drift, "momentum": Momentum, "trees": Trees}
+FAMILIES: dict[str, type[Model]] = {
+    "zero": Zero,
+    "drift": Drift,
+    "momentum": Momentum,
+    "trees": Trees,
+    "sequence": Sequence,
+    "tft": Tft,
+}
 
 #: What every other family must beat, on the same rows.
 BASELINES = ("zero", "drift", "momentum")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from domain.forecast import LEVELS, MEDIAN
+from domain.panel import FloatArray
 from models import family
 from models.contract import Dataset, Model
 from tests.models.planted import planted, training
@@ -56,30 +57,36 @@ class ModelContract:
 
     def test_nothing_is_forecast_where_nothing_is_known(self, model: Model, dataset: Dataset):
         """A missing or zero scale or a row without any feature is NaN in every quantile; all others are finite."""
-        features, scale = dataset.features[240:].copy(), dataset.scale[240:].copy()
-        scale[3, 1], scale[4, 2], features[5, 3] = np.nan, 0.0, np.nan
-        silent = np.isnan(scale) | (scale <= 0.0) | np.isnan(features).all(axis=-1)
+        before = model.context_bars - 1
+        features, scale = dataset.features[240 - before :].copy(), dataset.scale[240 - before :].copy()
+        scale[before + 3, 1], scale[before + 4, 2], features[before + 5, 3] = np.nan, 0.0, np.nan
+        silent = (np.isnan(scale) | (scale <= 0.0) | np.isnan(features).all(axis=-1))[before:]
 
         found = model.predict(features, scale)
 
+        assert np.isnan(found[:before]).all()
+        found = found[before:]
         assert np.isnan(found[silent]).all()
         assert np.isfinite(found[~silent]).all()
         assert silent[[3, 4, 5], [1, 2, 3]].all()
 
     def test_a_symbol_that_misses_some_features_still_gets_a_forecast(self, model: Model, dataset: Dataset):
         """One known feature is enough."""
-        features = np.full((1, 2, len(dataset.names)), np.nan, dtype=np.float32)
+        features = np.full((model.context_bars, 2, len(dataset.names)), np.nan, dtype=np.float32)
         features[..., 0] = 0.5
 
-        assert np.isfinite(model.predict(features, np.full((1, 2), 0.01))).all()
+        assert np.isfinite(model.predict(features, np.full(features.shape[:2], 0.01))[-1]).all()
 
     def test_a_row_is_forecast_alike_alone_and_among_many(self, model: Model, dataset: Dataset):
         """To the last bit: bar by bar, in chunks, and all at once."""
-        features, scale = dataset.features, dataset.scale
+        features, scale, before = dataset.features, dataset.scale, model.context_bars - 1
         together = model.predict(features, scale)
 
-        alone = np.concatenate([model.predict(features[t : t + 1], scale[t : t + 1]) for t in range(240, 300)])
-        chunks = np.concatenate([model.predict(features[a:b], scale[a:b]) for a, b in ((240, 247), (247, 300))])
+        def cut(first: int, last: int) -> FloatArray:
+            return model.predict(features[first - before : last], scale[first - before : last])[before:]
+
+        alone = np.concatenate([cut(t, t + 1) for t in range(240, 300)])
+        chunks = np.concatenate([cut(a, b) for a, b in ((240, 247), (247, 300))])
 
         np.testing.assert_array_equal(alone, together[240:300])
         np.testing.assert_array_equal(chunks, together[240:300])
@@ -98,7 +105,7 @@ class ModelContract:
 
     def test_its_quantiles_hold_on_rows_it_has_not_seen(self, model: Model, dataset: Dataset):
         """Each quantile of 700 unseen outcomes covers its level within 0.08."""
-        found = model.predict(dataset.features[250:], dataset.scale[250:])
+        found = model.predict(dataset.features, dataset.scale)[250:]
         outcome = dataset.forward[250:]
         known = np.isfinite(outcome) & np.isfinite(found[..., MEDIAN])
 
@@ -155,14 +162,14 @@ class ModelContract:
     def test_recalibrating_moves_the_quantiles_to_where_outcomes_fell(self, model: Model, dataset: Dataset, tmp_path: Path):
         """Outcomes twice as far from their median as before: each quantile covers its level again, and no tree has changed."""
         unseen = slice(250, dataset.bars)
-        before = model.predict(dataset.features[unseen], dataset.scale[unseen])
+        before = model.predict(dataset.features, dataset.scale)[unseen]
         outcome = before[..., MEDIAN] + 2.0 * (dataset.forward[unseen] - before[..., MEDIAN])
         shares = model.importance()
         model.save(tmp_path / "before")
 
         model.recalibrate(before, outcome)
 
-        after = model.predict(dataset.features[unseen], dataset.scale[unseen])
+        after = model.predict(dataset.features, dataset.scale)[unseen]
         known = np.isfinite(outcome) & np.isfinite(before[..., MEDIAN])
         covered = [np.mean(outcome[known] <= after[..., k][known]) for k in range(len(LEVELS))]
         np.testing.assert_allclose(covered, LEVELS, atol=0.04)
@@ -182,4 +189,4 @@ class ModelContract:
 
         assert self.digest(first, tmp_path / "after") != before
         assert self.digest(second, tmp_path / "second") == self.digest(first, tmp_path / "first")
-        assert np.isfinite(first.predict(dataset.features[350:], dataset.scale[350:])).any()
+        assert np.isfinite(first.predict(dataset.features, dataset.scale)[350:]).any()

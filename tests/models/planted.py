@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from domain.params import Training, Trees
+from domain.params import Hardware, Sequence, Tft, Training, Trees
 from models.baseline import PAST_RETURN
 from models.contract import Dataset
 
@@ -27,8 +27,23 @@ def planted(bars: int = 360, symbols: int = 6, edge: float = 0.3, features: int 
     return Dataset(x, forward, label, scale, times, names, tuple(f"S{i}" for i in range(symbols)), HORIZON)
 
 
-def training(threads: int = 1, **trees: float) -> Training:
+#: How small networks learn in tests.
+SCHOOL = {"hidden": 8, "dropout": 0.1, "epochs": 4, "patience": 2, "batch": 256, "span": 4, "rate": 0.01, "decay": 0.01}
+PROCESSOR = Hardware(device="cpu", devices=1, nodes=1, bf16=False, graph=False, compile=False)
+
+
+def training(threads: int = 1, hardware: Hardware = PROCESSOR, **trees: float) -> Training:
     """Return small training parameters."""
     small = {"rounds": 40, "depth": 3, "eta": 0.1, "subsample": 0.7, "colsample": 0.7, "min_child_weight": 20, "reg_lambda": 5}
-    chosen = Trees.model_validate(small | trees)
-    return Training(family="trees", folds=2, train_fraction=0.4, embargo_bars=5, seed=7, threads=threads, trees=chosen)
+    return Training(
+        family="trees",
+        folds=2,
+        train_fraction=0.4,
+        embargo_bars=5,
+        seed=7,
+        threads=threads,
+        trees=Trees.model_validate(small | trees),
+        sequence=Sequence.model_validate(SCHOOL | {"layers": 3}),
+        tft=Tft.model_validate(SCHOOL | {"context": 8, "continuous": 4, "heads": 2}),
+        hardware=hardware,
+    )

@@ -1,0 +1,157 @@
+"""Fitting: a network through Lightning's trainer, with early stopping, and going on after a kill."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch import nn
+
+from models.networks.learner import Learner, Objective, Schedule
+from models.networks.strips import Batch, Strips
+
+LAST = "last.ckpt"
+#: An improvement of the validation loss smaller than this share of nothing learned is none.
+DELTA_MIN = 1e-5
+
+
+@dataclass(frozen=True)
+class Course:
+    """How long and on what a network is fitted, beside the schedule of its steps."""
+
+    passes: int
+    """Passes after which it ends, at the latest."""
+    patience: int
+    """Passes without improvement on `valid` after which it ends."""
+    batch: int
+    """Rows and symbols in one step, in all processes together."""
+    seed: int
+    devices: int = 1
+    nodes: int = 1
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit found."""
+
+    passes: int
+    """Passes that the kept weights took."""
+    valid: tuple[float, ...]
+    """Validation loss after each pass; empty without validation."""
+
+
+class _Passes:
+    """An epoch's batches, whenever the trainer asks; the order of an epoch is its number's, so that a resumed run draws it again."""
+
+    def __init__(self, strips: Strips, batch: int, seed: int, learner: Learner | None = None) -> None:
+        self._strips, self._batch, self._seed, self._learner = strips, batch, seed, learner
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self._learner is None:
+            return self._strips.epoch(self._batch, np.random.default_rng(self._seed))
+        trainer = self._learner.trainer
+        rng = np.random.default_rng([self._seed, trainer.current_epoch])
+        torch.manual_seed(int(rng.integers(2**62)) + trainer.global_rank)
+        return self._strips.epoch(self._batch, rng, trainer.global_rank, trainer.world_size)
+
+
+class _History(Callback):
+    """Remember the validation losses, through a checkpoint as well."""
+
+    def __init__(self) -> None:
+        self.valid: list[float] = []
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self.valid.append(float(trainer.callback_metrics["valid"]))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"valid": self.valid}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.valid = list(state_dict["valid"])
+
+
+def fit(
+    network: nn.Module,
+    objective: Objective,
+    schedule: Schedule,
+    course: Course,
+    train: Strips,
+    valid: Strips | None,
+    checkpoint: Path | None = None,
+) -> Fitted:
+    """Fit `network` in place to the strips of `train`; with `valid` it keeps the weights that were best there.
+
+    `checkpoint` is a folder in which every pass leaves what the next needs: a fit that was killed goes on from there, to the same
+    bits as one that was not.
+    """
+    learner = Learner(network, objective, schedule)
+    with _quiet(), _folder(checkpoint) as place:
+        history = _History()
+        keep = ModelCheckpoint(
+            place, filename="best", monitor="valid" if valid else None, save_last=True, enable_version_counter=False
+        )
+        stop = [EarlyStopping("valid", min_delta=DELTA_MIN, patience=course.patience, check_finite=False)] if valid else []
+        trainer = lightning.Trainer(
+            accelerator="gpu" if train.device.type == "cuda" else "cpu",
+            devices=course.devices,
+            num_nodes=course.nodes,
+            strategy="ddp" if course.devices * course.nodes > 1 else "auto",
+            max_epochs=course.passes,
+            callbacks=[history, keep, *stop],
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+        )
+        begun = place / LAST
+        trainer.fit(
+            learner,
+            _Passes(train, course.batch, course.seed, learner),
+            _Passes(valid, course.batch, course.seed) if valid else None,
+            ckpt_path=str(begun) if begun.exists() else None,
+            weights_only=True,
+        )
+        if valid:
+            _restore(learner, Path(keep.best_model_path))
+        return Fitted(int(np.argmin(history.valid)) + 1 if history.valid else course.passes, tuple(history.valid))
+
+
+def _restore(learner: Learner, best: Path) -> None:
+    learner.load_state_dict(torch.load(best, weights_only=True, map_location=learner.device)["state_dict"])
+
+
+@contextmanager
+def _folder(checkpoint: Path | None) -> Iterator[Path]:
+    if checkpoint is not None:
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        yield checkpoint
+        return
+    with TemporaryDirectory() as place:
+        yield Path(place)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's tips and its advice on loaders to itself: batches come from no loader."""
+    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        try:
+            yield
+        finally:
+            for each, level in zip(loggers, levels, strict=True):
+                each.setLevel(level)

@@ -1,0 +1,249 @@
+"""The Temporal Fusion Transformer: pytorch-forecasting's network and weights, with a forward pass of our own.
+
+Lim et al. 2021, International Journal of Forecasting 37(4). The library walks through its variables in Python, a dozen small
+kernels each, for every row of every window. What it computes for a row of the encoder does not depend on the window that the row is
+seen in, so here it is done once a row, for all variables side by side; the windows are cut afterwards. The outputs are the
+library's within rounding, its state is the only one there is, and its own forward pass remains for what it can tell of itself.
+"""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.contract import Float32Array
+from models.forward import Weights
+from models.networks import school
+from models.networks.strips import windows
+
+STEP = "step"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What decides the network, apart from its weights."""
+
+    features: tuple[str, ...]
+    """Known of every row of the context."""
+    context: int
+    """Rows that a forecast reads."""
+    steps: int
+    """Horizons that are forecast, one a step of the decoder."""
+    quantiles: int
+    hidden: int
+    continuous: int
+    """Size in which each variable is first written."""
+    heads: int
+    dropout: float
+
+
+def library(architecture: Architecture) -> Any:
+    """Return pytorch-forecasting's network; it knows of each horizon its place in their order, which the encoder is not told."""
+    from pytorch_forecasting.data.encoders import TorchNormalizer
+    from pytorch_forecasting.metrics import QuantileLoss
+    from pytorch_forecasting.models.temporal_fusion_transformer import TemporalFusionTransformer
+
+    names = [f"f{place}" for place in range(len(architecture.features))]
+    with warnings.catch_warnings():
+        # The library keeps its own arguments, modules included, and Lightning advises against it.
+        warnings.filterwarnings("ignore", module="lightning")
+        return TemporalFusionTransformer(
+            hidden_size=architecture.hidden,
+            lstm_layers=1,
+            dropout=architecture.dropout,
+            output_size=architecture.quantiles,
+            loss=QuantileLoss(),
+            attention_head_size=architecture.heads,
+            max_encoder_length=architecture.context,
+            hidden_continuous_size=architecture.continuous,
+            time_varying_reals_encoder=names,
+            time_varying_reals_decoder=[STEP],
+            x_reals=[*names, STEP],
+            logging_metrics=nn.ModuleList(),
+            output_transformer=TorchNormalizer(method="identity", center=False),
+            causal_attention=True,
+        )
+
+
+def asked(windows: Tensor, architecture: Architecture) -> dict[str, Tensor]:
+    """Return windows [N, context, F] in the form that the library's forward pass takes."""
+    count, context, steps = len(windows), architecture.context, architecture.steps
+    whole = functional.pad(windows, (0, 1))
+    ahead = functional.pad(places(steps, windows), (windows.shape[2], 0)).expand(count, -1, -1)
+    categories = {
+        name: torch.zeros(count, rows, 0, dtype=torch.long, device=windows.device)
+        for name, rows in (("encoder_cat", context), ("decoder_cat", steps))
+    }
+    return categories | {
+        "encoder_cont": whole,
+        "decoder_cont": ahead,
+        "encoder_lengths": torch.full((count,), context, device=windows.device),
+        "decoder_lengths": torch.full((count,), steps, device=windows.device),
+        "target_scale": torch.tensor([0.0, 1.0], device=windows.device).expand(count, 2),
+    }
+
+
+def places(steps: int, like: Tensor) -> Tensor:
+    """Return [steps, 1] the place of each horizon in their order, from 0 to 1."""
+    return torch.linspace(0.0, 1.0, steps, device=like.device)[:, None] if steps > 1 else torch.ones(1, 1, device=like.device)
+
+
+def insight(architecture: Architecture, weights: Weights, windows: Float32Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return what the library says of windows [N, context, F]: shares of the features taken, and of the rows attended to."""
+    network = Fused(architecture)
+    network.load_state_dict(school.tensors(weights))
+    network.eval()
+    with torch.inference_mode():
+        told = network.library(asked(torch.from_numpy(np.ascontiguousarray(windows)), architecture))
+        read = network.library.interpret_output(told, reduction="mean", attention_prediction_horizon=architecture.steps - 1)
+    taken, attention = read["encoder_variables"], read["attention"][: architecture.context]
+    return tuple((taken / taken.sum()).tolist()), tuple((attention / attention.sum()).tolist())
+
+
+class Fused(nn.Module):
+    """The network over strips; see the module."""
+
+    narrowing: Tensor
+    widening: Tensor
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.context = architecture.context
+        self.library = library(architecture)
+        inputs = len(architecture.features)
+        self.register_buffer("narrowing", stretching(inputs * architecture.continuous, inputs), persistent=False)
+        self.register_buffer("widening", stretching(architecture.continuous, architecture.hidden), persistent=False)
+
+    def forward(self, strips: Tensor) -> Tensor:
+        """Return [B, span, steps * Q] quantiles of strips [B, context + span - 1, F]."""
+        rows = self.rows(strips)
+        cut = windows(rows, self.context)
+        count, span = cut.shape[:2]
+        told = self.told(cut.reshape(count * span, self.context, -1))
+        return told.reshape(count, span, -1)
+
+    def rows(self, inputs: Tensor) -> Tensor:
+        """Return [B, L, d] what the variable selection makes of each row of [B, L, F]; rows know nothing of each other."""
+        chosen = self.library.encoder_variable_selection
+        written, alone = _alone(chosen, inputs, self.widening, self.architecture.dropout)
+        context = self._context("static_context_variable_selection")
+        weights = torch.softmax(_gated(chosen.flattened_grn, written, context, self.narrowing), dim=-1)
+        return torch.einsum("...fd,...f->...d", alone, weights)
+
+    def told(self, rows: Tensor) -> Tensor:
+        """Return [N, steps, Q] quantiles of windows of selected rows [N, context, d]."""
+        net, count = self.library, len(rows)
+        ahead = places(self.architecture.steps, rows)
+        known = net.decoder_variable_selection
+        decoded = _gated(known.single_variable_grns[STEP], known.prescalers[STEP](ahead), None, self.widening)
+        decoded = decoded.expand(count, -1, -1)
+        hidden, cell = (
+            self._context(f"static_context_initial_{name}_lstm").expand(1, count, -1).contiguous() for name in ("hidden", "cell")
+        )
+        remembered, state = nn.LSTM.forward(net.lstm_encoder, rows, (hidden, cell))
+        foreseen, _ = nn.LSTM.forward(net.lstm_decoder, decoded.contiguous(), state)
+        local = torch.cat((remembered, foreseen), dim=1)
+        local = net.post_lstm_add_norm_encoder(net.post_lstm_gate_encoder(local), torch.cat((rows, decoded), dim=1))
+        enriched = net.static_enrichment(local, self._context("static_context_enrichment"))
+        ask = enriched[:, self.context :]
+        seen = _attended(net.multihead_attn, ask, enriched, self._mask(rows))
+        out = net.pos_wise_ff(net.post_attn_gate_norm(seen, ask))
+        answer: Tensor = net.output_layer(net.pre_output_gate_norm(out, local[:, self.context :]))
+        return answer
+
+    def _context(self, name: str) -> Tensor:
+        """Return [d] what a static encoder makes of a market without static variables: the same for every sample."""
+        encoder = getattr(self.library, name)
+        out: Tensor = encoder(torch.zeros(1, self.architecture.hidden, device=encoder.fc1.weight.device))[0]
+        return out
+
+    def _mask(self, like: Tensor) -> Tensor:
+        """Return [1, steps, context + steps] true where a horizon must not look: at itself and later ones."""
+        steps = self.architecture.steps
+        ahead = torch.ones(steps, steps, dtype=torch.bool, device=like.device).triu()
+        return functional.pad(ahead, (self.context, 0), value=False)[None]
+
+
+class Pinball(nn.Module):
+    """The objective: pinball losses averaged over levels."""
+
+    levels: Tensor
+
+    def __init__(self, levels: tuple[float, ...]) -> None:
+        super().__init__()
+        self.register_buffer("levels", torch.tensor(levels), persistent=False)
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return [B, span, steps] losses of outputs [B, span, steps * Q]."""
+        error = targets[..., None] - outputs.reshape(*targets.shape, -1)
+        return torch.maximum(self.levels * error, (self.levels - 1.0) * error).mean(dim=-1)
+
+
+def stretching(size: int, wanted: int) -> Tensor:
+    """Return [size, wanted] the matrix that interpolates an axis linearly to `wanted` places, ends kept.
+
+    The gradient of a product is the same bits again and again, that of the library's interpolation on a GPU is not.
+    """
+    return functional.interpolate(torch.eye(size)[:, None], wanted, mode="linear", align_corners=True)[:, 0]
+
+
+def _alone(chosen: Any, inputs: Tensor, widening: Tensor, dropout: float) -> tuple[Tensor, Tensor]:
+    """Return what each variable is written as, all in one [..., F * c], and what its own network makes of it [..., F, d]."""
+    names = list(chosen.single_variable_grns)
+    scalers = [chosen.prescalers[name] for name in names]
+    networks = [chosen.single_variable_grns[name] for name in names]
+    weight, bias = (torch.stack([getattr(each, name).reshape(-1) for each in scalers]) for name in ("weight", "bias"))
+    written = torch.addcmul(bias, inputs[..., None], weight)
+    first, second = (_side_by_side([getattr(each, name) for each in networks]) for name in ("fc1", "fc2"))
+    gate = _side_by_side([each.gate_norm.glu.fc for each in networks])
+    held = functional.elu(_linear(written, *first))
+    held = functional.dropout(_linear(held, *second), dropout, chosen.training)
+    held = functional.glu(_linear(held, *gate), dim=-1)
+    stretched = [each.resample_norm for each in networks]
+    share = 2.0 * torch.sigmoid(torch.stack([each.mask for each in stretched]))
+    beside = _normed(written @ widening * share, [each.norm for each in stretched])
+    return written.flatten(-2), _normed(held + beside, [each.gate_norm.add_norm.norm for each in networks])
+
+
+def _attended(attention: Any, ask: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
+    """Return [N, steps, d] the library's attention of `ask` [N, steps, d] over `keys` [N, L, d], whose heads share their values."""
+    dropout = attention.dropout
+    weight, bias = _side_by_side(list(attention.q_layers))
+    asked = torch.einsum("nsd,hkd->nhsk", ask, weight) + bias[:, None]
+    weight, bias = _side_by_side(list(attention.k_layers))
+    known = torch.einsum("nld,hkd->nhlk", keys, weight) + bias[:, None]
+    scores = asked @ known.transpose(2, 3) / asked.shape[-1] ** 0.5
+    shares = torch.softmax(scores.masked_fill(mask[:, None], attention.mask_bias), dim=-1)
+    heads = dropout(shares @ attention.v_layer(keys)[:, None])
+    out: Tensor = dropout(attention.w_h(heads.mean(dim=1)))
+    return out
+
+
+def _side_by_side(layers: list[nn.Linear]) -> tuple[Tensor, Tensor]:
+    """Return [F, out, in] weights and [F, out] biases."""
+    return torch.stack([each.weight for each in layers]), torch.stack([each.bias for each in layers])
+
+
+def _linear(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return [..., F, out] each variable's own layer of [..., F, in]."""
+    return torch.einsum("...fi,foi->...fo", inputs, weight) + bias
+
+
+def _normed(values: Tensor, norms: list[nn.LayerNorm]) -> Tensor:
+    """Return [..., F, d] each variable's own layer norm."""
+    weight, bias = torch.stack([each.weight for each in norms]), torch.stack([each.bias for each in norms])
+    return torch.addcmul(bias, functional.layer_norm(values, values.shape[-1:], eps=norms[0].eps), weight)
+
+
+def _gated(grn: Any, inputs: Tensor, context: Tensor | None, stretching: Tensor) -> Tensor:
+    """Return the library's gated residual network of [..., in] in a context [d]; its residual is stretched like theirs."""
+    held = functional.elu(grn.fc1(inputs) if context is None else grn.fc1(inputs) + grn.context(context))
+    stretched = grn.resample_norm
+    beside = stretched.norm(inputs @ stretching * (2.0 * torch.sigmoid(stretched.mask)))
+    out: Tensor = grn.gate_norm.add_norm.norm(grn.gate_norm.glu(grn.fc2(held)) + beside)
+    return out

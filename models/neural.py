@@ -1,0 +1,186 @@
+"""Neural: what all networks behind the one contract have in common.
+
+A network is fitted by `models.networks`, which knows torch, and served by `models.forward`, which does not. Of each row and symbol
+it says two things, a ranking score and a log width; `models.shape` makes quantiles of them.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from domain import params
+from domain.error import ModelError
+from domain.panel import FloatArray
+from domain.params import Training
+from models.contract import Dataset, Float32Array, IntArray
+from models.forward import Weights
+from models.inputs import Scaler
+from models.shape import Lesson, Shape
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from models.networks.learner import Objective
+
+#: Fine-tuning goes on with this share of the step size that learning peaked at.
+FINE_RATE = 0.1
+#: Rows whose forecasts are made at a time.
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Schooling:
+    """How a network learns, whatever it is."""
+
+    epochs: int
+    patience: int
+    batch: int
+    span: int
+    rate: float
+    decay: float
+    seed: int
+
+    @classmethod
+    def of(cls, section: params.Network, seed: int) -> Self:
+        """Return what a section of the parameters says."""
+        return cls(section.epochs, section.patience, section.batch, section.span, section.rate, section.decay, seed)
+
+
+class Neural:
+    """A network behind the contract; what differs from one to another is told by the methods that raise here."""
+
+    family: ClassVar[str] = ""
+
+    def __init__(self, schooling: Schooling, horizon: int, hardware: params.Hardware | None = None) -> None:
+        self.schooling, self.horizon = schooling, horizon
+        self.hardware = hardware  # where it learns: not saved
+        self.rounds = 0
+        self.names: tuple[str, ...] = ()
+        self.curve: tuple[float, ...] = ()
+        self._scaler: Scaler | None = None
+        self._weights: Weights = {}
+        self._shape = Shape(0.0, 0.0, 0.0)
+
+    @property
+    def context_bars(self) -> int:
+        """Rows that one forecast reads."""
+        raise NotImplementedError
+
+    def fit(self, dataset: Dataset, train: IntArray, valid: IntArray, checkpoint: Path | None = None) -> None:
+        """Learn from `train`, keep the weights that were best on `valid`; see the contract."""
+        self.names = dataset.names
+        rows = np.concatenate([train, valid])
+        lesson = Lesson.of(dataset, rows)
+        self._scaler = Scaler.fit(dataset.features[train])
+        self._learn(dataset, train, valid, self.schooling.rate, self.rounds or self.schooling.epochs, checkpoint)
+        shape = self._valued(lesson)
+        self._shape = shape.closed(lesson, *self._said(dataset, rows))
+
+    def fine_tune(self, dataset: Dataset, rows: IntArray, rounds: int) -> None:
+        """Go on for `rounds` passes over `rows`, in small steps; what a score is worth and where quantiles lie stays."""
+        before = self.rounds
+        self._learn(dataset, rows, rows[:0], FINE_RATE * self.schooling.rate, rounds, None)
+        self.rounds = before + rounds
+
+    def recalibrate(self, forecasts: FloatArray, outcome: FloatArray) -> None:
+        """Refit the quantiles of the miss; the network and what its score is worth stay."""
+        self._shape = self._shape.recalibrated(forecasts, outcome, self.horizon)
+
+    def predict(self, features: Float32Array, scale: FloatArray) -> FloatArray:
+        """Return [T, S, Q] quantiles; see the contract."""
+        score, width = self._answers(features, scale)
+        return self._shape.forecast(score, width, features, scale, self.names, self.horizon)
+
+    def importance(self) -> dict[str, float]:
+        """Return nothing: a network that does not tell what it looks at."""
+        return {}
+
+    def save(self, folder: Path) -> None:
+        """Write model.json and weights.safetensors."""
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = {"family": self.family, "horizon": self.horizon, "rounds": self.rounds, "names": self.names, "curve": self.curve}
+        kept |= {"schooling": asdict(self.schooling), "shape": asdict(self._shape), "architecture": self._told()}
+        (folder / "model.json").write_text(json.dumps(kept, sort_keys=True) + "\n", encoding="utf-8")
+        scaler = self._fitted()
+        save_file({**self._weights, "scaler.centre": scaler.centre, "scaler.width": scaler.width}, folder / "weights.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote."""
+        kept = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        model = cls._built(kept["architecture"], Schooling(**kept["schooling"]), int(kept["horizon"]))
+        model.rounds, model.names, model.curve = int(kept["rounds"]), tuple(kept["names"]), tuple(kept["curve"])
+        model._shape = Shape.told(kept["shape"])
+        weights = load_file(folder / "weights.safetensors")
+        model._scaler = Scaler(weights.pop("scaler.centre"), weights.pop("scaler.width"))
+        model._weights = weights
+        return model
+
+    @classmethod
+    def create(cls, training: Training, horizon: int, rounds: int | None = None) -> Self:
+        """Return an unfitted network."""
+        raise NotImplementedError
+
+    @classmethod
+    def _built(cls, architecture: dict[str, Any], schooling: Schooling, horizon: int) -> Self:
+        raise NotImplementedError
+
+    def _told(self) -> dict[str, Any]:
+        """Return the architecture, as `_built` takes it."""
+        raise NotImplementedError
+
+    def _network(self) -> tuple["nn.Module", "Objective"]:
+        """Return torch's network for the named features, unfitted, and what it is asked for."""
+        raise NotImplementedError
+
+    def _targets(self, lesson: Lesson) -> FloatArray:
+        """Return [T, S, K] what the network learns of a lesson, NaN where it is not known; a row's targets come from that row."""
+        raise NotImplementedError
+
+    def _outputs(self, inputs: Float32Array) -> Float32Array:
+        """Return [T, S, O] what the network says of scaled features [T, S, F], NaN in rows without their context."""
+        raise NotImplementedError
+
+    def _read(self, outputs: FloatArray, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return score and log width [T, S] of outputs [T, S, O]."""
+        raise NotImplementedError
+
+    def _valued(self, lesson: Lesson) -> Shape:
+        """Return what scores are worth on a lesson, quantiles still open."""
+        return Shape.fit(lesson)
+
+    def _learn(self, dataset: Dataset, train: IntArray, valid: IntArray, rate: float, passes: int, checkpoint: Path | None) -> None:
+        from models.networks import school
+
+        seen = np.arange(int(max(train.max(), valid.max(initial=0))) + 1)
+        targets = self._targets(Lesson.of(dataset, seen))
+        lessons = school.Lessons(dataset.features[: len(seen)], targets, train, valid, self._fitted(), self.context_bars)
+        told = school.Plan(self.schooling, rate, passes, self.hardware)
+        taught = school.teach(self._network, lessons, told, self._weights, checkpoint)
+        self._weights, self.rounds, self.curve = taught.weights, taught.passes, taught.curve
+
+    def _said(self, dataset: Dataset, rows: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return score and log width of `rows`, each read with the rows before it."""
+        first = max(int(rows.min()) - self.context_bars + 1, 0)
+        last = int(rows.max()) + 1
+        answers = self._answers(dataset.features[first:last], dataset.scale[first:last])
+        return answers[0][rows - first], answers[1][rows - first]
+
+    def _answers(self, features: Float32Array, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return score and log width [T, S], NaN in rows without their context."""
+        scaler, before = self._fitted(), self.context_bars - 1
+        pieces = []
+        for first in range(0, len(features), CHUNK):
+            begin = max(first - before, 0)
+            inputs = scaler.apply(np.asarray(features[begin : first + CHUNK]))
+            pieces.append(self._outputs(inputs)[first - begin :])
+        return self._read(np.concatenate(pieces).astype(np.float64), scale)
+
+    def _fitted(self) -> Scaler:
+        if self._scaler is None:
+            raise ModelError(f"a model of family '{self.family}' was asked before it was fitted: call fit or load first")
+        return self._scaler
