@@ -272,7 +272,8 @@ class Hardware(Section):
 class Training(Section):
     """How models are fitted."""
 
-    family: Literal["trees", "sequence", "tft", "zero", "drift", "momentum"]
+    families: tuple[Literal["trees", "sequence", "tft", "zero", "drift", "momentum"], ...] = Field(min_length=1)
+    """Members of the ensemble, each fitted on its own; one alone is an ensemble of one."""
     folds: int = Field(ge=2)
     train_fraction: float = Field(gt=0, lt=1)
     """Share of history that the first fold trains on."""
@@ -284,6 +285,12 @@ class Training(Section):
     sequence: Sequence
     tft: Tft
     hardware: Hardware
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len(set(self.families)) < len(self.families):
+            raise ValueError(f"families {', '.join(self.families)} name one twice: a member is fitted once")
+        return self
 
 
 class Evaluation(Section):

@@ -90,7 +90,7 @@ def fetched(registry: Registry, version: Version, home: Home) -> Path:
 
 def _lay_walk_forward(forecasts: FloatArray, dataset: Dataset, run: Path) -> None:
     """Fill in what a kept run forecast out of sample, bar by bar and symbol by symbol; without a kept run nothing is known."""
-    for found in sorted(run.glob("training/*/forecasts.npy")):
+    for found in sorted(run.glob("ensemble/forecasts.npy")):
         described = json.loads((run / "datasets" / "datasets.json").read_text(encoding="utf-8"))
         event_at = np.load(run / "datasets" / "event_at.npy", allow_pickle=False).astype("datetime64[us]")
         kept = np.load(found, allow_pickle=False)

@@ -12,6 +12,7 @@ from flows.stages import STAGES, Stage
 FOLDER = "var/experiment"
 MARKET = "${experiment.market}"
 PROFILE = "${profile}"
+FAMILY = "${item.family}"
 #: The project's own environment where there is one, so that `.venv/bin/dvc repro` needs no activation.
 COMMAND = "PATH=.venv/bin:$PATH python -m flows.stages"
 TRAINING = "training"
@@ -31,27 +32,26 @@ def overlaid_sections() -> set[str]:
 
 def _stage(stage: Stage, overlaid: Collection[str]) -> dict[str, Any]:
     each = stage.name == TRAINING
-    family = "${item.family}" if each else "${training.family}"
-    described: dict[str, Any] = {"matrix": {"family": ["${training.family}"]}} if each else {}
+    described: dict[str, Any] = {"matrix": {"family": "${training.families}"}} if each else {}
     command = f"{COMMAND} {stage.name} --market {MARKET} --folder {FOLDER}"
-    described["cmd"] = f"{command} --family {family}" if each else command
-    described["deps"] = [*(_place(path, family) for path in stage.inputs), SCRIPT, *stage.code]
+    described["cmd"] = f"{command} --family {FAMILY}" if each else command
+    described["deps"] = [*(_place(path) for path in stage.inputs), SCRIPT, *stage.code]
     described["params"] = [
         *stage.parameters,
         *(f"profiles.{PROFILE}.{section}" for section in stage.parameters if section in overlaid),
         *(f"markets.{MARKET}.{field}" for field in stage.market),
         f"markets.{MARKET}.override",
     ]
-    described["outs"] = [_place(path, family) for path in stage.outputs]
+    described["outs"] = [_place(path) for path in stage.outputs]
     if stage.metrics:
-        described["metrics"] = [{_place(path, family): {"cache": False}} for path in stage.metrics]
+        described["metrics"] = [{_place(path): {"cache": False}} for path in stage.metrics]
     if stage.plots:
-        described["plots"] = [{_place(path, family): {"cache": False, "x": x, "y": y}} for path, x, y in stage.plots]
+        described["plots"] = [{_place(path): {"cache": False, "x": x, "y": y}} for path, x, y in stage.plots]
     return described
 
 
-def _place(path: str, family: str) -> str:
-    return f"{FOLDER}/{path.format(family=family)}"
+def _place(path: str) -> str:
+    return f"{FOLDER}/{path.format(family=FAMILY)}"
 
 
 if __name__ == "__main__":

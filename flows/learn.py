@@ -25,7 +25,8 @@ from pipelines.model.training import Trained
 from pipelines.registry import CHAMPION, Registry
 
 LOOKING = ("snapshot", "features", "datasets")
-MAKING = ("training", "evaluation", "replay")
+FITTING, JUDGING = ("training", "ensemble"), ("evaluation", "replay")
+MAKING = (*FITTING, *JUDGING)
 
 
 def night(market: str, until: date | None, home: Home, params: Params, do: Do = stages.direct) -> dict[str, Any]:
@@ -77,8 +78,8 @@ def act(job: Job, registry: Registry, plan: Plan, champion: Champion | None, do:
     if plan.action in REFINED and champion is not None:
         do("training", refine, job, champion, plan.action)
     else:
-        do("training", stages.training, job)
-    stages.run(job, do, skip=(*LOOKING, "training"))
+        stages.run(job, do, skip=(*LOOKING, *JUDGING))
+    stages.run(job, do, skip=(*LOOKING, *FITTING))
     return do("gates", retrain.conclude, job, registry, champion)
 
 

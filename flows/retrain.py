@@ -72,7 +72,7 @@ def retrain(market: str, until: date | None, home: Home, params: Params, do: Do 
 def conclude(job: Job, registry: Registry, champion: Champion | None) -> Concluded:
     """Record a trained and replayed challenger, judge it, and promote it if every gate opens; either way the report is kept."""
     dataset = stages.load_dataset(job)
-    model, manifest = bundle.load(job.trained / "bundle")
+    model, manifest = bundle.load(job.made / "bundle")
     origin = lineage.of(job, dataset, manifest)
     version = record(job, registry, origin, manifest)
     latency = evidence.latency_ms(model, dataset, SystemClock())
@@ -120,7 +120,7 @@ def record(job: Job, registry: Registry, origin: Lineage, manifest: Manifest) ->
     made: dict[str, Any] = {name: manifest.lineage[name] for name in ("action", "parent") if name in manifest.lineage}
     version = registry.record(
         market,
-        bundle=job.trained / "bundle",
+        bundle=job.made / "bundle",
         params=job.params.model_dump(mode="json", exclude={"markets"})
         | {"market": job.params.markets[market].model_dump(mode="json"), "made": made},
         metrics=evidence.read_numbers(job.folder / "evaluation" / "metrics.json") | replayed,

@@ -28,9 +28,10 @@ from domain.params import Params
 from flows import cluster
 from flows import home as homes
 from flows.home import Home
-from models import bundle
+from models import bundle, family
 from models.bundle import Golden, Manifest, Schema
-from models.contract import Dataset
+from models.contract import Dataset, Model
+from models.ensemble import Ensemble
 from pipelines.data import ingest, materialize, measuring
 from pipelines.data.covariates import Wanted
 from pipelines.execution import simulate
@@ -60,6 +61,8 @@ class Job:
     params: Params
     until: datetime | None = None
     """Nothing known later is used; None means everything stored."""
+    family: str | None = None
+    """The one member that training is about; None means all."""
 
     def at(self, stage: str) -> Path:
         """Return the folder of a stage, created if need be."""
@@ -68,14 +71,14 @@ class Job:
         return place
 
     @property
-    def trained(self) -> Path:
-        """Where training leaves its bundle."""
-        return self.at(f"training/{self.params.training.family}")
+    def made(self) -> Path:
+        """Where the bundle that would be served is left."""
+        return self.at("ensemble")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A row of the graph. `{family}` in a path stands for the model family that is trained."""
+    """A row of the graph. `{family}` in a path stands for the member that is trained."""
 
     name: str
     run: Callable[[Job], None]
@@ -146,8 +149,45 @@ def load_dataset(job: Job) -> Dataset:
 
 
 def training(job: Job) -> None:
-    """Forecast out of sample by walk-forward, then fit the model that would be served."""
-    write_trained(job, fitting.train(load_dataset(job), job.params, job.market))
+    """Let each member forecast out of sample by walk-forward, then fit it to everything known; begun ones go on."""
+    dataset = load_dataset(job)
+    for name in [job.family] if job.family is not None else job.params.training.families:
+        place = job.at(f"training/{name}")
+        workshop = _workshop(job, name)
+        _write_member(place, fitting.train(dataset, job.params, job.market, name, workshop))
+        shutil.rmtree(workshop)
+
+
+def _workshop(job: Job, name: str) -> Path:
+    """Return the folder in which a member's training keeps what is finished; that of another snapshot or other parameters goes."""
+    place = job.at("workshop") / name
+    begun = {"snapshot": materialize.load_snapshot(job.at("snapshot")).digest, "parameters": job.params.digest(*SHAPING)}
+    told = place / "begun.json"
+    if not told.exists() or json.loads(told.read_text(encoding="utf-8")) != begun:
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        _write_json(told, begun)
+    return place
+
+
+def _write_member(place: Path, trained: Trained) -> None:
+    shutil.rmtree(place / "model", ignore_errors=True)
+    trained.model.save(place / "model")
+    np.save(place / "forecasts.npy", trained.forecasts, allow_pickle=False)
+    folds = [{"train": len(fold.train), "test": len(fold.test)} for fold in trained.folds]
+    _write_json(place / "training.json", {"family": trained.model.family, "rounds": list(trained.rounds), "folds": folds})
+
+
+def _load_member(place: Path) -> Trained:
+    told = json.loads((place / "training.json").read_text(encoding="utf-8"))
+    forecasts = np.load(place / "forecasts.npy", allow_pickle=False)
+    return Trained(family.load(place / "model"), forecasts, [], tuple(told["rounds"]))
+
+
+def ensemble(job: Job) -> None:
+    """Join the members: weigh and calibrate them by what they forecast out of sample, and write the model that would be served."""
+    members = [_load_member(job.at(f"training/{name}")) for name in job.params.training.families]
+    write_trained(job, fitting.join(load_dataset(job), members, job.params, job.market))
 
 
 def write_trained(job: Job, trained: Trained, made: Mapping[str, Any] = MappingProxyType({"action": "retrain"})) -> Manifest:
@@ -155,7 +195,7 @@ def write_trained(job: Job, trained: Trained, made: Mapping[str, Any] = MappingP
 
     `made` says how it came about: the night's action, and the version that it was made from, if any, as its parent.
     """
-    dataset, place = load_dataset(job), job.trained
+    dataset, place = load_dataset(job), job.made
     _, names, schema_hash = measuring.load_features(job.at("features"))
     taken = materialize.load_snapshot(job.at("snapshot"))
     shutil.rmtree(place / "bundle", ignore_errors=True)
@@ -163,14 +203,21 @@ def write_trained(job: Job, trained: Trained, made: Mapping[str, Any] = MappingP
         place / "bundle",
         trained.model,
         Schema(names, schema_hash),
-        Golden(np.array(dataset.features[-GOLDEN_ROWS:]), dataset.scale[-GOLDEN_ROWS:]),
+        Golden.of(dataset, GOLDEN_ROWS + trained.model.context_bars - 1),
         params_hash=job.params.digest(*SHAPING),
         lineage={**made, "snapshot": taken.digest, "last": iso(dataset.event_at[-1]), "seed": job.params.training.seed},
     )
     np.save(place / "forecasts.npy", trained.forecasts, allow_pickle=False)
-    folds = [{"train": len(fold.train), "test": len(fold.test)} for fold in trained.folds]
-    _write_json(place / "training.json", {"model_digest": manifest.model_digest, "rounds": list(trained.rounds), "folds": folds})
+    _write_json(place / "ensemble.json", {"model_digest": manifest.model_digest, **_joined(trained.model)})
     return manifest
+
+
+def _joined(model: Model) -> dict[str, Any]:
+    """Return what there is to tell of an ensemble beside its members."""
+    if not isinstance(model, Ensemble):
+        return {}
+    names = [member.family for member in model.members]
+    return {"weights": dict(zip(names, model.weights, strict=True)), "offsets": list(model.offsets.values)}
 
 
 def iso(at: np.datetime64) -> str:
@@ -180,13 +227,13 @@ def iso(at: np.datetime64) -> str:
 
 def load_forecasts(job: Job) -> FloatArray:
     """Return the out-of-sample forecasts [T, S, Q] over the dataset's rows."""
-    forecasts: FloatArray = np.load(job.trained / "forecasts.npy", allow_pickle=False)
+    forecasts: FloatArray = np.load(job.made / "forecasts.npy", allow_pickle=False)
     return forecasts
 
 
 def evaluation(job: Job) -> None:
     """Judge the out-of-sample forecasts."""
-    model, _ = bundle.load(job.trained / "bundle")
+    model, _ = bundle.load(job.made / "bundle")
     judged = judging.evaluate(load_dataset(job), load_forecasts(job), job.params, job.market, importance=model.importance())
     judged.save(job.at("evaluation"))
 
@@ -199,7 +246,7 @@ def replay(job: Job) -> None:
     known = np.flatnonzero(np.isfinite(forecasts).any(axis=(1, 2)))
     if not len(known):
         raise DataError(f"market '{job.market.name}' was to be replayed, but no bar has a forecast: train on more bars")
-    since, version = panel.event_at[known[0]], bundle.verify(job.trained / "bundle").model_digest[:VERSION_CHARACTERS]
+    since, version = panel.event_at[known[0]], bundle.verify(job.made / "bundle").model_digest[:VERSION_CHARACTERS]
     outcome = simulate.run(panel, forecasts, job.market, job.params, model_version=version, since=since, scale=dataset.scale)
     write_outcome(outcome, job.at("replay"))
 
@@ -260,9 +307,18 @@ STAGES: tuple[Stage, ...] = (
         code=("models", "pipelines/model/training.py"),
     ),
     Stage(
+        name="ensemble",
+        run=ensemble,
+        inputs=("snapshot", "features", "datasets", "training"),
+        outputs=("ensemble",),
+        parameters=("training",),
+        market=("horizon",),
+        code=("models", "pipelines/model/training.py"),
+    ),
+    Stage(
         name="evaluation",
         run=evaluation,
-        inputs=("features", "datasets", "training/{family}"),
+        inputs=("features", "datasets", "ensemble"),
         outputs=("evaluation/evaluation.json",),
         parameters=("evaluation", "training"),
         market=("horizon", "cost", "calendar", "timeframe"),
@@ -277,7 +333,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         name="replay",
         run=replay,
-        inputs=("snapshot", "features", "datasets", "training/{family}"),
+        inputs=("snapshot", "features", "datasets", "ensemble"),
         outputs=("replay/orders.csv", "replay/fills.csv"),
         parameters=("decisions", "risk", "orders", "fills"),
         market=("horizon", "cost", "instrument", "calendar", "timeframe"),
@@ -329,9 +385,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     homes.quiet()
     try:
         params = parameters.load(homes.parameters(), asked.market)
-        if asked.family is not None:
-            params = params.model_copy(update={"training": params.training.model_copy(update={"family": asked.family})})
-        job = Job(asked.folder, homes.from_environment(), params.market(asked.market), params)
+        job = Job(asked.folder, homes.from_environment(), params.market(asked.market), params, family=asked.family)
         stage = next(stage for stage in STAGES if stage.name == asked.stage)
         if stage.name == "snapshot" and job.market.source == "simulated":
             with simulated(job) as own:
@@ -349,7 +403,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("stage", choices=[stage.name for stage in STAGES])
     parser.add_argument("--market", required=True)
     parser.add_argument("--folder", required=True, type=Path)
-    parser.add_argument("--family", help="model family to train or judge, by default training.family")
+    parser.add_argument("--family", help="the one member to train, by default all of training.families")
     return parser.parse_args(arguments)
 
 

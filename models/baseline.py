@@ -36,7 +36,7 @@ class Baseline:
         """Return an unfitted baseline; it takes nothing from the parameters."""
         return cls(horizon)
 
-    def fit(self, dataset: Dataset, train: IntArray, valid: IntArray) -> None:
+    def fit(self, dataset: Dataset, train: IntArray, valid: IntArray, checkpoint: Path | None = None) -> None:
         """Fit to the rows of both arguments: nothing here stops early."""
         rows = np.concatenate([train, valid])
         features, label = dataset.samples(rows)

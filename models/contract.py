@@ -54,8 +54,11 @@ class Model(Protocol):
 
     horizon: int
     """Bars that a forecast looks ahead."""
-    rounds: int
-    """Steps of training that the last fit found best; 0 where fitting has no steps."""
+
+    @property
+    def rounds(self) -> int:
+        """Steps of training that the last fit found best; 0 where fitting has no steps."""
+        ...
 
     @property
     def family(self) -> str:
@@ -72,8 +75,11 @@ class Model(Protocol):
         """Return an unfitted model; `rounds` overrides how many steps it may learn."""
         ...
 
-    def fit(self, dataset: Dataset, train: IntArray, valid: IntArray) -> None:
-        """Fit to the time rows `train`, stopping early on `valid`; an empty `valid` runs every round asked for."""
+    def fit(self, dataset: Dataset, train: IntArray, valid: IntArray, checkpoint: Path | None = None) -> None:
+        """Fit to the time rows `train`, stopping early on `valid`; an empty `valid` runs every round asked for.
+
+        A fit that takes long leaves in the folder `checkpoint` what it needs to go on after a kill, to the same bits.
+        """
         ...
 
     def fine_tune(self, dataset: Dataset, rows: IntArray, rounds: int) -> None:

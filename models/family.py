@@ -2,37 +2,35 @@
 
 import json
 from pathlib import Path
+from pkgutil import resolve_name
 
 from domain.error import CorruptBundle, ModelError, nearest
 from domain.params import Training
-from models.baseline import Drift, Momentum, Zero
 from models.contract import Model
-from models.sequence import Sequence
-from models.tft import Tft
-from models.trees import Trees
 
-FAMILIES: dict[str, type[Model]] = {
-    "zero": Zero,
-    "drift": Drift,
-    "momentum": Momentum,
-    "trees": Trees,
-    "sequence": Sequence,
-    "tft": Tft,
+#: Where each lives; a family is imported when it is first asked for.
+FAMILIES: dict[str, str] = {
+    "zero": "models.baseline:Zero",
+    "drift": "models.baseline:Drift",
+    "momentum": "models.baseline:Momentum",
+    "trees": "models.trees:Trees",
+    "sequence": "models.sequence:Sequence",
+    "tft": "models.tft:Tft",
+    "ensemble": "models.ensemble:Ensemble",
 }
 
 #: What every other family must beat, on the same rows.
 BASELINES = ("zero", "drift", "momentum")
 
 
-def create(training: Training, horizon: int, *, family: str | None = None, rounds: int | None = None) -> Model:
-    """Return an unfitted model of `family`, by default the one in `training`; `rounds` overrides how long it may learn.
+def create(training: Training, horizon: int, *, family: str, rounds: int | None = None) -> Model:
+    """Return an unfitted model of `family`; `rounds` overrides how long it may learn.
 
     Raises ModelError for a family that the house does not have.
     """
-    name = family or training.family
-    if name not in FAMILIES:
-        raise ModelError(f"model family '{name}' was asked for: {nearest(name, FAMILIES)}")
-    return FAMILIES[name].create(training, horizon, rounds)
+    if family not in FAMILIES:
+        raise ModelError(f"model family '{family}' was asked for: {nearest(family, FAMILIES)}")
+    return _named(family).create(training, horizon, rounds)
 
 
 def load(folder: Path) -> Model:
@@ -45,4 +43,9 @@ def load(folder: Path) -> Model:
         raise CorruptBundle(
             f"the model in {folder} is of family '{name}', which this version lacks: {nearest(str(name), FAMILIES)}"
         )
-    return FAMILIES[name].load(folder)
+    return _named(name).load(folder)
+
+
+def _named(name: str) -> type[Model]:
+    found: type[Model] = resolve_name(FAMILIES[name])
+    return found

@@ -82,7 +82,7 @@ def compared(panel: Panel, market: Market, params: Params, seed: int) -> tuple[d
         chosen = catalog.select(families)
         values = np.ascontiguousarray(FeatureEngine(chosen, len(panel.symbols)).advance(panel))
         dataset = datasets.build(panel, values, tuple(feature.name for feature in chosen), market, params)
-        forecasts, _ = training.walk(dataset, params, market, training.split(dataset, params, market))
+        forecasts, _ = training.walk(dataset, params, market, training.split(dataset, params, market), "trees")
         ranked, loss = evaluation.ranking(forecasts, dataset), metrics.pinball_rows(forecasts, dataset.forward, LEVELS)
         found |= {f"IC {name}": metrics.mean(ranked), f"t {name}": metrics.overlap_t(ranked, market.horizon)}
         found |= {f"pinball {name}, bp": 1e4 * float(np.nanmean(loss))}

@@ -120,7 +120,7 @@ def _against(table: pl.DataFrame) -> dict[str, float]:
 def _baselines(dataset: Dataset, forecasts: FloatArray, params: Params, market: Market, folds: list[Fold]) -> pl.DataFrame:
     """Measure every baseline and the model on the rows that all of them forecast."""
     names = [name for name in family.BASELINES if name != "momentum" or baseline.PAST_RETURN in dataset.names]
-    made = {"model": forecasts} | {name: training.walk(dataset, params, market, folds, name=name)[0] for name in names}
+    made = {"model": forecasts} | {name: training.walk(dataset, params, market, folds, name)[0] for name in names}
     common = np.all([np.isfinite(each[..., MEDIAN]) for each in made.values()], axis=0)
     held = {name: np.where(common[..., None], each, math.nan) for name, each in made.items()}
     ranked = {name: ranking(each, dataset) for name, each in held.items()}

@@ -62,7 +62,7 @@ def test_deleting_the_future_changes_no_bit_of_the_model(passed: Passed, tmp_pat
 
 def digest(night: dict[str, str]) -> str:
     """Return the digest of the model that a night made."""
-    told = json.loads((Path(night["folder"]) / "training" / "trees" / "training.json").read_text())
+    told = json.loads((Path(night["folder"]) / "ensemble" / "ensemble.json").read_text())
     return str(told["model_digest"])
 
 
@@ -148,14 +148,14 @@ def test_a_recalibrated_version_is_its_parent_but_for_its_quantiles(copied: Pass
     parent, child = (home.models / MARKET / registry.version(MARKET, number).run_id for number in (1, 2))
     registry.fetch(done.version, child)
     before, after = (json.loads((folder / "model" / "model.json").read_text()) for folder in (parent, child))
-    moved = {name for name in before["shape"] if before["shape"][name] != after["shape"][name]}
     told = bundle.verify(child).lineage
-    assert (moved, {**before, "shape": 0}) == ({"quantiles"}, {**after, "shape": 0})
-    assert all(
-        (parent / "model" / name).read_bytes() == (child / "model" / name).read_bytes() for name in ("location.ubj", "spread.ubj")
-    )
+    assert before["offsets"] != after["offsets"]
+    assert {**before, "offsets": 0} == {**after, "offsets": 0}
+    members = [path.relative_to(parent) for path in (parent / "model" / "trees").iterdir()]
+    assert len(members) >= 3
+    assert all((parent / name).read_bytes() == (child / name).read_bytes() for name in members)
     assert (told["action"], told["parent"], told["learned"]) == ("recalibrate", 1, "2016-12-01T21:00:00Z")
-    assert done.version.name == f"{MARKET} 2017-08-01 trees, recalibrate of version 1"
+    assert done.version.name == f"{MARKET} 2017-08-01 ensemble, recalibrate of version 1"
     assert done.version.lineage.last == "2017-08-01T20:00:00Z"
     assert [each.name for each in done.report.criteria] == [gate["name"] for gate in copied.night["gates"]]
     assert next(each.found for each in done.report.criteria if each.name == "lineage_gaps") == 0

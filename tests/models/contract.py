@@ -37,7 +37,7 @@ class ModelContract:
     def digest(self, model: Model, folder: Path) -> str:
         """Return one digest over every saved byte."""
         model.save(folder)
-        held = b"".join(path.name.encode() + path.read_bytes() for path in sorted(folder.iterdir()))
+        held = b"".join(path.name.encode() + path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
         return hashlib.sha256(held).hexdigest()
 
     def test_it_says_what_it_is(self, model: Model, dataset: Dataset):
@@ -175,7 +175,7 @@ class ModelContract:
         np.testing.assert_allclose(covered, LEVELS, atol=0.04)
         assert np.mean(outcome[known] <= before[..., 0][known]) > 0.12
         model.save(tmp_path / "after")
-        kept = [path.name for path in (tmp_path / "before").iterdir() if path.name != "model.json"]
+        kept = [path.relative_to(tmp_path / "before") for path in (tmp_path / "before").rglob("*.*") if path.name != "model.json"]
         assert all((tmp_path / "before" / name).read_bytes() == (tmp_path / "after" / name).read_bytes() for name in kept)
         assert model.importance() == shares
 

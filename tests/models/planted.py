@@ -36,7 +36,7 @@ def training(threads: int = 1, hardware: Hardware = PROCESSOR, **trees: float) -
     """Return small training parameters."""
     small = {"rounds": 40, "depth": 3, "eta": 0.1, "subsample": 0.7, "colsample": 0.7, "min_child_weight": 20, "reg_lambda": 5}
     return Training(
-        family="trees",
+        families=("trees", "sequence"),
         folds=2,
         train_fraction=0.4,
         embargo_bars=5,

@@ -1,18 +1,46 @@
 """Trees keep the contract, find what tells symbols apart, and know how widely they miss."""
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import xgboost
 
 from domain.error import ModelError
 from domain.forecast import MEDIAN
-from models import metrics
+from models import bundle, metrics, trees
+from models.bundle import Golden, Schema
 from models.contract import Dataset
 from models.trees import Trees
+from models.walker import Forest
 from tests.models.contract import ModelContract
 from tests.models.planted import HORIZON, planted, training
+
+#: Loads a bundle and forecasts with it while every class that is unpickled is noted. The first forecast brings machine code from
+#: disk, which numba keeps with pickle; what is noted is the second. A pickle at the end shows that notes are taken.
+SERVING = """
+import pickle
+import sys
+from pathlib import Path
+import numpy as np
+from models import bundle
+
+folder, asked, answer = map(Path, sys.argv[1:])
+features, scale = np.load(asked / "features.npy"), np.load(asked / "scale.npy")
+bundle.load(folder)
+noted = []
+sys.addaudithook(lambda event, told: noted.append(told) if event == "pickle.find_class" else None)
+model, _ = bundle.load(folder)
+np.save(answer, model.predict(features, scale))
+assert not noted, noted
+assert "xgboost" not in sys.modules
+pickle.loads(pickle.dumps(Path()))
+assert noted
+"""
 
 
 def _fitted(dataset: Dataset, **chosen: float) -> Trees:
@@ -105,3 +133,79 @@ def test_a_date_in_disguise_is_not_learned_from():
 
     np.testing.assert_array_equal(model.predict(later, held.scale), model.predict(features, held.scale))
     assert model.importance()[held.names[2]] == 0.0
+
+
+def test_serving_needs_neither_xgboost_nor_pickle(tmp_path: Path):
+    """Another process loads a bundle and gives the same bits."""
+    dataset = planted()
+    model = _fitted(dataset)
+    bundle.write(tmp_path / "bundle", model, Schema(dataset.names, "s"), Golden.of(dataset), params_hash="p", lineage={})
+    for name in ("features", "scale"):
+        np.save(tmp_path / f"{name}.npy", getattr(dataset, name))
+
+    told = subprocess.run(
+        [sys.executable, "-c", SERVING, tmp_path / "bundle", tmp_path, tmp_path / "answer.npy"], check=False, capture_output=True
+    )
+
+    assert told.returncode == 0, told.stderr.decode()
+    np.testing.assert_array_equal(np.load(tmp_path / "answer.npy"), model.predict(dataset.features, dataset.scale))
+
+
+def test_it_forecasts_what_xgboosts_own_predictor_would(monkeypatch: pytest.MonkeyPatch):
+    """To the last bit, after a fit and after fine-tuning."""
+    dataset = planted()
+    model = _fitted(dataset)
+    before = model.predict(dataset.features, dataset.scale)
+    model.fine_tune(dataset, np.arange(200, 340), 5)
+    after = model.predict(dataset.features, dataset.scale)
+
+    def theirs(forest: Forest, rows: np.ndarray) -> np.ndarray:
+        return xgboost.Booster(model_file=bytearray(forest.raw)).inplace_predict(rows)
+
+    monkeypatch.setattr(Forest, "predict", theirs)
+    np.testing.assert_array_equal(model.predict(dataset.features, dataset.scale), after)
+    np.testing.assert_array_equal(_fitted(dataset).predict(dataset.features, dataset.scale), before)
+    assert not np.array_equal(before, after, equal_nan=True)
+
+
+@pytest.mark.parametrize("edge", [0.1, 0.2, 0.4])
+def test_rows_that_stop_the_rounds_are_not_learned_from(edge: float):
+    """As many rounds as XGBoost finds best that learns from the other rows alone, with the same thresholds."""
+    alone = planted(bars=900, symbols=1, edge=edge)
+    model = Trees.create(training(rounds=120, subsample=1.0, colsample=1.0), HORIZON)
+    model.fit(alone, np.arange(600), np.arange(610, 890))
+    known = [rows[~np.isnan(alone.label[rows, 0])] for rows in (np.arange(600), np.arange(610, 890))]
+    features, label = ([values[rows, 0] for rows in known] for values in (alone.features, np.clip(alone.label, -4.0, 4.0)))
+    bins = {"max_bin": trees.BINS}
+    both = xgboost.QuantileDMatrix(np.concatenate(features), label=np.concatenate(label), **bins)
+    learned = xgboost.QuantileDMatrix(features[0], label=label[0], ref=both, **bins)
+    watched = xgboost.DMatrix(features[1], label=label[1])
+
+    settings = {"max_depth": 3, "eta": 0.1, "min_child_weight": 20, "reg_lambda": 5, "base_score": 0.0} | bins
+    stop = xgboost.callback.EarlyStopping(rounds=30)
+    twin = xgboost.train(settings, learned, 120, evals=[(watched, "valid")], callbacks=[stop], verbose_eval=False)
+
+    assert model.rounds == twin.best_iteration + 1
+    assert 1 < model.rounds < 120
+
+
+def test_rows_that_stop_the_rounds_are_learned_from_afterwards():
+    """The rounds chosen, grown on the rows of both: the same trees as without early stopping."""
+    dataset = planted()
+    model = Trees.create(training(), HORIZON)
+    model.fit(dataset, np.arange(200), np.arange(200, 300))
+
+    plain = Trees.create(training(rounds=model.rounds), HORIZON)
+    plain.fit(dataset, np.arange(300), np.arange(0))
+
+    np.testing.assert_array_equal(model.predict(dataset.features, dataset.scale), plain.predict(dataset.features, dataset.scale))
+
+
+def test_thresholds_of_some_samples_rank_like_those_of_all(monkeypatch: pytest.MonkeyPatch):
+    """A third of the samples says where a feature's values lie."""
+    dataset = planted(bars=900)
+    every = _rank_ic(_fitted(dataset), dataset)
+
+    monkeypatch.setattr(trees, "DRAWN_SAMPLES", 400)
+
+    assert _rank_ic(_fitted(dataset), dataset) == pytest.approx(every, abs=0.02)

@@ -133,7 +133,7 @@ def bundled(panel: Panel, folder: Path, families: tuple[str, ...] = ("average", 
     features = catalog.select(families)
     engine = FeatureEngine(features, len(panel.symbols))
     dataset = datasets.build(panel, engine.advance(panel), engine.names, market, params)
-    model = family.create(params.training, market.horizon)
+    model = family.create(params.training, market.horizon, family="trees")
     model.fit(dataset, np.arange(dataset.bars // 2), np.arange(0))
     schema = Schema(engine.names, catalog.schema_hash(features))
     bundle.write(

@@ -35,7 +35,7 @@ def dataset() -> Dataset:
 @pytest.fixture(scope="module")
 def forecasts(dataset: Dataset) -> FloatArray:
     """Return what trees forecast out of sample."""
-    return training.train(dataset, CHOSEN, MARKET).forecasts
+    return training.train(dataset, CHOSEN, MARKET, "trees").forecasts
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_baselines_are_judged_on_the_same_rows(judged: Evaluation):
 def test_a_forecast_of_climatology_has_no_skill(dataset: Dataset):
     """The drift baseline handed in as if it were a model: skill exactly 0 where drift is the better of the two, never above."""
     folds = training.split(dataset, CHOSEN, MARKET)
-    forecasts, _ = training.walk(dataset, CHOSEN, MARKET, folds, name="drift")
+    forecasts, _ = training.walk(dataset, CHOSEN, MARKET, folds, "drift")
 
     judged = evaluation.evaluate(dataset, forecasts, CHOSEN, MARKET)
 
@@ -126,7 +126,7 @@ def test_each_fold_is_told_apart(judged: Evaluation):
 def test_one_symbol_is_ranked_over_time():
     """No row of one symbol can be ranked: the pooled correlation takes the place of the rank IC, so that a gate can ask."""
     dataset = planted(bars=900, symbols=1, edge=0.4)
-    forecasts = training.train(dataset, CHOSEN, MARKET).forecasts
+    forecasts = training.train(dataset, CHOSEN, MARKET, "trees").forecasts
 
     judged = evaluation.evaluate(dataset, forecasts, CHOSEN, MARKET)
 

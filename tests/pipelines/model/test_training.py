@@ -33,7 +33,7 @@ def chosen() -> Params:
 
 def test_every_test_row_is_forecast_and_no_other(dataset: Dataset, chosen: Params):
     """Rows that only ever trained stay NaN; the rest is forecast wherever features and scale are known."""
-    trained = training.train(dataset, chosen, MARKET)
+    trained = training.train(dataset, chosen, MARKET, "trees")
     tested = np.concatenate([fold.test for fold in trained.folds])
     known = np.isfinite(trained.forecasts).all(axis=-1)
 
@@ -49,15 +49,15 @@ def test_a_forecast_does_not_know_its_own_outcome(dataset: Dataset, chosen: Para
     label = dataset.label.copy()
     label[first - HORIZON :] = 9.0
 
-    before, _ = training.walk(dataset, chosen, MARKET, [fold])
-    after, _ = training.walk(replace(dataset, label=label, forward=label), chosen, MARKET, [fold])
+    before, _ = training.walk(dataset, chosen, MARKET, [fold], "trees")
+    after, _ = training.walk(replace(dataset, label=label, forward=label), chosen, MARKET, [fold], "trees")
 
     np.testing.assert_array_equal(before, after)
 
 
 def test_a_planted_edge_is_found_out_of_sample(dataset: Dataset, chosen: Params):
     """An edge of 0.3 volatilities has a rank correlation of about 0.28; trees find most of it, with a t far from chance."""
-    trained = training.train(dataset, chosen, MARKET)
+    trained = training.train(dataset, chosen, MARKET, "trees")
     series = metrics.rank_ic(trained.forecasts[..., MEDIAN], dataset.forward)
 
     assert metrics.mean(series) > 0.15
@@ -67,14 +67,14 @@ def test_a_planted_edge_is_found_out_of_sample(dataset: Dataset, chosen: Params)
 def test_nothing_is_found_where_nothing_is(chosen: Params):
     """Without an edge the rank IC stays within what chance gives."""
     dataset = planted(bars=360, symbols=6, edge=0.0, seed=5)
-    trained = training.train(dataset, chosen, MARKET)
+    trained = training.train(dataset, chosen, MARKET, "trees")
 
     assert abs(metrics.hac_t(metrics.rank_ic(trained.forecasts[..., MEDIAN], dataset.forward), HORIZON)) < 3.0
 
 
 def test_the_final_model_learns_from_every_known_label_for_the_median_of_the_folds_rounds(dataset: Dataset, chosen: Params):
     """It is the model that a direct fit to all rows gives."""
-    trained = training.train(dataset, chosen, MARKET)
+    trained = training.train(dataset, chosen, MARKET, "trees")
 
     assert trained.model.rounds == int(np.median(trained.rounds))
     assert all(1 <= rounds <= chosen.training.trees.rounds for rounds in trained.rounds)
@@ -82,7 +82,7 @@ def test_the_final_model_learns_from_every_known_label_for_the_median_of_the_fol
 
 def test_training_twice_gives_the_same_model_and_forecasts(dataset: Dataset, chosen: Params):
     """To the last bit."""
-    first, second = (training.train(dataset, chosen, MARKET) for _ in range(2))
+    first, second = (training.train(dataset, chosen, MARKET, "trees") for _ in range(2))
 
     np.testing.assert_array_equal(first.forecasts, second.forecasts)
     np.testing.assert_array_equal(
@@ -93,10 +93,10 @@ def test_training_twice_gives_the_same_model_and_forecasts(dataset: Dataset, cho
 def test_a_history_too_short_for_the_folds_is_refused(chosen: Params):
     """Before anything is fitted."""
     with pytest.raises(DataError, match=r"2 walk-forward folds with gaps of 11 bars need 41 bars or more, but history has 30"):
-        training.train(planted(bars=30), chosen, MARKET)
+        training.train(planted(bars=30), chosen, MARKET, "trees")
 
 
 def test_too_few_labels_for_trees_are_refused(chosen: Params):
     """With what was asked, what was found and what is needed."""
     with pytest.raises(ModelError, match=r"trees were asked to fit \d+ bars of 2 symbols, but only \d+ labels are known there"):
-        training.train(planted(bars=80, symbols=2), chosen, MARKET)
+        training.train(planted(bars=80, symbols=2), chosen, MARKET, "trees")
