@@ -269,6 +269,17 @@ class Hardware(Section):
         return self
 
 
+class Search(Section):
+    """A search for each member's settings, on rows that no fold of the evaluation is judged by."""
+
+    trials: int = Field(ge=0)
+    """Settings tried a member; 0 takes those below as they are."""
+    minutes: float = Field(gt=0)
+    """After which no further trial is begun."""
+    folds: int = Field(ge=2)
+    """Purged folds that judge a trial."""
+
+
 class Training(Section):
     """How models are fitted."""
 
@@ -281,6 +292,7 @@ class Training(Section):
     """Bars dropped after the purge, so that slow features do not carry the answer over."""
     seed: int
     threads: int = Field(ge=1)
+    search: Search
     trees: Trees
     sequence: Sequence
     tft: Tft

@@ -112,7 +112,7 @@ def of_candidate(job: Job, dataset: Dataset, forecasts: FloatArray, lineage: Lin
         latency_ms=latency_ms,
         lineage=lineage,
         horizon=dataset.horizon,
-        trials=job.params.evaluation.trials,
+        trials=job.params.evaluation.trials + stages.tuned(job)[1],
     )
 
 

@@ -25,7 +25,7 @@ from pipelines.model.training import Trained
 from pipelines.registry import CHAMPION, Registry
 
 LOOKING = ("snapshot", "features", "datasets")
-FITTING, JUDGING = ("training", "ensemble"), ("evaluation", "replay")
+FITTING, JUDGING = ("tuning", "training", "ensemble"), ("evaluation", "replay")
 MAKING = (*FITTING, *JUDGING)
 
 

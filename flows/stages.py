@@ -39,7 +39,9 @@ from pipelines.execution.outcome import Outcome
 from pipelines.model import datasets as samples
 from pipelines.model import evaluation as judging
 from pipelines.model import training as fitting
+from pipelines.model import tuning as searching
 from pipelines.model.training import Trained
+from pipelines.model.tuning import Tuned
 from pipelines.store import Store
 
 P = ParamSpec("P")
@@ -148,20 +150,45 @@ def load_dataset(job: Job) -> Dataset:
     )
 
 
+def tuning(job: Job) -> None:
+    """Search each member's settings, as far as `training.search` goes, and write what was found and how many trials it took."""
+    searched, dataset = job.params.training.search.trials > 0, load_dataset(job)
+    found: dict[str, Tuned] = {
+        name: searching.search(dataset, job.params, job.market, name, job.at("workshop") / "tuning")
+        for name in job.params.training.families
+        if searched and name in searching.SPACES
+    }
+    place = job.at("tuning")
+    _write_json(
+        place / "tuned.json", {name: {"settings": each.settings, "trials": len(each.tried)} for name, each in found.items()}
+    )
+    searching.table(found).write_csv(place / "trials.csv")
+
+
+def tuned(job: Job) -> tuple[Params, int]:
+    """Return the parameters with the settings that the search of this job found, and how many trials that took."""
+    told = job.folder / "tuning" / "tuned.json"
+    found = json.loads(told.read_text(encoding="utf-8")) if told.exists() else {}
+    chosen = job.params.training
+    for name, each in found.items():
+        chosen = searching.settled(chosen, name, each["settings"])
+    return job.params.model_copy(update={"training": chosen}), sum(each["trials"] for each in found.values())
+
+
 def training(job: Job) -> None:
     """Let each member forecast out of sample by walk-forward, then fit it to everything known; begun ones go on."""
-    dataset = load_dataset(job)
+    dataset, (params, _) = load_dataset(job), tuned(job)
     for name in [job.family] if job.family is not None else job.params.training.families:
         place = job.at(f"training/{name}")
-        workshop = _workshop(job, name)
-        _write_member(place, fitting.train(dataset, job.params, job.market, name, workshop))
+        workshop = _workshop(job, params, name)
+        _write_member(place, fitting.train(dataset, params, job.market, name, workshop))
         shutil.rmtree(workshop)
 
 
-def _workshop(job: Job, name: str) -> Path:
+def _workshop(job: Job, params: Params, name: str) -> Path:
     """Return the folder in which a member's training keeps what is finished; that of another snapshot or other parameters goes."""
     place = job.at("workshop") / name
-    begun = {"snapshot": materialize.load_snapshot(job.at("snapshot")).digest, "parameters": job.params.digest(*SHAPING)}
+    begun = {"snapshot": materialize.load_snapshot(job.at("snapshot")).digest, "parameters": params.digest(*SHAPING)}
     told = place / "begun.json"
     if not told.exists() or json.loads(told.read_text(encoding="utf-8")) != begun:
         shutil.rmtree(place, ignore_errors=True)
@@ -204,7 +231,7 @@ def write_trained(job: Job, trained: Trained, made: Mapping[str, Any] = MappingP
         trained.model,
         Schema(names, schema_hash),
         Golden.of(dataset, GOLDEN_ROWS + trained.model.context_bars - 1),
-        params_hash=job.params.digest(*SHAPING),
+        params_hash=tuned(job)[0].digest(*SHAPING),
         lineage={**made, "snapshot": taken.digest, "last": iso(dataset.event_at[-1]), "seed": job.params.training.seed},
     )
     np.save(place / "forecasts.npy", trained.forecasts, allow_pickle=False)
@@ -298,9 +325,19 @@ STAGES: tuple[Stage, ...] = (
         code=("features/labels.py", "pipelines/model/datasets.py"),
     ),
     Stage(
+        name="tuning",
+        run=tuning,
+        inputs=("features", "datasets"),
+        outputs=("tuning/tuned.json",),
+        parameters=("training",),
+        market=("horizon",),
+        code=("models", "pipelines/model/training.py", "pipelines/model/tuning.py"),
+        plots=(("tuning/trials.csv", "number", "best"),),
+    ),
+    Stage(
         name="training",
         run=training,
-        inputs=("snapshot", "features", "datasets"),
+        inputs=("snapshot", "features", "datasets", "tuning/tuned.json"),
         outputs=("training/{family}",),
         parameters=("training",),
         market=("horizon",),

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from domain.params import Hardware, Sequence, Tft, Training, Trees
+from domain.params import Hardware, Search, Sequence, Tft, Training, Trees
 from models.baseline import PAST_RETURN
 from models.contract import Dataset
 
@@ -42,6 +42,7 @@ def training(threads: int = 1, hardware: Hardware = PROCESSOR, **trees: float) -
         embargo_bars=5,
         seed=7,
         threads=threads,
+        search=Search(trials=0, minutes=1, folds=2),
         trees=Trees.model_validate(small | trees),
         sequence=Sequence.model_validate(SCHOOL | {"layers": 3}),
         tft=Tft.model_validate(SCHOOL | {"context": 8, "continuous": 4, "heads": 2}),

@@ -1,0 +1,1 @@
+"""Families beside each other and beside their peers."""
