@@ -183,6 +183,25 @@ def train(market: MarketOption, until: Until = None, json: JsonOption = False) -
 
 
 @command
+def tune(
+    market: MarketOption,
+    family: Annotated[str, typer.Option(help="The member of the ensemble to tune.")] = "trees",
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials in all, those of other processes included.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.1, help="After which no further trial is begun.")] = None,
+    until: Until = None,
+    json: JsonOption = False,
+) -> None:
+    """Search a member's settings, a trial at a time; run it twice at once and both share the work."""
+    from flows import tune as tuning
+
+    home, params = _opened(market)
+    params = tuning.asked(params, trials or params.training.search.trials or tuning.TRIALS, minutes)
+    with screen.steps(quiet=json) as do:
+        told = tuning.tune(market, family, until, home, params, do)
+    screen.say(told, json, f"{family} of {market}")
+
+
+@command
 def learn(market: MarketOption, until: Until = None, json: JsonOption = False) -> None:
     """Work one night shift on what was known by a day."""
     from flows import learn as night

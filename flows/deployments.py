@@ -25,7 +25,7 @@ WAIT_S = 0.5
 
 
 def of(params: Params) -> list["RunnerDeployment"]:
-    """Return four deployments a market: prepare, learn, retrain and trade, named after the market."""
+    """Return five deployments a market, named after it: prepare, learn, retrain and trade, and tune, which waits to be asked."""
     return [deployment for name in sorted(params.markets) for deployment in _of_market(params.market(name))]
 
 
@@ -38,16 +38,17 @@ def _of_market(market: Market) -> list["RunnerDeployment"]:
 
     table = timetable.of(market)
     alone = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
-    rows: list[tuple[Any, str]] = [
+    rows: list[tuple[Any, str | None]] = [
         (scheduled.prepare, table.prepare),
         (scheduled.learn, table.learn),
         (scheduled.retrain, table.retrain),
         (scheduled.trade, table.trade),
+        (scheduled.tune, None),
     ]
     return [
         flow.to_deployment(
             market.name,
-            schedules=[Cron(cron, timezone=table.zone)],
+            schedules=[Cron(cron, timezone=table.zone)] if cron is not None else [],
             parameters={"market": market.name},
             tags=["nightshift", market.name, market.asset_class.value],
             concurrency_limit=alone,

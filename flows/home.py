@@ -41,6 +41,11 @@ class Home:
         return self.root / "mlflow"
 
     @property
+    def tuning(self) -> Path:
+        """Searches for settings, one folder a market and snapshot, which several processes may share."""
+        return self.root / "tuning"
+
+    @property
     def runs(self) -> Path:
         """One folder a training run, laid out by stage."""
         return self.root / "runs"

@@ -25,7 +25,7 @@ from pipelines.registry import Lineage, Registry, Version
 
 #: Run folders kept a market, those with an alias not counted; their large arrays go as soon as the run is recorded.
 RUNS_KEPT = 5
-ARRAYS = ("features/features.npy", "datasets/target.npy", "datasets/label.npy", "datasets/scale.npy")
+ARRAYS = ("features/features.npy", "datasets/target.npy", "datasets/label.npy", "datasets/scale.npy", "datasets/near_*.npy")
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,8 @@ def _descent(made: Mapping[str, Any]) -> str:
 
 def _keep(job: Job, version: Version, registry: Registry) -> Path:
     """Rename the run's folder to its version, drop what can be made again from the snapshot, and let the oldest runs go."""
-    for array in ARRAYS:
-        (job.folder / array).unlink(missing_ok=True)
+    for array in (path for pattern in ARRAYS for path in job.folder.glob(pattern)):
+        array.unlink()
     kept = evidence.run_folder(job.home, job.market.name, version.number)
     shutil.rmtree(kept, ignore_errors=True)
     job.folder.rename(kept)

@@ -28,6 +28,7 @@ from flows import retrain as retraining
 from flows import tidy as tidying
 from flows import timetable
 from flows import trade as trading
+from flows import tune as searching
 from flows.home import Home
 from flows.stages import P, R
 from pipelines.data import ingest
@@ -65,6 +66,19 @@ def retrain(market: str, until: date | None = None) -> Any:
     concluded = retraining.retrain(market, until, home, params, as_task).to_dict()
     _show_gates(market, concluded)
     return concluded
+
+
+@flow(name="tune", flow_run_name=run_name)
+def tune(
+    market: str, family: str = "trees", trials: int = searching.TRIALS, minutes: float = 60.0, until: date | None = None
+) -> Any:
+    """Search a member's settings; what it finds goes into params.yaml by hand."""
+    home, params = _opened(market)
+    if idle := _unfed(market, home, params):
+        return idle
+    found = searching.tune(market, family, until, home, searching.asked(params, trials, minutes), as_task)
+    create_markdown_artifact(f"```yaml\n{found['override']}```", key=_key(market, "tuned"), description=f"Settings of {family}")
+    return found
 
 
 @flow(name="learn", flow_run_name=run_name)

@@ -126,7 +126,9 @@ def datasets(job: Job) -> None:
     values, names, _ = measuring.load_features(job.at("features"))
     built = samples.build(panel, values, names, job.market, job.params)
     place = job.at("datasets")
-    for name, array in {"target": built.forward, "label": built.label, "scale": built.scale}.items():
+    arrays = {"target": built.forward, "label": built.label, "scale": built.scale}
+    arrays |= {f"near_{horizon}": array for horizon, array in built.nearer.items()}
+    for name, array in arrays.items():
         np.save(place / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
     np.save(place / "event_at.npy", built.event_at.astype("datetime64[us]").astype("<i8"), allow_pickle=False)
     _write_json(place / "datasets.json", {"bars": built.bars, "horizon": built.horizon, "symbols": list(built.symbols)})
@@ -147,6 +149,7 @@ def load_dataset(job: Job) -> Dataset:
         names=names,
         symbols=tuple(described["symbols"]),
         horizon=described["horizon"],
+        nearer={each: np.load(place / f"near_{each}.npy", allow_pickle=False) for each in samples.nearer(described["horizon"])},
     )
 
 

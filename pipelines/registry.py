@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from domain.clock import Clock, SystemClock, nanoseconds
@@ -34,6 +34,9 @@ BUNDLE, EVALUATION, GATES = "bundle", "evaluation", "gates"
 LINEAGE = "lineage."
 PROMOTION = "promotion"
 VALUE_CHARACTERS_MAX = 5_000
+#: Tags by which a search and its trials are told from trainings.
+_SEARCH = {"mlflow.source.name": "nightshift", "mlflow.source.type": "PROJECT", "kind": "search"}
+TRIAL_STATES = {"complete": "FINISHED", "pruned": "KILLED"}
 BATCH = 100
 ABSENT = "RESOURCE_DOES_NOT_EXIST"
 #: Laid under the environment before MLflow is imported: no telemetry, no progress bars, failures told once and soon.
@@ -147,6 +150,19 @@ class Registry:
                 client.set_terminated(run_id, status, self._milliseconds())
             number = self._register(client, market, run_id, {**_lineage_tags(lineage), "name": name})
         return self.version(market, number)
+
+    @contextmanager
+    def study(self, market: str, name: str) -> Iterator["Study"]:
+        """Yield a run whose children are the trials of a search; it ends as failed when the search does."""
+        with self._asked(f"to begin '{name}'") as client:
+            run_id = client.create_run(self._experiment(client, market), self._milliseconds(), _SEARCH, name).info.run_id
+        status = "FAILED"
+        try:
+            yield Study(self, market, run_id)
+            status = "FINISHED"
+        finally:
+            with self._asked(f"to end '{name}'") as client:
+                client.set_terminated(run_id, status, self._milliseconds())
 
     def version(self, market: str, which: str | int) -> Version:
         """Return a version by number or alias; raise NoChampion when nothing was promoted, else ModelError when there is none."""
@@ -342,6 +358,60 @@ class Registry:
         """Return where MLflow is, without the password that an address may carry."""
         parts = urlsplit(self.uri)
         return self.uri if not parts.hostname else f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
+
+
+class Trial(Protocol):
+    """What is told of one trial of a search."""
+
+    @property
+    def number(self) -> int:
+        """Its place in the search."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, float]:
+        """What was tried."""
+        ...
+
+    @property
+    def value(self) -> float:
+        """What it was worth; NaN where it failed."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """complete, pruned, fail."""
+        ...
+
+
+@dataclass(frozen=True)
+class Study:
+    """A search under way, as a run with a child for each trial."""
+
+    registry: Registry
+    market: str
+    run_id: str
+
+    def tried(self, trial: Trial) -> None:
+        """Record a trial as a child run."""
+        registry, tags = self.registry, {**_SEARCH, "mlflow.parentRunId": self.run_id, "state": trial.state}
+        with registry._asked(f"to record trial {trial.number}") as client:
+            now = registry._milliseconds()
+            experiment = registry._experiment(client, self.market)
+            run = client.create_run(experiment, now, tags, f"trial {trial.number}")
+            registry._log(client, run.info.run_id, trial.settings, _finite({"rank_ic": trial.value}), {})
+            client.set_terminated(run.info.run_id, TRIAL_STATES.get(trial.state, "FAILED"), registry._milliseconds())
+
+    def found(self, settings: Mapping[str, float], value: float, trials: int, artifacts: Path) -> None:
+        """Record what came of the search, with its tables and pictures."""
+        registry = self.registry
+        with registry._asked("to record a search") as client:
+            registry._log(client, self.run_id, settings, _finite({"rank_ic": value, "trials": float(trials)}), {})
+            client.log_artifacts(self.run_id, str(artifacts), "tuning")
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
 def _name(market: str) -> str:

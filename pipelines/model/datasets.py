@@ -39,7 +39,17 @@ def build(panel: Panel, features: Float32Array, names: tuple[str, ...], market: 
         names=names,
         symbols=panel.symbols,
         horizon=market.horizon,
+        nearer={each: _near(panel, scale, each)[first:] for each in nearer(market.horizon)},
     )
+
+
+def nearer(horizon: int) -> tuple[int, ...]:
+    """Return the horizons that may be learned beside a market's own: one bar, and half of it."""
+    return tuple(sorted({1, (horizon + 1) // 2} - {horizon}))
+
+
+def _near(panel: Panel, scale: FloatArray, horizon: int) -> FloatArray:
+    return labels.scaled(labels.forward(panel, horizon), scale, horizon)
 
 
 def warm_up(names: Sequence[str]) -> int:

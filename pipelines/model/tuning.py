@@ -2,7 +2,8 @@
 
 The search sees the rows from which the first fold may learn, and judges each trial by purged walk-forward inside them: its mean
 rank IC over all rows tested so far, after every fold, so that a hopeless trial can be given up. What comes out is the best
-settings and how many were tried, which the deflated Sharpe ratio of the winner is told. Several processes share a search by sharing its folder.
+settings and how many were tried, which the deflated Sharpe ratio of the winner is told. Several
+processes share a search by sharing its folder.
 """
 
 import logging
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+from scipy import stats
 
 from domain.error import DataError, ModelError, nearest
 from domain.market import Market
@@ -101,6 +103,20 @@ def table(found: Mapping[str, Tuned]) -> pl.DataFrame:
     schema = {"family": pl.String, "number": pl.Int64, "state": pl.String, "value": pl.Float64}
     best = pl.when(pl.col("state") == "complete").then(pl.col("value")).cum_max().forward_fill().over("family").alias("best")
     return pl.DataFrame(rows, schema=schema, orient="row").with_columns(best)
+
+
+def settings(found: Tuned) -> pl.DataFrame:
+    """Return how far each setting of a search moves with a trial's value: name, and Spearman's correlation of the two."""
+    done = [each for each in found.tried if each.state == "complete"]
+    values = [each.value for each in done]
+    rows = [(name, _moves([each.settings[name] for each in done], values)) for name in SPACES[found.family]]
+    return pl.DataFrame(rows, schema={"setting": pl.String, "correlation": pl.Float64}, orient="row")
+
+
+def _moves(setting: list[float], values: list[float]) -> float:
+    if len(set(setting)) < 2 or len(set(values)) < 2:
+        return 0.0
+    return float(stats.spearmanr(setting, values).statistic)
 
 
 def search(

@@ -47,10 +47,17 @@ def made() -> list[RunnerDeployment]:
     return deployments.of(parameters.load(ROOT / "params.yaml"))
 
 
+def test_tuning_waits_to_be_asked(made: list[RunnerDeployment]) -> None:
+    """One a market, without a schedule."""
+    waiting = [each for each in made if not each.schedules]
+
+    assert {(each.name, str(each.flow_name)) for each in waiting} == {(market, "tune") for market in SCHEDULES}
+
+
 def test_every_market_has_its_four_flows_at_their_times(made: list[RunnerDeployment]) -> None:
     """Names, schedules and zones, all of them."""
     found: dict[str, dict[str, tuple[str, str]]] = {}
-    for each in made:
+    for each in (one for one in made if one.schedules):
         (schedule,) = (one.schedule for one in each.schedules or [])
         found.setdefault(each.name, {})[str(each.flow_name)] = (schedule.cron, schedule.timezone)  # type: ignore[union-attr]
 

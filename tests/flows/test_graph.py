@@ -111,7 +111,10 @@ def test_a_second_repro_runs_nothing(experiment: Path) -> None:
     ("changed", "expected"),
     [
         ({"decisions": {"band": 1.5}}, ["replay"]),
-        ({"profiles": {"tiny": {"training": {"trees": {"rounds": 10}}}}}, ["tuning", "training", "ensemble", "evaluation", "replay"]),
+        (
+            {"profiles": {"tiny": {"training": {"trees": {"rounds": 10}}}}},
+            ["tuning", "training", "ensemble", "evaluation", "replay"],
+        ),
     ],
 )
 def test_a_changed_parameter_reruns_only_what_depends_on_it(
