@@ -1,4 +1,4 @@
-"""Tune: a search for one member's settings on what is stored, each trial told to MLflow, and the lines that params.yaml would take."""
+"""Tune: a search for one member's settings on what is stored, each trial told to MLflow, and lines for params.yaml."""
 
 import shutil
 from datetime import date

@@ -1,7 +1,7 @@
 """Conformal: quantiles that follow where outcomes fall.
 
-Each level has an offset, in the range of the forecast from its lowest to its highest quantile. Row by row, as outcomes become known,
-the offset of a level that covered too little rises and that of one that covered too much falls: adaptive conformal inference (Gibbs
+Each level has an offset, in the range of the forecast from its lowest to its highest quantile. Row by row, as outcomes become
+known, the offset of a level that covered too little rises and that of one that covered too much falls: adaptive conformal inference (Gibbs
 and Candes 2021, NeurIPS), in the form that moves the quantile itself (Angelopoulos, Candes and Tibshirani 2023, NeurIPS, eq. 5).
 Whatever the market does, the share covered is right in the long run.
 """
@@ -35,8 +35,8 @@ class Offsets:
     def followed(self, forecasts: FloatArray, outcome: FloatArray, delay: int) -> tuple[FloatArray, Self]:
         """Return [T, S, Q] each row moved by the offsets known then, and the offsets after the last outcome.
 
-        `forecasts` [T, S, Q] as their model made them, NaN where there is none; `outcome` [T, S] becomes known `delay` rows after its
-        row. The median follows as well: only whoever believes in no drift keeps it.
+        `forecasts` [T, S, Q] as their model made them, NaN where there is none; `outcome` [T, S] becomes known `delay` rows after
+        its row. The median follows as well: only whoever believes in no drift keeps it.
         """
         offsets, reach = np.array(self.values), _reach(forecasts)
         moved = np.full_like(forecasts, np.nan)

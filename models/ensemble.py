@@ -1,8 +1,8 @@
 """Ensemble: several families that forecast together, weighted by what they showed, and calibrated as outcomes come in.
 
-Quantiles are averaged level by level (Vincent 1912; Lichtendahl, Grushka-Cockayne and Winkler 2013, Management Science 59(7)), so that
-members that agree on nothing but the shape keep it. Estimated weights rarely beat equal ones (Smith and Wallis 2009, OBES 71(3)), so
-that they are believed only as far as what they gain on one half of the rows holds on the other.
+Quantiles are averaged level by level (Vincent 1912; Lichtendahl, Grushka-Cockayne and Winkler 2013, Management Science 59(7)), so
+that members that agree on nothing but the shape keep it. Estimated weights rarely beat equal ones (Smith and Wallis 2009, OBES
+71(3)), so that they are believed only as far as what they gain on one half of the rows holds on the other.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The Temporal Fusion Transformer, from the library's weights: what a row is made of once, then window by window.
 
-Lim et al. 2021, International Journal of Forecasting 37(4), section 4. While a row is made, its variables lie side by side, so that SIMD
-runs over them.
+Lim et al. 2021, International Journal of Forecasting 37(4), section 4. While a row is made, its variables lie side by side, so that
+SIMD runs over them.
 """
 
 from typing import NamedTuple, Self

@@ -48,35 +48,50 @@ class Fitted:
     """Validation loss after each pass; empty without validation."""
 
 
-class _Passes:
-    """An epoch's batches, whenever the trainer asks; the order of an epoch is its number's, so that a resumed run draws it again."""
-
-    def __init__(self, strips: Strips, batch: int, seed: int, learner: Learner | None = None) -> None:
-        self._strips, self._batch, self._seed, self._learner = strips, batch, seed, learner
-
-    def __iter__(self) -> Iterator[Batch]:
-        if self._learner is None:
-            return self._strips.epoch(self._batch, np.random.default_rng(self._seed))
-        trainer = self._learner.trainer
-        rng = np.random.default_rng([self._seed, trainer.current_epoch])
-        torch.manual_seed(int(rng.integers(2**62)) + trainer.global_rank)
-        return self._strips.epoch(self._batch, rng, trainer.global_rank, trainer.world_size)
-
-
 class _History(Callback):
-    """Remember the validation losses, through a checkpoint as well."""
+    """Count the passes and remember their validation losses, through a checkpoint as well."""
 
     def __init__(self) -> None:
+        self.passes = 0
         self.valid: list[float] = []
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self.valid.append(float(trainer.callback_metrics["valid"]))
 
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self.passes += 1
+
     def state_dict(self) -> dict[str, Any]:
-        return {"valid": self.valid}
+        return {"passes": self.passes, "valid": self.valid}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.valid = list(state_dict["valid"])
+        self.passes, self.valid = int(state_dict["passes"]), list(state_dict["valid"])
+
+
+class _Train:
+    """A pass's batches, whenever the trainer asks.
+
+    Their order and the network's chance follow from the number of the pass, so that a resumed run draws them again. The trainer's own
+    number is still the last run's when it first asks.
+    """
+
+    def __init__(self, strips: Strips, course: Course, history: _History, learner: Learner) -> None:
+        self._strips, self._course, self._history, self._learner = strips, course, history, learner
+
+    def __iter__(self) -> Iterator[Batch]:
+        trainer, rng = self._learner.trainer, np.random.default_rng([self._course.seed, self._history.passes])
+        torch.manual_seed(int(rng.integers(2**62)) + trainer.global_rank)
+        return self._strips.epoch(self._course.batch, rng, trainer.global_rank, trainer.world_size)
+
+
+class _Valid:
+    """The batches that early stopping watches, in one order always."""
+
+    def __init__(self, strips: Strips, batch: int) -> None:
+        self._strips, self._batch = strips, batch
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._strips.epoch(self._batch, np.random.default_rng(0))
 
 
 def fit(
@@ -97,7 +112,12 @@ def fit(
     with _quiet(), _folder(checkpoint) as place:
         history = _History()
         keep = ModelCheckpoint(
-            place, filename="best", monitor="valid" if valid else None, save_last=True, enable_version_counter=False
+            place,
+            filename="best",
+            monitor="valid" if valid else None,
+            save_last=True,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
         )
         stop = [EarlyStopping("valid", min_delta=DELTA_MIN, patience=course.patience, check_finite=False)] if valid else []
         trainer = lightning.Trainer(
@@ -116,8 +136,8 @@ def fit(
         begun = place / LAST
         trainer.fit(
             learner,
-            _Passes(train, course.batch, course.seed, learner),
-            _Passes(valid, course.batch, course.seed) if valid else None,
+            _Train(train, course, history, learner),
+            _Valid(valid, course.batch) if valid else None,
             ckpt_path=str(begun) if begun.exists() else None,
             weights_only=True,
         )

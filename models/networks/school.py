@@ -68,7 +68,7 @@ class Taught:
 
 
 def teach(build: Build, lessons: Lessons, plan: Plan, weights: Weights, checkpoint: Path | None = None) -> Taught:
-    """Fit the network that `build` draws, from `weights` where there are any; raise ModelError when its weights are no numbers then.
+    """Fit the network that `build` draws, from `weights` where there are any; raise ModelError when they end as no numbers.
 
     The first weights and every order of samples follow from the seed.
     """

@@ -1,0 +1,248 @@
+"""Networks: strips hold the windows that a loop would cut, what is served says what the library says, and a killed fit goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.error import ConfigurationError, ModelError
+from domain.params import Hardware
+from models.contract import Dataset
+from models.forward import convolution
+from models.forward.transformer import Transformer
+from models.inputs import CLIP_SIGMA, Scaler
+from models.networks import device, school, sequence, tft
+from models.networks.strips import Strips, windows
+from models.sequence import Sequence
+from models.tft import Tft
+from tests.models.planted import HORIZON, planted, training
+
+PLAIN = Scaler(np.zeros(2, dtype=np.float32), np.ones(2, dtype=np.float32))
+CPU = torch.device("cpu")
+
+
+def strips(features: np.ndarray, targets: np.ndarray, rows: np.ndarray, **chosen: int) -> Strips:
+    """Return strips on the processor."""
+    return Strips(features, targets, rows, PLAIN, device=CPU, **{"context": 3, "span": 2, "budget_bytes": 1 << 30, **chosen})  # type: ignore[arg-type]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(6, 30), st.integers(1, 4), st.integers(1, 5), st.integers(1, 6), st.integers(0, 5), st.integers(1, 3))
+def test_an_epoch_is_every_window_with_a_target_as_a_loop_cuts_it(
+    bars: int, symbols: int, context: int, span: int, seed: int, blocks: int
+) -> None:
+    """Each (row, symbol) with a target and its whole context comes once, with exactly the rows before it."""
+    rng = np.random.default_rng(seed)
+    features = rng.uniform(-1, 1, (bars, symbols, 2)).astype(np.float32)
+    targets = np.where(rng.random((bars, symbols, 1)) < 0.7, np.arange(bars * symbols).reshape(bars, symbols, 1) + 1.0, np.nan)
+    rows = np.flatnonzero(rng.random(bars) < 0.8)
+    rows = rows if len(rows) else np.arange(bars)
+    wanted = {
+        float(targets[t, s, 0]): features[t - context + 1 : t + 1, s]
+        for t in rows
+        for s in range(symbols)
+        if t >= context - 1 and np.isfinite(targets[t, s, 0])
+    }
+    budget = max(4 * symbols * 3 * (int(rows[-1]) - int(rows[0]) + 1) // blocks, 1)
+    cut = strips(features, targets, rows, context=context, span=span, budget_bytes=budget)
+
+    found = {}
+    for batch in cut.epoch(1, rng):
+        held = windows(batch.inputs, context).reshape(-1, context, 2).numpy()
+        for window, target in zip(held, batch.targets.reshape(-1).numpy(), strict=True):
+            if np.isfinite(target):
+                assert float(target) not in found
+                found[float(target)] = window
+
+    assert found.keys() == wanted.keys()
+    for name, window in wanted.items():
+        np.testing.assert_array_equal(found[name], window)
+
+
+def test_ranks_share_each_batch_without_overlap() -> None:
+    """Two processes of one order have together what one alone has."""
+    features = np.zeros((40, 3, 2), dtype=np.float32)
+    targets = np.arange(120.0).reshape(40, 3, 1)
+    cut = strips(features, targets, np.arange(40))
+
+    alone = [batch.targets for batch in cut.epoch(16, np.random.default_rng(5))]
+    shares = [[batch.targets for batch in cut.epoch(16, np.random.default_rng(5), rank, 2)] for rank in range(2)]
+
+    for whole, first, second in zip(alone, *shares, strict=True):
+        assert torch.equal(whole[0::2].nan_to_num(-1), first.nan_to_num(-1))
+        assert torch.equal(whole[1::2].nan_to_num(-1), second.nan_to_num(-1))
+
+
+def test_inputs_are_measured_on_what_is_learned_from_and_dates_are_left_out() -> None:
+    """Median and interquartile range as numpy has them; a feature that only counts the days says nothing."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(3.0, 2.0, (300, 5, 2)).astype(np.float32)
+    features[..., 1] = np.arange(300)[:, None]
+    features[7, 2, 0] = np.nan
+
+    scaler = Scaler.fit(features)
+    found = scaler.apply(features)
+
+    low, middle, high = np.nanquantile(features[..., 0], (0.25, 0.5, 0.75))
+    expected = np.clip((features[..., 0] - middle) / ((high - low) / 1.3489795), -CLIP_SIGMA, CLIP_SIGMA)
+    np.testing.assert_allclose(found[..., 0], np.nan_to_num(expected), atol=1e-5)
+    assert not found[..., 1].any()
+
+
+def rough(network: torch.nn.Module) -> torch.nn.Module:
+    """Return the network with weights that are far from where learning begins."""
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for each in network.parameters():
+            each.add_(0.2 * torch.randn_like(each))
+    return network.eval()
+
+
+def test_the_served_convolution_is_torchs() -> None:
+    """Within 1e-5, on every row that has its context; the others are missing."""
+    network = rough(sequence.Convolutional(7, 16, 3, 0.1))
+    inputs = np.random.default_rng(1).standard_normal((30, 9, 7)).astype(np.float32)
+
+    served = convolution.convolutional(inputs, school.arrays(network))
+
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(np.ascontiguousarray(inputs.transpose(1, 0, 2)))).numpy().transpose(1, 0, 2)
+    np.testing.assert_allclose(served[7:], expected, atol=1e-5)
+    assert np.isnan(served[:7]).all()
+
+
+@pytest.mark.parametrize(("steps", "heads", "continuous"), [(1, 1, 2), (3, 2, 4), (2, 4, 5)])
+def test_the_served_transformer_is_pytorch_forecastings(steps: int, heads: int, continuous: int) -> None:
+    """The library's own forward pass, our fused one and the served one, window by window, within 1e-5."""
+    names = tuple(f"x{place}" for place in range(6))
+    architecture = tft.Architecture(names, 10, steps, 5, 8, continuous, heads, 0.1)
+    network = rough(tft.Fused(architecture))
+    inputs = np.random.default_rng(2).standard_normal((14, 4, 6)).astype(np.float32)
+    bars = torch.from_numpy(np.ascontiguousarray(inputs.transpose(1, 0, 2)))
+
+    served = Transformer(school.arrays(network), 10, steps, heads)
+    told = served.tell(served.rows(inputs)).transpose(1, 0, 2, 3)
+
+    with torch.inference_mode():
+        cut = windows(bars, 10)
+        library = network.library(tft.asked(cut.reshape(-1, 10, 6), architecture))["prediction"].reshape(4, 5, steps, 5).numpy()
+        fused = network(bars).reshape(4, 5, steps, 5).numpy()
+    np.testing.assert_allclose(fused, library, atol=1e-5)
+    np.testing.assert_allclose(told, library, atol=1e-5)
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is trained elsewhere instead."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    asked = Hardware(device="cuda", devices=1, nodes=1, bf16=True, graph=True, compile=False)
+    model, dataset = Sequence.create(training(hardware=asked), HORIZON), planted()
+
+    with pytest.raises(ConfigurationError, match="'cuda' was asked for, but torch finds no GPU"):
+        model.fit(dataset, np.arange(200), np.arange(0))
+
+
+def test_fast_numbers_are_a_gpus_business() -> None:
+    """On a processor they are refused where they are asked for."""
+    with pytest.raises(ValueError, match="bf16 and compile are for device cuda"):
+        Hardware(device="cpu", devices=1, nodes=1, bf16=True, graph=False, compile=True)
+    assert device.chosen("cpu") == CPU
+
+
+def test_a_history_without_any_context_is_refused() -> None:
+    """With how many bars there were and how many a forecast reads."""
+    dataset = planted(bars=360, symbols=60)
+    model = Sequence.create(training(), HORIZON)
+
+    with pytest.raises(ModelError, match="a network was to learn from 6 bars, but none has 8 bars before it"):
+        model.fit(dataset, np.arange(6), np.arange(0))
+
+
+WORKER = """
+import sys
+from pathlib import Path
+import numpy as np
+from models.sequence import Sequence
+from models.networks import fitting
+from tests.models.planted import HORIZON, planted, training
+
+if len(sys.argv) > 3:
+    kept = fitting._History.on_validation_epoch_end
+    def slow(self, trainer, module):
+        kept(self, trainer, module)
+        print(len(self.valid), flush=True)
+        import time; time.sleep(0.3)
+    fitting._History.on_validation_epoch_end = slow
+model = Sequence.create(training(), HORIZON)
+model.fit(planted(), np.arange(200), np.arange(210, 240), Path(sys.argv[1]))
+model.save(Path(sys.argv[2]))
+"""
+
+
+def test_a_fit_that_was_killed_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    """`kill -9` after the second pass; the second run takes the passes that are left and ends where an undisturbed one ends."""
+    command = [sys.executable, "-c", WORKER, str(tmp_path / "begun"), str(tmp_path / "after")]
+    with subprocess.Popen([*command, "slowly"], stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        while killed.stdout.readline().strip() != "3":
+            assert killed.poll() is None
+        os.kill(killed.pid, signal.SIGKILL)
+    assert killed.returncode == -signal.SIGKILL
+    begun = torch.load(tmp_path / "begun" / "last.ckpt", weights_only=True)["epoch"]
+
+    subprocess.run(command, check=True, timeout=120)
+    undisturbed = [sys.executable, "-c", WORKER, str(tmp_path / "fresh"), str(tmp_path / "whole")]
+    subprocess.run(undisturbed, check=True, timeout=120)
+
+    assert begun >= 1
+    for name in ("model.json", "weights.safetensors"):
+        assert (tmp_path / "after" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert len(json.loads((tmp_path / "after" / "model.json").read_text())["curve"]) > begun
+
+
+def test_the_transformer_learns_nearer_horizons_and_says_what_it_looks_at() -> None:
+    """A fan over all horizons, in order; shares of features and of rows that sum to 1."""
+    dataset = planted(bars=500, symbols=12, edge=0.8)
+    nearer = {1: dataset.label * 0.5 + 0.1, 3: dataset.label * 0.9}
+    model = Tft.create(training(), HORIZON)
+    model.fit(Dataset(**{**dataset.__dict__, "nearer": nearer}), np.arange(400), np.arange(0))
+
+    fan = model.fan(dataset.features, dataset.scale)
+
+    assert model.horizons == (1, 3, HORIZON)
+    assert fan.shape == (*dataset.scale.shape, 3, 5)
+    known = np.isfinite(fan).all(axis=(2, 3))
+    assert known[7:].mean() > 0.9
+    assert (np.diff(fan[known], axis=-1) >= 0.0).all()
+    assert sum(model.importance().values()) == pytest.approx(1.0)
+    assert len(model.insight.attention) == model.context_bars
+    assert sum(model.insight.attention) == pytest.approx(1.0)
+
+
+def test_serving_needs_neither_torch_nor_pickle(tmp_path: Path) -> None:
+    """A process that loads networks and forecasts has imported no torch and unpickled nothing."""
+    for each in (Sequence.create(training(), HORIZON), Tft.create(training(), HORIZON)):
+        each.fit(planted(), np.arange(200), np.arange(0))
+        each.save(tmp_path / each.family)
+    told = (
+        "import sys; from pathlib import Path; seen = []\n"
+        "from models import family; from tests.models.planted import planted; data = planted()\n"
+        "def forecast():\n"
+        "    for name in ('sequence', 'tft'):\n"
+        f"        family.load(Path({str(tmp_path)!r}) / name).predict(data.features, data.scale)\n"
+        "forecast()  # numba reads the index of its own machine code with pickle, once\n"
+        "sys.addaudithook(lambda event, _: seen.append(event) if event.startswith('pickle') else None)\n"
+        "forecast()\n"
+        "print([name for name in ('torch', 'lightning', 'xgboost') if name in sys.modules], seen)\n"
+    )
+
+    said = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=300)
+
+    assert said.stdout.strip() == "[] []"
