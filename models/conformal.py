@@ -1,9 +1,9 @@
 """Conformal: quantiles that follow where outcomes fall.
 
 Each level has an offset, in the range of the forecast from its lowest to its highest quantile. Row by row, as outcomes become
-known, the offset of a level that covered too little rises and that of one that covered too much falls: adaptive conformal inference (Gibbs
-and Candes 2021, NeurIPS), in the form that moves the quantile itself (Angelopoulos, Candes and Tibshirani 2023, NeurIPS, eq. 5).
-Whatever the market does, the share covered is right in the long run.
+known, the offset of a level that covered too little rises and that of one that covered too much falls: adaptive conformal
+inference (Gibbs and Candes 2021, NeurIPS), in the form that moves the quantile itself (Angelopoulos, Candes and Tibshirani 2023,
+NeurIPS, eq. 5). Whatever the market does, the share covered is right in the long run.
 """
 
 from dataclasses import dataclass, replace

@@ -129,11 +129,23 @@ class Neural:
     def _built(cls, architecture: dict[str, Any], schooling: Schooling, horizon: int) -> Self:
         raise NotImplementedError
 
+    @classmethod
+    def described(cls, told: dict[str, Any], schooling: Schooling) -> Self:
+        """Return the unfitted model that `_described` told of, in another process."""
+        model = cls._built(told["architecture"], schooling, int(told["horizon"]))
+        model.names = tuple(told["names"])
+        return model
+
+    def _described(self) -> dict[str, Any]:
+        kind = type(self)
+        told = {"class": f"{kind.__module__}:{kind.__qualname__}", "architecture": self._told()}
+        return told | {"horizon": self.horizon, "names": self.names}
+
     def _told(self) -> dict[str, Any]:
         """Return the architecture, as `_built` takes it."""
         raise NotImplementedError
 
-    def _network(self) -> tuple["nn.Module", "Objective"]:
+    def network(self) -> tuple["nn.Module", "Objective"]:
         """Return torch's network for the named features, unfitted, and what it is asked for."""
         raise NotImplementedError
 
@@ -154,13 +166,17 @@ class Neural:
         return Shape.fit(lesson)
 
     def _learn(self, dataset: Dataset, train: IntArray, valid: IntArray, rate: float, passes: int, checkpoint: Path | None) -> None:
-        from models.networks import school
+        from models.networks import ranks, school
 
         seen = np.arange(int(max(train.max(), valid.max(initial=0))) + 1)
         targets = self._targets(Lesson.of(dataset, seen))
         lessons = school.Lessons(dataset.features[: len(seen)], targets, train, valid, self._fitted(), self.context_bars)
         told = school.Plan(self.schooling, rate, passes, self.hardware)
-        taught = school.teach(self._network, lessons, told, self._weights, checkpoint)
+        alone = self.hardware is None or self.hardware.devices * self.hardware.nodes == 1
+        if alone:
+            taught = school.teach(self.network, lessons, told, self._weights, checkpoint)
+        else:
+            taught = ranks.fit(self._described(), lessons, told, self._weights, checkpoint)
         self._weights, self.rounds, self.curve = taught.weights, taught.passes, taught.curve
 
     def _said(self, dataset: Dataset, rows: IntArray) -> tuple[FloatArray, FloatArray]:

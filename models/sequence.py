@@ -58,7 +58,7 @@ class Sequence(Neural):
     def _told(self) -> dict[str, Any]:
         return asdict(self.architecture)
 
-    def _network(self) -> tuple["nn.Module", "Objective"]:
+    def network(self) -> tuple["nn.Module", "Objective"]:
         from models.networks import sequence
 
         chosen = self.architecture

@@ -110,7 +110,7 @@ class Tft(Neural):
     def _told(self) -> dict[str, Any]:
         return {**asdict(self.architecture), "horizons": self.horizons, "insight": asdict(self.insight)}
 
-    def _network(self) -> tuple["nn.Module", "Objective"]:
+    def network(self) -> tuple["nn.Module", "Objective"]:
         from models.networks import tft
 
         return tft.Fused(self._library()), tft.Pinball(LEVELS)

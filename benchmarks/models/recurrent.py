@@ -40,7 +40,7 @@ class Gru(Sequence):
 
     family = "gru"
 
-    def _network(self) -> Any:
+    def network(self) -> Any:
         chosen = self.architecture
         return Recurrent(len(self.names), chosen.hidden, self.context_bars, chosen.dropout), sequence.squared
 
@@ -48,7 +48,7 @@ class Gru(Sequence):
         bars, symbols, _ = inputs.shape
         out = np.full((bars, symbols, 2), np.nan, dtype=np.float32)
         if bars >= self.context_bars:
-            network = self._network()[0].eval()
+            network = self.network()[0].eval()
             network.load_state_dict(school.tensors(self._weights))
             with torch.inference_mode():
                 said = network(torch.from_numpy(np.ascontiguousarray(inputs.transpose(1, 0, 2))))

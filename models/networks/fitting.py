@@ -71,8 +71,8 @@ class _History(Callback):
 class _Train:
     """A pass's batches, whenever the trainer asks.
 
-    Their order and the network's chance follow from the number of the pass, so that a resumed run draws them again. The trainer's own
-    number is still the last run's when it first asks.
+    Their order and the network's chance follow from the number of the pass, so that a resumed run draws them again. The trainer's
+    own number is still the last run's when it first asks.
     """
 
     def __init__(self, strips: Strips, course: Course, history: _History, learner: Learner) -> None:
@@ -124,7 +124,7 @@ def fit(
             accelerator="gpu" if train.device.type == "cuda" else "cpu",
             devices=course.devices,
             num_nodes=course.nodes,
-            strategy="ddp" if course.devices * course.nodes > 1 else "auto",
+            strategy="ddp_find_unused_parameters_true" if course.devices * course.nodes > 1 else "auto",
             max_epochs=course.passes,
             callbacks=[history, keep, *stop],
             logger=False,

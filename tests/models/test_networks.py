@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.error import ConfigurationError, ModelError
+from domain.error import ConfigurationError, ModelError, ResourceError
 from domain.params import Hardware
 from models.contract import Dataset
 from models.forward import convolution
@@ -23,7 +23,7 @@ from models.networks import device, school, sequence, tft
 from models.networks.strips import Strips, windows
 from models.sequence import Sequence
 from models.tft import Tft
-from tests.models.planted import HORIZON, planted, training
+from tests.models.planted import HORIZON, PROCESSOR, planted, training
 
 PLAIN = Scaler(np.zeros(2, dtype=np.float32), np.ones(2, dtype=np.float32))
 CPU = torch.device("cpu")
@@ -246,3 +246,36 @@ def test_serving_needs_neither_torch_nor_pickle(tmp_path: Path) -> None:
     said = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True, timeout=300)
 
     assert said.stdout.strip() == "[] []"
+
+
+def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
+    """Each with half of every batch, over gloo: the same weights within rounding, dropout aside."""
+    alone = training()
+    alone = alone.model_copy(update={"sequence": alone.sequence.model_copy(update={"dropout": 0.0})})
+    both = alone.model_copy(update={"hardware": PROCESSOR.model_copy(update={"devices": 2})})
+    dataset, found = planted(), []
+    for chosen in (alone, both):
+        model = Sequence.create(chosen, HORIZON)
+        model.fit(dataset, np.arange(200), np.arange(210, 240))
+        found.append(model)
+
+    one, two = found
+    assert one.rounds == two.rounds
+    np.testing.assert_allclose(one.curve, two.curve, rtol=1e-4)
+    np.testing.assert_allclose(
+        one.predict(dataset.features, dataset.scale), two.predict(dataset.features, dataset.scale), atol=1e-4, equal_nan=True
+    )
+
+
+def test_processes_that_fail_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And several machines need a place to meet."""
+    monkeypatch.delenv("NIGHTSHIFT_RENDEZVOUS", raising=False)
+    apart = training(hardware=PROCESSOR.model_copy(update={"nodes": 2}))
+
+    with pytest.raises(ConfigurationError, match="nodes 2 was asked for, but NIGHTSHIFT_RENDEZVOUS names no host:port"):
+        Sequence.create(apart, HORIZON).fit(planted(), np.arange(200), np.arange(0))
+
+    wild = training(hardware=PROCESSOR.model_copy(update={"devices": 2}))
+    wild = wild.model_copy(update={"sequence": wild.sequence.model_copy(update={"rate": 1e30})})
+    with pytest.raises(ResourceError, match=r"fitted by 2 processes, but they ended with code 1: .*"):
+        Sequence.create(wild, HORIZON).fit(planted(), np.arange(200), np.arange(0))
