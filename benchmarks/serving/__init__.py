@@ -1,0 +1,1 @@
+"""Answering beside the peers."""
