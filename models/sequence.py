@@ -59,6 +59,7 @@ class Sequence(Neural):
         return asdict(self.architecture)
 
     def network(self) -> tuple["nn.Module", "Objective"]:
+        """Return the convolutional network, and its squared errors."""
         from models.networks import sequence
 
         chosen = self.architecture

@@ -43,13 +43,13 @@ class Lesson:
     """By horizon, labels [T, S] of shorter ones."""
 
     @classmethod
-    def of(cls, dataset: Dataset, rows: IntArray) -> Self:
-        """Return the lesson of `rows`; raise ModelError when fewer than SAMPLES_MIN labels are known there."""
+    def of(cls, dataset: Dataset, rows: IntArray, learned: int | None = None) -> Self:
+        """Return the lesson of `rows`; raise ModelError when fewer than SAMPLES_MIN labels of the first `learned` are known."""
         features, label, scale = dataset.features[rows], dataset.label[rows], dataset.scale[rows]
         known = contract.believable(features, scale) & np.isfinite(label)
-        if known.sum() < SAMPLES_MIN:
-            asked = f"a model was to be fitted to {len(rows)} bars of {len(dataset.symbols)} symbols"
-            raise ModelError(f"{asked}, but only {known.sum()} labels are known there and at least {SAMPLES_MIN} are needed")
+        if (count := known[:learned].sum()) < SAMPLES_MIN:
+            asked = f"a model was to be fitted to {len(known[:learned])} bars of {len(dataset.symbols)} symbols"
+            raise ModelError(f"{asked}, but only {count} labels are known there and at least {SAMPLES_MIN} are needed")
         shorter = {horizon: np.where(known, each[rows], np.nan) for horizon, each in dataset.nearer.items()}
         return cls(features, np.where(known, label, np.nan), scale, dataset.names, dataset.horizon, shorter)
 

@@ -111,6 +111,7 @@ class Tft(Neural):
         return {**asdict(self.architecture), "horizons": self.horizons, "insight": asdict(self.insight)}
 
     def network(self) -> tuple["nn.Module", "Objective"]:
+        """Return the transformer, and its pinball loss."""
         from models.networks import tft
 
         return tft.Fused(self._library()), tft.Pinball(LEVELS)

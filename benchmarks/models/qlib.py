@@ -1,8 +1,8 @@
 """Qlib's baseline: LightGBM on the Alpha158 features, with the settings of Qlib's published benchmark.
 
 The features are this house's Alpha158 family, which reimplements Qlib's published formulas. As in Qlib's
-`workflow_config_lightgbm_Alpha158.yaml` the label is normalised across symbols in each row, the loss is the squared error, and training
-stops when the newest rows have not improved for 50 rounds.
+`workflow_config_lightgbm_Alpha158.yaml` the label is normalised across symbols in each row, the loss is the squared error, and
+training stops when the newest rows have not improved for 50 rounds.
 """
 
 import lightgbm

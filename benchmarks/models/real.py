@@ -1,7 +1,7 @@
-"""Every family on recorded markets, walk-forward, beside the baselines and Qlib's: `python -m benchmarks.models.real [--markets ...]`.
+"""Every family on recorded markets, walk-forward, beside the baselines and Qlib's: `python -m benchmarks.models.real`.
 
-One snapshot, one set of folds and one cost model a market; what is out of sample for one is out of sample for all. Forecasts are traded
-by the house's own decisions and risk on the paper exchange. The table of a market lies beside this file.
+One snapshot, one set of folds and one cost model a market; what is out of sample for one is out of sample for all. Forecasts are
+traded by the house's own decisions and risk on the paper exchange. The table of a market lies beside this file.
 """
 
 import argparse
@@ -73,7 +73,8 @@ def figures(forecasts: FloatArray, here: World) -> dict[str, float]:
     ranked, plain = metrics.rank_ic(median, dataset.forward), metrics.ic(median, dataset.forward)
     covered = [metrics.coverage(forecasts[..., k], dataset.forward) for k in range(len(LEVELS))]
     found = {"IC": metrics.mean(plain), "rank IC": metrics.mean(ranked), "t": metrics.overlap_t(ranked, dataset.horizon)}
-    found |= {"ICIR": metrics.icir(ranked), "pinball, bp": 1e4 * metrics.mean(metrics.pinball_rows(forecasts, dataset.forward, LEVELS))}
+    losses = metrics.pinball_rows(forecasts, dataset.forward, LEVELS)
+    found |= {"ICIR": metrics.icir(ranked), "pinball, bp": 1e4 * metrics.mean(losses)}
     found |= {"worst coverage": max(abs(share - level) for share, level in zip(covered, LEVELS, strict=True))}
     return found | _traded(forecasts, here)
 
@@ -124,10 +125,10 @@ def rows(here: World, alpha: World) -> Iterator[tuple[str, dict[str, float], flo
 def write(name: str, here: World, found: list[tuple[str, dict[str, float], float]]) -> None:
     """Write a market's table."""
     lines = [
-        f"# {name}: {FILES[name]}, {len(here.panel.symbols)} symbols x {here.dataset.bars} bars, horizon {here.market.horizon}",
+        f"# {FILES[name]}: {len(here.panel.symbols)} symbols x {here.dataset.bars} bars, horizon {here.market.horizon}",
         "",
-        f"`python -m benchmarks.models.real --markets {name}`; {here.params.training.folds} folds, seed {here.params.training.seed},",
-        f"costs as in params.yaml, {TRIALS} trials deflate the Sharpe ratio; low and high are its 95% interval.",
+        f"`python -m benchmarks.models.real --markets {name}`; {here.params.training.folds} folds,",
+        f"seed {here.params.training.seed}, costs as in params.yaml, {TRIALS} trials deflate the Sharpe ratio; low and high are its 95% interval.",
         "",
         "| forecaster | " + " | ".join(found[0][1]) + " | minutes |",
         "|---|" + "---:|" * (len(found[0][1]) + 1),

@@ -41,6 +41,7 @@ class Gru(Sequence):
     family = "gru"
 
     def network(self) -> Any:
+        """Return the recurrent network, and its squared errors."""
         chosen = self.architecture
         return Recurrent(len(self.names), chosen.hidden, self.context_bars, chosen.dropout), sequence.squared
 

@@ -249,7 +249,7 @@ def _table(found: list[Found], gathered: float, machine: str, size: Size) -> lis
         f"# The Temporal Fusion Transformer's training, {machine}",
         "",
         f"{size.symbols} symbols x {size.bars} bars, {FEATURES} features, {CONTEXT} bars of context, {STEPS} horizons,",
-        f"hidden {HIDDEN}, batches of {size.batch}, {size.passes} passes, one thread. A pass of ours may be cut otherwise, never larger.",
+        f"hidden {HIDDEN}, batches of {size.batch}, {size.passes} passes, one thread.",
         f"A sample's window gathered from the resident panel: {gathered:.2f} us.",
         "",
         "| trainer | us a sample | times stock | whole fit, s | loss on unseen rows |",

@@ -110,7 +110,7 @@ class TestTrees(ModelContract):
 
 def test_too_few_labels_are_refused():
     """One sentence with the numbers."""
-    with pytest.raises(ModelError, match=r"trees were asked to fit 10 bars of 6 symbols, but only \d+ labels are known there"):
+    with pytest.raises(ModelError, match=r"a model was to be fitted to 10 bars of 6 symbols, but only \d+ labels are known there"):
         Trees.create(training(), HORIZON).fit(planted(), np.arange(10), np.arange(0))
 
 

@@ -98,5 +98,5 @@ def test_a_history_too_short_for_the_folds_is_refused(chosen: Params):
 
 def test_too_few_labels_for_trees_are_refused(chosen: Params):
     """With what was asked, what was found and what is needed."""
-    with pytest.raises(ModelError, match=r"trees were asked to fit \d+ bars of 2 symbols, but only \d+ labels are known there"):
+    with pytest.raises(ModelError, match=r"a model was to be fitted to \d+ bars of 2 symbols, but only \d+ labels are known there"):
         training.train(planted(bars=80, symbols=2), chosen, MARKET, "trees")
