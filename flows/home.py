@@ -61,6 +61,11 @@ class Home:
         return self.root / "journals"
 
     @property
+    def keys(self) -> Path:
+        """The key that signs models, and those that are trusted."""
+        return self.root / "keys"
+
+    @property
     def models(self) -> Path:
         """Bundles fetched from the registry, one folder a version: trading goes on from here when MLflow is down."""
         return self.root / "models"

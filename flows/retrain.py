@@ -13,15 +13,15 @@ from typing import Any
 from domain.clock import SystemClock
 from domain.error import ModelError
 from domain.params import Params
-from flows import events, evidence, lineage, stages
+from flows import events, evidence, keys, lineage, stages
 from flows.evidence import Champion
 from flows.home import Home
 from flows.stages import Do, Job
-from models import bundle
-from models.bundle import Manifest
+from models import bundle, signature
+from models.bundle import SIGNATURE, Manifest
 from pipelines.model import promotion
 from pipelines.model.promotion import Report
-from pipelines.registry import Lineage, Registry, Version
+from pipelines.registry import BUNDLE, Lineage, Registry, Version
 
 #: Run folders kept a market, those with an alias not counted; their large arrays go as soon as the run is recorded.
 RUNS_KEPT = 5
@@ -81,6 +81,7 @@ def conclude(job: Job, registry: Registry, champion: Champion | None) -> Conclud
     registry.attach(version, {"gates.json": report.to_json(), "gates.md": report.markdown()})
     (job.folder / "gates.json").write_text(report.to_json() + "\n", encoding="utf-8")
     if report.promoted:
+        _sign(job.made / "bundle", registry, version, job.home)
         version = registry.promote(job.market.name, version.number, report.to_json())
         events.promoted(job.market.name, version.number, job.home)
     return Concluded(version, report, _keep(job, version, registry))
@@ -95,9 +96,20 @@ def promote(market: str, which: str | int, home: Home, params: Params) -> Versio
         raise ModelError(
             f"version {version.number} of market '{market}' was to be promoted, but no gate report is kept of it: train anew"
         )
+    if json.loads(report.read_text(encoding="utf-8")).get("promoted") is True:
+        _sign(evidence.fetched(registry, version, home), registry, version, home)
     promoted = registry.promote(market, version.number, report.read_text(encoding="utf-8"))
     events.promoted(market, promoted.number, home)
     return promoted
+
+
+def _sign(folder: Path, registry: Registry, version: Version, home: Home) -> None:
+    """Vouch for a version that passed its gates: here, where it is registered, and where it was fetched to already."""
+    signed = signature.sign(folder, keys.signing(home))
+    registry.attach(version, {SIGNATURE: signed}, BUNDLE)
+    fetched = home.models / version.market / version.run_id
+    if fetched.exists():
+        (fetched / SIGNATURE).write_bytes(signed)
 
 
 def kept(home: Home, market: str, number: int | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -26,9 +26,11 @@ from domain.error import ModelError, NightshiftError, NoData, ResourceError
 from domain.market import Market
 from domain.panel import Panel
 from domain.params import Params
-from flows import evidence
+from flows import evidence, keys
 from flows import home as homes
 from flows.home import Home
+from models import signature
+from models.bundle import SIGNATURE
 from pipelines.data import covariates, materialize
 from pipelines.data.covariates import Wanted
 from pipelines.data.reading import Following
@@ -37,7 +39,7 @@ from pipelines.execution.commands import Word
 from pipelines.execution.loop import JOURNAL, Loop
 from pipelines.execution.serving import Served
 from pipelines.journal import Journal
-from pipelines.registry import CHAMPION, Registry
+from pipelines.registry import CHAMPION, Registry, Version
 from pipelines.store import Store
 
 #: Seconds between two looks at the store.
@@ -70,13 +72,16 @@ class Desk:
         return cls(market, params, home, store, registry, symbols, served, Following(store, market, symbols))
 
     def successor(self, bar: Panel) -> tuple[Served, Panel] | None:
-        """Return another champion, if one stands now, and the bars before this one; trouble with it changes nothing."""
+        """Return another champion, if one stands now, and the bars before this one; trouble in asking for it changes nothing.
+
+        Raises ModelError for one that may not be served.
+        """
         try:
             standing = self.registry.version(self.market.name, CHAMPION)
             if str(standing.number) == self.served.version:
                 return None
             self.served = champion(self.market, self.params, self.home, self.registry)
-        except (ModelError, ResourceError) as problem:
+        except ResourceError as problem:
             log.warning("version %s goes on trading %s: %s", self.served.version, self.market.name, problem)
             return None
         log.info("version %s takes over %s", self.served.version, self.market.name)
@@ -99,18 +104,48 @@ class Desk:
 
 
 def champion(market: Market, params: Params, home: Home, registry: Registry) -> Served:
-    """Return the champion ready to be served; when the registry cannot be reached, the one that stood when it last could."""
+    """Return the champion ready to be served; when the registry cannot be reached, the one that stood when it last could.
+
+    Raises CorruptBundle for one that no trusted key vouches for, ModelError for one that the gates did not promote or that is older
+    than what was served here before.
+    """
     standing = home.models / market.name / STANDING
+    noted = json.loads(standing.read_text(encoding="utf-8")) if standing.exists() else None
     try:
         version = registry.version(market.name, CHAMPION)
-        folder, number = evidence.fetched(registry, version, home), str(version.number)
-        standing.write_text(json.dumps({"version": number, "run_id": version.run_id}) + "\n", encoding="utf-8")
+        number, promotion = str(version.number), _promotion(version, noted)
+        folder = _signed(registry, version, home)
     except ResourceError:
-        if not standing.exists():
+        if noted is None:
             raise
-        noted = json.loads(standing.read_text(encoding="utf-8"))
-        folder, number = home.models / market.name / noted["run_id"], noted["version"]
-    return serve(folder, number, market, params)
+        return serve(_vouched(home.models / market.name / noted["run_id"], home), noted["version"], market, params)
+    served = serve(_vouched(folder, home), number, market, params)
+    told = {"version": number, "run_id": version.run_id, "promotion": promotion}
+    standing.write_text(json.dumps(told) + "\n", encoding="utf-8")
+    return served
+
+
+def _promotion(version: Version, noted: Mapping[str, Any] | None) -> int:
+    """Return the number of the promotion that made a version champion; refuse one moved by hand, or older than one served here."""
+    made = version.promotion
+    asked = f"version {version.number} of market '{version.market}' is the champion"
+    if made is None:
+        raise ModelError(f"{asked}, but no gate promoted it: move aliases with `nightshift promote`, which asks the gates")
+    served = int(noted.get("promotion", 0)) if noted is not None else 0
+    if made.number < served:
+        raise ModelError(f"{asked} by promotion {made.number}, but promotion {served} has been served here: promote it anew")
+    return made.number
+
+
+def _signed(registry: Registry, version: Version, home: Home) -> Path:
+    """Return the folder of a version's bundle; a copy from before it was signed is fetched again."""
+    folder = evidence.fetched(registry, version, home)
+    return folder if (folder / SIGNATURE).exists() else registry.fetch(version, folder)
+
+
+def _vouched(folder: Path, home: Home) -> Path:
+    signature.verified(folder, keys.trusted(home))
+    return folder
 
 
 def serve(folder: Path, number: str, market: Market, params: Params) -> Served:

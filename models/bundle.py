@@ -11,16 +11,20 @@ from typing import Any, Self
 import numpy as np
 
 from domain.error import CorruptBundle
-from domain.forecast import LEVELS
+from domain.forecast import LEVELS, MEDIAN
 from domain.panel import FloatArray
 from models import family
 from models.contract import Dataset, Float32Array, Model
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+#: Who vouches for the manifest; see models.signature. Like the manifest it is not listed in it.
+SIGNATURE = "signature.json"
 BYTES_MAX = 512 * 1024 * 1024
 FILES_MAX = 64
 MANIFEST_BYTES_MAX = 1024 * 1024
+#: Forecasts in volatilities that differ by no more than this share are one.
+CONSTANT = 1e-9
 #: No dots but the last, no leading slash, no other kinds: nothing here can be run or point outside.
 NAME = re.compile(r"(?:[a-z0-9_]{1,64}/){0,3}[a-z0-9_]{1,64}\.(?:json|ubj|npy|safetensors|onnx)")
 
@@ -125,7 +129,23 @@ def load(folder: Path, tolerance: float = 0.0) -> tuple[Model, Manifest]:
         reason = str(problem).strip().splitlines()[0] if str(problem).strip() else type(problem).__name__
         raise CorruptBundle(f"bundle {folder} cannot be loaded although its digests hold: {reason}") from None
     _compare(folder, found, expected, tolerance)
+    _sane(folder, model, found, scale)
     return model, manifest
+
+
+def _sane(folder: Path, model: Model, found: FloatArray, scale: FloatArray) -> None:
+    """Refuse a model that says nothing: no number, no width, or the same of every symbol and bar, whatever they look like.
+
+    A baseline may say the same of all, in volatilities of each.
+    """
+    known = np.isfinite(found).all(axis=-1)
+    if not known.any():
+        raise CorruptBundle(f"bundle {folder}: the model forecasts no number for any of its golden vectors")
+    if not (found[known][:, -1] > found[known][:, 0]).any():
+        raise CorruptBundle(f"bundle {folder}: the model's quantiles are all the same for its golden vectors")
+    median = (found[..., MEDIAN] / scale)[known]
+    if model.family not in family.BASELINES and len(median) > 1 and np.ptp(median) <= CONSTANT * float(np.abs(median).max()):
+        raise CorruptBundle(f"bundle {folder}: the model forecasts the same for every symbol and bar of its golden vectors")
 
 
 def _compare(folder: Path, found: FloatArray, expected: FloatArray, tolerance: float) -> None:
@@ -151,13 +171,13 @@ def _array(path: Path) -> Any:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Return every file but the manifest by its path in the bundle; refuse links, odd names and too much of anything."""
+    """Return every file but manifest and signature by its path in the bundle; refuse links, odd names and too much of anything."""
     found, total = {}, 0
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise CorruptBundle(f"bundle {folder}: '{name}' is a link or a device, only plain files may be in a bundle")
-        if path.is_dir() or name == MANIFEST:
+        if path.is_dir() or name in {MANIFEST, SIGNATURE}:
             continue
         if not NAME.fullmatch(name):
             raise CorruptBundle(

@@ -13,7 +13,7 @@ import numpy as np
 
 from domain import clock
 from domain.clock import Clock, ReplayClock
-from domain.error import ConfigurationError, TradingError
+from domain.error import ConfigurationError, ModelError, TradingError
 from domain.market import Market
 from domain.order import Order
 from domain.panel import FloatArray, Panel
@@ -55,6 +55,7 @@ class Loop:
         self._trader = Trader.opened(market, params, len(symbols), self._capital)
         self._progress = {"bars": 0, "event_at_us": 0, "activity": 0}
         self._version: str | None = None
+        self._told = ""
         self._ready = False
         self._journal = Journal(home / JOURNAL)
         try:
@@ -178,8 +179,11 @@ class Loop:
         return records, heard
 
     def _succeed(self, bar: Panel) -> list[Record]:
-        """Change the model, if another is to take over before this bar is thought about."""
-        found = self._successor(bar) if self._successor else None
+        """Change the model, if another is to take over before this bar is thought about; one that is refused is told of once."""
+        try:
+            found = self._successor(bar) if self._successor else None
+        except ModelError as refused:
+            return self._alert(f"version {self._version} goes on: {refused}")
         if found is None or found[0].version == self._version:
             return []
         self._served, history = found
@@ -187,6 +191,13 @@ class Loop:
         self._feed = self._served.feed(len(self._symbols))
         self._feed.warm(history)
         return [self._record("model", "loop", self._model())]
+
+    def _alert(self, reason: str) -> list[Record]:
+        """Return the record of something that a person should know, unless it was the last one told."""
+        if reason == self._told:
+            return []
+        self._told = reason
+        return [self._record("alert", "loop", {"reason": reason})]
 
     def _think(self, bar: Panel, equity: float) -> list[Record]:
         """Forecast and decide; return the record of a limit that shut the kill latch."""

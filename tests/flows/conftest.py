@@ -65,9 +65,9 @@ def copied(passed: Passed, tmp_path: Path) -> Passed:
 
 @pytest.fixture
 def beside(passed: Passed, tmp_path: Path) -> Passed:
-    """Return a home with the store and registry of the first night, which only read them, and accounts of its own."""
+    """Return a home with the store, registry and keys of the first night, which are only read, and accounts of its own."""
     home = Home(tmp_path / "beside")
     home.root.mkdir()
-    for place in (passed.home.store, passed.home.mlflow):
+    for place in (passed.home.store, passed.home.mlflow, passed.home.keys):
         (home.root / place.name).symlink_to(place, target_is_directory=True)
     return Passed(home, passed.params, passed.night)

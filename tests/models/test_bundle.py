@@ -23,7 +23,7 @@ def dataset() -> Dataset:
 
 
 def _fitted(dataset: Dataset) -> Model:
-    model = family.create(training(rounds=10), HORIZON)
+    model = family.create(training(rounds=10), HORIZON, family="trees")
     model.fit(dataset, np.arange(240), np.arange(0))
     return model
 

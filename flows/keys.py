@@ -1,0 +1,113 @@
+"""Keys: which one signs what passed its gates, and which are trusted by the trader.
+
+The signing key is the PEM in NIGHTSHIFT_SIGNING_KEY, else the home's file, which nobody else may read. A home without either gets a
+development key of its own, named as such: it proves that nothing changed since this home promoted it, and no more. Trusted are the
+keys in the folder that NIGHTSHIFT_TRUSTED_KEYS names, else in the home's `keys/trusted`, else the signing key's own public half.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from domain.error import ConfigurationError
+from flows.home import Home
+from models import signature
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+SIGNING, TRUSTED = "NIGHTSHIFT_SIGNING_KEY", "NIGHTSHIFT_TRUSTED_KEYS"
+PRIVATE = 0o600
+DEVELOPMENT = b"# A development key, made by this home for itself: replace it where models are trusted with money.\n"
+
+
+def signing(home: Home) -> "Ed25519PrivateKey":
+    """Return the key that signs; raise ConfigurationError for one that is no Ed25519 key or that others could have read."""
+    told = os.environ.get(SIGNING)
+    if told:
+        return _private(told.encode(), SIGNING)
+    path = home.keys / "signing.pem"
+    try:
+        return _private(_confided(path), str(path))
+    except FileNotFoundError:
+        return _made(path)
+
+
+def trusted(home: Home) -> dict[str, "Ed25519PublicKey"]:
+    """Return the public keys that may vouch for a model, by fingerprint; raise ConfigurationError for one that is none."""
+    named = os.environ.get(TRUSTED)
+    folder = Path(named).expanduser() if named else home.keys / "trusted"
+    if named and not folder.is_dir():
+        raise ConfigurationError(f"trusted keys were asked from {folder}, which {TRUSTED} names, but there is no such folder")
+    found = [_public(path) for path in sorted(folder.glob("*.pem"))] if folder.is_dir() else []
+    if not found and not named:
+        found = [signing(home).public_key()]
+    return {signature.fingerprint(key): key for key in found}
+
+
+def is_development(home: Home) -> bool:
+    """Return whether what this home signs is signed with a key that it made for itself."""
+    path = home.keys / "signing.pem"
+    return not os.environ.get(SIGNING) and path.exists() and path.read_bytes().startswith(DEVELOPMENT)
+
+
+def _made(path: Path) -> "Ed25519PrivateKey":
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    key = Ed25519PrivateKey.generate()
+    kind, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    raw = DEVELOPMENT + key.private_bytes(serialization.Encoding.PEM, kind, plain)
+    half = path.with_name(f"{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "wb") as file:
+        file.write(raw)
+    try:
+        # Whoever comes first wins: a link, unlike a rename, never replaces another process's key.
+        os.link(half, path)
+    except FileExistsError:
+        return _private(_confided(path), str(path))
+    finally:
+        half.unlink()
+    return key
+
+
+def _confided(path: Path) -> bytes:
+    """Return the bytes of a file that is its owner's alone."""
+    held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW) if not path.is_symlink() else None
+    if held is None:
+        raise ConfigurationError(f"the signing key {path} is a link; it must be a plain file that only you can read")
+    with os.fdopen(held, "rb") as file:
+        told = os.fstat(file.fileno())
+        if told.st_mode & 0o077 or told.st_uid != os.geteuid():
+            mode = f"{told.st_mode & 0o777:o}"
+            raise ConfigurationError(f"the signing key {path} has mode {mode}; it must be yours and 600: chmod 600 {path}")
+        return file.read()
+
+
+def _private(raw: bytes, where: str) -> "Ed25519PrivateKey":
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    try:
+        key = serialization.load_pem_private_key(raw, password=None)
+    except (ValueError, TypeError):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigurationError(
+            f"a signing key was asked from {where}, but it holds no Ed25519 private key in PEM without password"
+        )
+    return key
+
+
+def _public(path: Path) -> "Ed25519PublicKey":
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        key = serialization.load_pem_public_key(path.read_bytes())
+    except ValueError:
+        key = None
+    if not isinstance(key, Ed25519PublicKey):
+        raise ConfigurationError(f"trusted keys were asked from {path.parent}, but {path.name} holds no Ed25519 public key in PEM")
+    return key
