@@ -1,8 +1,8 @@
 """The Temporal Fusion Transformer's training beside pytorch-forecasting's stock trainer: `python -m benchmarks.training.tft`.
 
-The same network, data, windows, batch size and passes for all. Time a sample is taken between the steps of the last pass; the loss,
-of the same function, on rows that nobody was fitted to. Each of our rows changes one thing of the row above it. Writes tft.md beside
-this file, with `--device cuda` tft_cuda.md.
+The same network, data, windows, batch size and passes for all. Time a sample is taken between the steps of the last pass; the loss
+is of the same function, on rows that nobody was fitted to. Each of our rows changes one thing of the row above it. Writes tft.md
+beside this file, with `--device cuda` tft_cuda.md.
 """
 
 import argparse
