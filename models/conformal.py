@@ -1,10 +1,11 @@
 """Conformal: ranges that follow how far outcomes fall.
 
-Each level has an offset, in the range of the forecast from its lowest to its highest quantile. Row by row, as outcomes become known,
-a pair of quantiles that held too few between them moves apart, one that held too many moves together: adaptive conformal inference
-(Gibbs and Candes 2021, NeurIPS), in the form that moves the quantiles (Angelopoulos, Candes and Tibshirani 2023, NeurIPS, eq. 5).
-Whatever the market does, the share held is right in the long run. A market that rose for a while says little about where it goes:
-letting each level follow on its own covered to the third decimal and cost up to 2.8% of pinball loss, see LOG.md.
+Each level has an offset, in the range of the forecast from its lowest to its highest quantile. Row by row, as outcomes become
+known, a pair of quantiles that held too few between them moves apart, one that held too many moves together: adaptive conformal
+inference (Gibbs and Candes 2021, NeurIPS), in the form that moves the quantiles (Angelopoulos, Candes and Tibshirani 2023,
+NeurIPS, eq. 5). Whatever the market does, the share held is right in the long run. A market that rose for a while says little
+about where it goes: letting each level follow on its own covered to the third decimal and cost up to 2.8% of pinball loss, see
+LOG.md.
 """
 
 from dataclasses import dataclass, replace
