@@ -183,6 +183,26 @@ def train(market: MarketOption, until: Until = None, json: JsonOption = False) -
 
 
 @command
+def audit(
+    market: MarketOption,
+    family: Annotated[str, typer.Option(help="The member of the ensemble that is tried.")] = "trees",
+    until: Until = None,
+    json: JsonOption = False,
+) -> None:
+    """Look for leaks: shuffled labels, delayed features, a poisoned future, and columns that know too much."""
+    from flows import audit as auditing
+
+    home, params = _opened(market)
+    with screen.steps(quiet=json) as do:
+        told = auditing.audit(market, family, until, home, params, do)
+    if json:
+        screen.say(told, json, market)
+    else:
+        screen.table(f"{family} on {market}: {told['bars']} bars of {told['symbols']} symbols", told["findings"])
+    auditing.refuse(told)
+
+
+@command
 def tune(
     market: MarketOption,
     family: Annotated[str, typer.Option(help="The member of the ensemble to tune.")] = "trees",

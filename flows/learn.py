@@ -15,7 +15,7 @@ from flows import evidence, prepare, retrain, stages
 from flows.evidence import Champion
 from flows.home import Home
 from flows.retrain import Concluded
-from flows.stages import Do, Job, P, R
+from flows.stages import LOOKING, Do, Job, P, R
 from models import bundle
 from models.contract import Dataset, IntArray, Model
 from pipelines.model import drift, learning
@@ -24,7 +24,6 @@ from pipelines.model.learning import Action, Night, Plan
 from pipelines.model.training import Trained
 from pipelines.registry import CHAMPION, Registry
 
-LOOKING = ("snapshot", "features", "datasets")
 FITTING, JUDGING = ("tuning", "training", "ensemble"), ("evaluation", "replay")
 MAKING = (*FITTING, *JUDGING)
 

@@ -384,6 +384,10 @@ STAGES: tuple[Stage, ...] = (
 )
 
 
+#: The stages that look at the market, before anything is learned.
+LOOKING = ("snapshot", "features", "datasets")
+
+
 def direct(_name: str, step: Callable[P, R], /, *arguments: P.args, **named: P.kwargs) -> R:
     """Call a step as it is; retries and progress come from whoever passes something else as `do`."""
     return step(*arguments, **named)

@@ -10,14 +10,13 @@ import yaml
 from domain.params import Params
 from flows import retrain, stages
 from flows.home import Home
-from flows.stages import Do, Job
+from flows.stages import LOOKING, Do, Job
 from pipelines import pictures
 from pipelines.data import materialize
 from pipelines.model import tuning
 from pipelines.model.tuning import Tuned
 from pipelines.registry import Registry
 
-LOOKING = ("snapshot", "features", "datasets")
 FOLDER_CHARACTERS = 12
 #: Trials where neither params.yaml nor the caller says how many.
 TRIALS = 30

@@ -15,7 +15,7 @@ from domain.forecast import LEVELS, MEDIAN
 from domain.market import Market
 from domain.panel import FloatArray
 from domain.params import Params
-from models import baseline, family, metrics
+from models import baseline, bootstrap, family, metrics
 from models.contract import Dataset
 from models.splits import Fold
 from pipelines.model import training
@@ -66,8 +66,10 @@ def evaluate(
     """
     folds = training.split(dataset, params, market)
     ranked = ranking(forecasts, dataset)
-    table = _baselines(dataset, forecasts, params, market, folds)
+    held = _held(dataset, forecasts, params, market, folds)
+    table = _compared(dataset, held)
     measured = _location(forecasts, dataset, params) | _distribution(forecasts, dataset) | _against(table)
+    measured |= _superior(dataset, held, params.training.seed)
     calibration = _calibration(forecasts, dataset.forward)
     return Evaluation(
         measured, calibration, _series(ranked, dataset), _by_fold(forecasts, dataset, folds), table, dict(importance or {})
@@ -117,12 +119,29 @@ def _against(table: pl.DataFrame) -> dict[str, float]:
     return named | {"pinball_skill": skill, "baseline_t": min(leads, default=math.nan)}
 
 
-def _baselines(dataset: Dataset, forecasts: FloatArray, params: Params, market: Market, folds: list[Fold]) -> pl.DataFrame:
-    """Measure every baseline and the model on the rows that all of them forecast."""
+def _superior(dataset: Dataset, held: Mapping[str, FloatArray], seed: int) -> dict[str, float]:
+    """Return the p values that the model's pinball loss is no smaller than some baseline's; NaN where there are too few rows.
+
+    Hansen 2005, JBES 23(4), and White 2000, Econometrica 68(5), over stationary bootstrap samples: the largest over the baselines.
+    """
+    losses = {name: metrics.pinball_rows(each, dataset.forward, LEVELS) for name, each in held.items()}
+    if np.isfinite(losses["model"]).sum() < bootstrap.ROWS_MIN:
+        return {"spa_p": math.nan, "reality_check_p": math.nan}
+    others = np.stack([each for name, each in losses.items() if name != "model"], axis=1)
+    found = bootstrap.superior(losses["model"], others, seed)
+    return {"spa_p": found.spa_p, "reality_check_p": found.reality_check_p}
+
+
+def _held(dataset: Dataset, forecasts: FloatArray, params: Params, market: Market, folds: list[Fold]) -> dict[str, FloatArray]:
+    """Return by name the forecasts [T, S, Q] of the model and of every baseline, where all of them forecast something."""
     names = [name for name in family.BASELINES if name != "momentum" or baseline.PAST_RETURN in dataset.names]
     made = {"model": forecasts} | {name: training.walk(dataset, params, market, folds, name)[0] for name in names}
     common = np.all([np.isfinite(each[..., MEDIAN]) for each in made.values()], axis=0)
-    held = {name: np.where(common[..., None], each, math.nan) for name, each in made.items()}
+    return {name: np.where(common[..., None], each, math.nan) for name, each in made.items()}
+
+
+def _compared(dataset: Dataset, held: Mapping[str, FloatArray]) -> pl.DataFrame:
+    """Measure the model and every baseline."""
     ranked = {name: ranking(each, dataset) for name, each in held.items()}
     leads = {name: metrics.overlap_t(ranked["model"] - np.nan_to_num(each), dataset.horizon) for name, each in ranked.items()}
     return pl.DataFrame([{"name": name, **_figures(each, dataset), "lead_t": leads[name]} for name, each in held.items()])
