@@ -67,7 +67,11 @@ class Ensemble:
 
     def predict(self, features: Float32Array, scale: FloatArray) -> FloatArray:
         """Return [T, S, Q] quantiles; see the contract."""
-        forecasts = np.stack([member.predict(features, scale) for member in self.members])
+        forecasts = np.full((len(self.members), *scale.shape, len(LEVELS)), np.nan)
+        for place, member in enumerate(self.members):
+            # What lies before its own context in the ensemble's is nothing to a member.
+            rows = slice(self.context_bars - member.context_bars, None)
+            forecasts[place, rows] = member.predict(features[rows], scale[rows])
         return self.offsets.apply(blend(forecasts, np.array(self.weights)))
 
     def importance(self) -> dict[str, float]:

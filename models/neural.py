@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from domain import params
 from domain.error import ModelError
+from domain.forecast import LEVELS
 from domain.panel import FloatArray
 from domain.params import Training
 from models.contract import Dataset, Float32Array, IntArray
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 FINE_RATE = 0.1
 #: Rows whose forecasts are made at a time.
 CHUNK = 256
+#: Rows that are handed over are held until the next ones come, unless they are a history of more contexts than this.
+HELD_CONTEXTS = 4
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,20 @@ class Schooling:
         return cls(section.epochs, section.patience, section.batch, section.span, section.rate, section.decay, seed)
 
 
+@dataclass(frozen=True)
+class _Held:
+    """Rows that were handed over, and what was made of them with which weights."""
+
+    weights: Weights
+    raw: Float32Array
+    made: Float32Array
+
+
+def _follows(before: Float32Array, now: Float32Array) -> bool:
+    """Return whether `now` [T, S, F] is `before` one row later, to the last bit, missing values included."""
+    return len(now) > 1 and before.shape == now.shape and np.array_equal(before[1:].view(np.int32), now[:-1].view(np.int32))
+
+
 class Neural:
     """A network behind the contract; what differs from one to another is told by the methods that raise here."""
 
@@ -63,6 +80,7 @@ class Neural:
         self.curve: tuple[float, ...] = ()
         self._scaler: Scaler | None = None
         self._weights: Weights = {}
+        self._held: _Held | None = None
         self._shape = Shape(0.0, 0.0, 0.0)
 
     @property
@@ -93,7 +111,10 @@ class Neural:
     def predict(self, features: Float32Array, scale: FloatArray) -> FloatArray:
         """Return [T, S, Q] quantiles; see the contract."""
         score, width = self._answers(features, scale)
-        return self._shape.forecast(score, width, features, scale, self.names, self.horizon)
+        told, quantiles = slice(self.context_bars - 1, None), np.full((*scale.shape, len(LEVELS)), np.nan)
+        said = score[told], width[told], features[told], scale[told]
+        quantiles[told] = self._shape.forecast(*said, self.names, self.horizon)
+        return quantiles
 
     def importance(self) -> dict[str, float]:
         """Return nothing: a network that does not tell what it looks at."""
@@ -153,8 +174,12 @@ class Neural:
         """Return [T, S, K] what the network learns of a lesson, NaN where it is not known; a row's targets come from that row."""
         raise NotImplementedError
 
-    def _outputs(self, inputs: Float32Array) -> Float32Array:
-        """Return [T, S, O] what the network says of scaled features [T, S, F], NaN in rows without their context."""
+    def _digest(self, inputs: Float32Array) -> Float32Array:
+        """Return [T, S, D] what the network makes of each row of scaled features [T, S, F] alone."""
+        raise NotImplementedError
+
+    def _outputs(self, digests: Float32Array) -> Float32Array:
+        """Return [T, S, O] what the network says of digested rows [T, S, D], NaN in rows without their context."""
         raise NotImplementedError
 
     def _read(self, outputs: FloatArray, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -188,13 +213,26 @@ class Neural:
 
     def _answers(self, features: Float32Array, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return score and log width [T, S], NaN in rows without their context."""
-        scaler, before = self._fitted(), self.context_bars - 1
+        before = self.context_bars - 1
         pieces = []
         for first in range(0, len(features), CHUNK):
             begin = max(first - before, 0)
-            inputs = scaler.apply(np.asarray(features[begin : first + CHUNK]))
-            pieces.append(self._outputs(inputs)[first - begin :])
+            pieces.append(self._outputs(self._digests(features[begin : first + CHUNK]))[first - begin :])
         return self._read(np.concatenate(pieces).astype(np.float64), scale)
+
+    def _digests(self, features: Float32Array) -> Float32Array:
+        """Return [T, S, D] what the network makes of each row alone; of rows handed over the last time it is not made again.
+
+        A live bar comes with its context, of which all but the newest row was there a bar ago: it costs one row.
+        """
+        scaler, raw, held = self._fitted(), np.ascontiguousarray(features, dtype=np.float32), self._held
+        if held is not None and held.weights is self._weights and _follows(held.raw, raw):
+            made = np.concatenate((held.made[1:], self._digest(scaler.apply(raw[-1:]))))
+        else:
+            made = self._digest(scaler.apply(raw))
+        if len(raw) <= HELD_CONTEXTS * self.context_bars:
+            self._held = _Held(self._weights, raw.copy(), made)
+        return made
 
     def _fitted(self) -> Scaler:
         if self._scaler is None:

@@ -69,8 +69,11 @@ class Sequence(Neural):
         """Return the normal score of each rank, and the logarithm of how far the outcome lies from its row's."""
         return np.stack((lesson.target(), np.log(np.abs(lesson.apart()) + MISS_SIGMA_MIN)), axis=2)
 
-    def _outputs(self, inputs: Float32Array) -> Float32Array:
-        return convolution.convolutional(inputs, self._weights)
+    def _digest(self, inputs: Float32Array) -> Float32Array:
+        return inputs
+
+    def _outputs(self, digests: Float32Array) -> Float32Array:
+        return convolution.convolutional(digests, self._weights)
 
     def _read(self, outputs: FloatArray, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
         return outputs[..., 0], outputs[..., 1]

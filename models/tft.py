@@ -90,7 +90,7 @@ class Tft(Neural):
 
         As the network says them, without the market's own move and without calibration; NaN in rows without their context.
         """
-        outputs = self._outputs(self._fitted().apply(np.asarray(features))).astype(np.float64)
+        outputs = self._outputs(self._digests(features)).astype(np.float64)
         sigma = np.where(scale > 0.0, scale, np.nan)[..., None, None] * np.sqrt(np.array(self.horizons, dtype=np.float64))[:, None]
         return np.asarray(np.sort(outputs.reshape(*scale.shape, len(self.horizons), -1), axis=-1) * sigma)
 
@@ -137,12 +137,14 @@ class Tft(Neural):
         """Return how far each outcome lies from its row's, in volatilities of its horizon, the nearest horizon first."""
         return np.stack([each.apart() for each in (*lesson.nearer(), lesson)], axis=2)
 
-    def _outputs(self, inputs: Float32Array) -> Float32Array:
-        bars, symbols, _ = inputs.shape
+    def _digest(self, inputs: Float32Array) -> Float32Array:
+        return self._served().rows(inputs)
+
+    def _outputs(self, digests: Float32Array) -> Float32Array:
+        bars, symbols, _ = digests.shape
         out = np.full((bars, symbols, len(self.horizons) * len(LEVELS)), np.nan, dtype=np.float32)
         if bars >= self.context_bars:
-            served = self._served()
-            out[self.context_bars - 1 :] = served.tell(served.rows(inputs)).reshape(-1, symbols, out.shape[2])
+            out[self.context_bars - 1 :] = self._served().tell(digests).reshape(-1, symbols, out.shape[2])
         return out
 
     def _served(self) -> Transformer:

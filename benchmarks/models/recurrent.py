@@ -45,13 +45,13 @@ class Gru(Sequence):
         chosen = self.architecture
         return Recurrent(len(self.names), chosen.hidden, self.context_bars, chosen.dropout), sequence.squared
 
-    def _outputs(self, inputs: Float32Array) -> Float32Array:
-        bars, symbols, _ = inputs.shape
+    def _outputs(self, digests: Float32Array) -> Float32Array:
+        bars, symbols, _ = digests.shape
         out = np.full((bars, symbols, 2), np.nan, dtype=np.float32)
         if bars >= self.context_bars:
             network = self.network()[0].eval()
             network.load_state_dict(school.tensors(self._weights))
             with torch.inference_mode():
-                said = network(torch.from_numpy(np.ascontiguousarray(inputs.transpose(1, 0, 2))))
+                said = network(torch.from_numpy(np.ascontiguousarray(digests.transpose(1, 0, 2))))
             out[self.context_bars - 1 :] = said.numpy().transpose(1, 0, 2)
         return out

@@ -88,7 +88,10 @@ class ModelContract:
         alone = np.concatenate([cut(t, t + 1) for t in range(240, 300)])
         chunks = np.concatenate([cut(a, b) for a, b in ((240, 247), (247, 300))])
 
+        backward = np.concatenate([cut(t, t + 1) for t in reversed(range(240, 300))])[::-1]
+
         np.testing.assert_array_equal(alone, together[240:300])
+        np.testing.assert_array_equal(backward, together[240:300])
         np.testing.assert_array_equal(chunks, together[240:300])
 
     def test_the_layout_of_the_features_does_not_matter(self, model: Model, dataset: Dataset):

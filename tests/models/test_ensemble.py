@@ -31,6 +31,7 @@ class TestEnsemble(ModelContract):
 
         assert sum(weights) == pytest.approx(1.0)
         np.testing.assert_allclose(model.predict(dataset.features, dataset.scale), expected, rtol=1e-12)
+        assert np.isnan(expected[: model.context_bars - 1]).all()
 
 
 def world(bars: int, symbols: int, seed: int) -> tuple[FloatArray, FloatArray]:
