@@ -218,7 +218,10 @@ class Neural:
         for first in range(0, len(features), CHUNK):
             begin = max(first - before, 0)
             pieces.append(self._outputs(self._digests(features[begin : first + CHUNK]))[first - begin :])
-        return self._read(np.concatenate(pieces).astype(np.float64), scale)
+        told = np.concatenate(pieces)[before:].astype(np.float64)
+        score, width = np.full(scale.shape, np.nan), np.full(scale.shape, np.nan)
+        score[before:], width[before:] = self._read(told, scale[before:])
+        return score, width
 
     def _digests(self, features: Float32Array) -> Float32Array:
         """Return [T, S, D] what the network makes of each row alone; of rows handed over the last time it is not made again.

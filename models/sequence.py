@@ -70,7 +70,7 @@ class Sequence(Neural):
         return np.stack((lesson.target(), np.log(np.abs(lesson.apart()) + MISS_SIGMA_MIN)), axis=2)
 
     def _digest(self, inputs: Float32Array) -> Float32Array:
-        return inputs
+        return convolution.entered(inputs, self._weights)
 
     def _outputs(self, digests: Float32Array) -> Float32Array:
         return convolution.convolutional(digests, self._weights)

@@ -39,18 +39,24 @@ def reads(rows: int, layers: int) -> list[BoolArray]:
     return found[::-1]
 
 
-def convolutional(inputs: Float32Array, weights: Weights) -> Float32Array:
-    """Return [T, S, 2] what `networks.sequence.Convolutional` says of scaled features [T, S, F]; NaN in rows without full context.
+def entered(inputs: Float32Array, weights: Weights) -> Float32Array:
+    """Return [T, S, h] what `networks.sequence.Convolutional` makes of each row of scaled features [T, S, F] alone."""
+    bars, symbols, features = inputs.shape
+    out = np.empty((bars * symbols, len(weights["enter.bias"])), dtype=np.float32)
+    _entered(np.ascontiguousarray(inputs).reshape(-1, features), weights["enter.weight"], weights["enter.bias"], out)
+    return out.reshape(bars, symbols, -1)
+
+
+def convolutional(held: Float32Array, weights: Weights) -> Float32Array:
+    """Return [T, S, 2] what it says of entered rows [T, S, h]; NaN in rows without full context.
 
     Only rows that some forecast reads are computed, layer by layer: for one bar that is a tree of them, not the whole context.
     """
     layers = sum(name.startswith("pairs.") and name.endswith(".weight") for name in weights)
-    bars, symbols, _ = inputs.shape
+    bars, symbols, _ = held.shape
     needed = reads(bars, layers)
-    held = np.zeros((bars, symbols, len(weights["enter.bias"])), dtype=np.float32)
-    _entered(inputs, needed[0], weights["enter.weight"], weights["enter.bias"], held)
     for depth in range(layers):
-        deeper = np.zeros_like(held)
+        deeper = np.empty_like(held)
         paired(held, needed[depth + 1], 2**depth, weights[f"pairs.{depth}.weight"], weights[f"pairs.{depth}.bias"], deeper)
         held = deeper
     out = np.full((bars, symbols, 2), np.nan, dtype=np.float32)
@@ -59,12 +65,10 @@ def convolutional(inputs: Float32Array, weights: Weights) -> Float32Array:
 
 
 @routine
-def _entered(inputs: Float32Array, needed: BoolArray, weight: Float32Array, bias: Float32Array, out: Float32Array) -> None:
-    for t in range(inputs.shape[0]):
-        if needed[t]:
-            filled(bias, out[t])
-            dense(inputs[t], weight, out[t])
-            rectified(out[t])
+def _entered(inputs: Float32Array, weight: Float32Array, bias: Float32Array, out: Float32Array) -> None:
+    filled(bias, out)
+    dense(inputs, weight, out)
+    rectified(out)
 
 
 @routine

@@ -111,7 +111,8 @@ def test_the_served_convolution_is_torchs() -> None:
     network = rough(sequence.Convolutional(7, 16, 3, 0.1))
     inputs = np.random.default_rng(1).standard_normal((30, 9, 7)).astype(np.float32)
 
-    served = convolution.convolutional(inputs, school.arrays(network))
+    weights = school.arrays(network)
+    served = convolution.convolutional(convolution.entered(inputs, weights), weights)
 
     with torch.inference_mode():
         expected = network(torch.from_numpy(np.ascontiguousarray(inputs.transpose(1, 0, 2)))).numpy().transpose(1, 0, 2)
