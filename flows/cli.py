@@ -244,6 +244,18 @@ def evaluate(market: MarketOption, version: VersionOption = "champion", json: Js
 
 
 @command
+def reproduce(market: MarketOption, version: VersionOption = "champion", json: JsonOption = False) -> None:
+    """Make a version again from its record, and compare the digests."""
+    from flows import reproduce as making
+
+    home, _ = _opened(market)
+    with screen.steps(quiet=json) as do:
+        told = making.reproduce(market, _which(version), home, do)
+    screen.say(told, json, f"version {told['version']} of {market}")
+    making.refuse(told)
+
+
+@command
 def promote(market: MarketOption, version: VersionOption, json: JsonOption = False) -> None:
     """Make a version that passed its gates champion."""
     from flows import retrain

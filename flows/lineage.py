@@ -1,6 +1,7 @@
 """Lineage: which code, which snapshot and which parameters a version came from."""
 
 import hashlib
+import json
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from pipelines.data import materialize
 from pipelines.registry import Lineage
 from pipelines.store.versions import line
 
+#: What a run leaves beside its bundle so that it can be made again: parameters and the last moment that was known, whole.
+PLACE, RECORD = "reproduce", "record.json"
 ROOMS = ("domain", "features", "models", "pipelines", "flows")
 
 
@@ -29,6 +32,12 @@ def of(job: Job, dataset: Dataset, manifest: Manifest) -> Lineage:
         seed=job.params.training.seed,
         features=manifest.schema_hash,
     )
+
+
+def record(job: Job) -> str:
+    """Return all that a job was told, as JSON."""
+    told = {"params": job.params.model_dump(mode="json"), "until": job.until.isoformat() if job.until is not None else None}
+    return json.dumps(told, sort_keys=True)
 
 
 def commit(project: Path) -> str:

@@ -140,6 +140,7 @@ def record(job: Job, registry: Registry, origin: Lineage, manifest: Manifest) ->
         lineage=origin,
         name=f"{market} {origin.last[:10]} {manifest.family}{_descent(made)}",
     )
+    registry.attach(version, {lineage.RECORD: lineage.record(job)}, lineage.PLACE)
     registry.challenge(market, version.number)
     return version
 

@@ -65,6 +65,8 @@ class Job:
     """Nothing known later is used; None means everything stored."""
     family: str | None = None
     """The one member that training is about; None means all."""
+    versions: Mapping[str, int] | None = None
+    """Versions of the tables that are read; None means the newest."""
 
     def at(self, stage: str) -> Path:
         """Return the folder of a stage, created if need be."""
@@ -100,6 +102,8 @@ class Stage:
 def snapshot(job: Job) -> None:
     """Freeze what the store knew at `job.until` as a panel; raise NoData, with the command that helps, when it knows nothing."""
     store = Store(job.home.store)
+    if job.versions is not None:
+        store = store.at(job.versions)
     if said := ingest.lacking(job.market, store):
         raise NoData(said)
     materialize.snapshot(store, job.market, job.at("snapshot"), job.until, wanted=Wanted.by(job.params))

@@ -201,6 +201,13 @@ class Registry:
             Path(fetched).rename(folder)
         return folder
 
+    def kept(self, version: Version, name: str, place: str) -> bytes:
+        """Return a file that was attached to the version's run; raise ModelError where there is none."""
+        with self._asked(f"for {place}/{name} of version {version.number}") as client, tempfile.TemporaryDirectory() as folder:
+            if f"{place}/{name}" not in {entry.path for entry in client.list_artifacts(version.run_id, place)}:
+                raise ModelError(f"'{name}' was asked of version {version.number} of market '{version.market}', but none is kept")
+            return Path(client.download_artifacts(version.run_id, f"{place}/{name}", folder)).read_bytes()
+
     def attach(self, version: Version, files: Mapping[str, str | bytes], place: str = GATES) -> None:
         """Keep files, such as gates.json and gates.md, with the version's run."""
         with self._asked(f"to attach a report to version {version.number}") as client, tempfile.TemporaryDirectory() as folder:
