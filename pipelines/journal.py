@@ -163,9 +163,14 @@ class Journal:
         return stored.sequence, state
 
     def close(self) -> None:
-        """Write everything into the database file, seal it and give the lease back; closing twice does nothing."""
+        """Write everything into the database file, seal it and give the lease back; closing twice does nothing.
+
+        A transaction that Ctrl-C broke off is undone: nobody was told that it was written.
+        """
         try:
             if self._head_file >= 0:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
                 ((busy, _, _),) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
                 self._connection.close()
                 os.pwrite(self._head_file, _head_line(self._head, None if busy else _file_digest(self.path)), 0)

@@ -474,3 +474,26 @@ def test_a_durable_append_is_fast_enough_for_a_bar(path: Path) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF).ru_utime - used
 
     assert used / 20 < 0.05
+
+
+def test_ctrl_c_in_the_middle_of_a_transaction_undoes_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal closes as ever, holds what was written before, and goes on."""
+
+    def broken(self: Journal, *asked: Any) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with Journal(path) as kept:
+            kept.append(*facts(1, 2))
+            monkeypatch.setattr(Journal, "_commit", broken)
+            kept.append(*facts(3))
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    monkeypatch.undo()
+
+    assert journal.verify(path).sealed
+    with Journal(path) as kept:
+        kept.append(*facts(3))
+        assert len(list(kept.records())) == 3
