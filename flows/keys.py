@@ -6,6 +6,8 @@ keys in the folder that NIGHTSHIFT_TRUSTED_KEYS names, else in the home's `keys/
 """
 
 import os
+import stat
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 SIGNING, TRUSTED = "NIGHTSHIFT_SIGNING_KEY", "NIGHTSHIFT_TRUSTED_KEYS"
-PRIVATE = 0o600
+WANTED = "it must be a plain file, no link, that belongs to you and that only you can read"
+BYTES_MAX = 16_384
 DEVELOPMENT = b"# A development key, made by this home for itself: replace it where models are trusted with money.\n"
 
 
@@ -55,43 +58,59 @@ def _made(path: Path) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = Ed25519PrivateKey.generate()
     kind, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    raw = DEVELOPMENT + key.private_bytes(serialization.Encoding.PEM, kind, plain)
-    half = path.with_name(f"{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE), "wb") as file:
-        file.write(raw)
+    # Made with O_EXCL and 0600, under a name that nobody guesses and no killed process left behind.
+    held, half = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
     try:
+        with os.fdopen(held, "wb") as file:
+            file.write(DEVELOPMENT + key.private_bytes(serialization.Encoding.PEM, kind, plain))
+            file.flush()
+            os.fsync(held)
         # Whoever comes first wins: a link, unlike a rename, never replaces another process's key.
         os.link(half, path)
     except FileExistsError:
         return _private(_confided(path), str(path))
     finally:
-        half.unlink()
+        Path(half).unlink()
     return key
 
 
 def _confided(path: Path) -> bytes:
-    """Return the bytes of a file that is its owner's alone."""
-    held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW) if not path.is_symlink() else None
-    if held is None:
-        raise ConfigurationError(f"the signing key {path} is a link; it must be a plain file that only you can read")
-    with os.fdopen(held, "rb") as file:
-        told = os.fstat(file.fileno())
-        if told.st_mode & 0o077 or told.st_uid != os.geteuid():
-            mode = f"{told.st_mode & 0o777:o}"
-            raise ConfigurationError(f"the signing key {path} has mode {mode}; it must be yours and 600: chmod 600 {path}")
-        return file.read()
+    """Return the bytes of a plain file that is its owner's alone; raise FileNotFoundError where there is none."""
+    try:
+        # Whoever opens a pipe waits for its other end, unless told not to.
+        held = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError as problem:
+        raise ConfigurationError(f"the signing key {path} cannot be opened ({problem.strerror}); {WANTED}") from None
+    try:
+        _check(path, os.fstat(held))
+        return os.read(held, BYTES_MAX)
+    finally:
+        os.close(held)
+
+
+def _check(path: Path, told: os.stat_result) -> None:
+    if not stat.S_ISREG(told.st_mode):
+        raise ConfigurationError(f"the signing key {path} is no plain file; {WANTED}")
+    if told.st_uid != os.geteuid():
+        raise ConfigurationError(f"the signing key {path} belongs to user {told.st_uid}; {WANTED}")
+    if told.st_mode & 0o077:
+        mode = f"{told.st_mode & 0o777:o}"
+        raise ConfigurationError(f"the signing key {path} has mode {mode}; it must be yours and 600: chmod 600 {path}")
 
 
 def _private(raw: bytes, where: str) -> "Ed25519PrivateKey":
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     try:
         key = serialization.load_pem_private_key(raw, password=None)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigurationError(
@@ -101,12 +120,13 @@ def _private(raw: bytes, where: str) -> "Ed25519PrivateKey":
 
 
 def _public(path: Path) -> "Ed25519PublicKey":
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
         key = serialization.load_pem_public_key(path.read_bytes())
-    except ValueError:
+    except (ValueError, OSError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, Ed25519PublicKey):
         raise ConfigurationError(f"trusted keys were asked from {path.parent}, but {path.name} holds no Ed25519 public key in PEM")

@@ -11,7 +11,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from domain.clock import SystemClock
-from domain.error import ModelError
+from domain.error import CorruptBundle, ModelError
 from domain.params import Params
 from flows import events, evidence, keys, lineage, stages
 from flows.evidence import Champion
@@ -97,10 +97,22 @@ def promote(market: str, which: str | int, home: Home, params: Params) -> Versio
             f"version {version.number} of market '{market}' was to be promoted, but no gate report is kept of it: train anew"
         )
     if json.loads(report.read_text(encoding="utf-8")).get("promoted") is True:
-        _sign(evidence.fetched(registry, version, home), registry, version, home)
+        _sign(_judged(report.parent, registry, version, home), registry, version, home)
     promoted = registry.promote(market, version.number, report.read_text(encoding="utf-8"))
     events.promoted(market, promoted.number, home)
     return promoted
+
+
+def _judged(run: Path, registry: Registry, version: Version, home: Home) -> Path:
+    """Return the bundle that a version's gates were asked about; raise CorruptBundle where the registered one is another."""
+    judged, registered = run / "ensemble" / "bundle", evidence.fetched(registry, version, home)
+    digests = bundle.verify(judged).digest, bundle.verify(registered).digest
+    if digests[0] != digests[1]:
+        asked = f"version {version.number} of market '{version.market}' was to be promoted"
+        raise CorruptBundle(
+            f"{asked}, but its gates judged bundle {digests[0][:12]} and {digests[1][:12]} is registered: train anew"
+        )
+    return judged
 
 
 def _sign(folder: Path, registry: Registry, version: Version, home: Home) -> None:

@@ -10,8 +10,8 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Self
@@ -65,9 +65,15 @@ class Desk:
 
     @classmethod
     def opened(cls, market: Market, params: Params, home: Home) -> Self:
-        """Return the desk of a market with its champion; raise NoChampion or NoData where there is none."""
+        """Return the desk of a market with its champion; raise NoChampion or NoData where there is none.
+
+        Where the champion is refused the one served last stays; the first bar asks for the champion again, and its alert says why.
+        """
         store, registry = Store(home.store), Registry(home.mlflow)
-        served = champion(market, params, home, registry)
+        try:
+            served = champion(market, params, home, registry)
+        except ModelError as refused:
+            served = _stayed(market, params, home, registry, refused)
         symbols = _symbols(market, home, store)
         return cls(market, params, home, store, registry, symbols, served, Following(store, market, symbols))
 
@@ -103,49 +109,93 @@ class Desk:
         return covariates.joined(self.store, self.market, panel, wanted, after)
 
 
+@dataclass(frozen=True)
+class Standing:
+    """The champion that was served last."""
+
+    version: str
+    run_id: str
+    promotion: int
+    """Number of the promotion that made it champion; 0 where none was noted yet."""
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """Return what `write` noted, None before the first; raise ModelError where it cannot be read."""
+        if not path.exists():
+            return None
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            return cls(str(told["version"]), str(told["run_id"]), int(told.get("promotion", 0)))
+        except (ValueError, KeyError, TypeError):
+            raise ModelError(
+                f"the champion served last was asked from {path}, but none can be read there: remove it to serve any promotion"
+            ) from None
+
+    def write(self, path: Path) -> None:
+        """Note it; whoever is killed meanwhile leaves the note before."""
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
+        partial.replace(path)
+
+
 def champion(market: Market, params: Params, home: Home, registry: Registry) -> Served:
     """Return the champion ready to be served; when the registry cannot be reached, the one that stood when it last could.
 
-    Raises CorruptBundle for one that no trusted key vouches for, ModelError for one that the gates did not promote or that is older
-    than what was served here before.
+    Raises NoChampion where there is none, CorruptBundle for one that no trusted key vouches for, ModelError for one that the gates
+    did not promote or that is older than what was served here before.
     """
-    standing = home.models / market.name / STANDING
-    noted = json.loads(standing.read_text(encoding="utf-8")) if standing.exists() else None
+    path = home.models / market.name / STANDING
+    last = Standing.read(path)
     try:
         version = registry.version(market.name, CHAMPION)
-        number, promotion = str(version.number), _promotion(version, noted)
-        folder = _signed(registry, version, home)
+        standing = Standing(str(version.number), version.run_id, _promotion(version, last))
+        _fetch_signed(registry, version, home)
     except ResourceError:
-        if noted is None:
+        if last is None:
             raise
-        return serve(_vouched(home.models / market.name / noted["run_id"], home), noted["version"], market, params)
-    served = serve(_vouched(folder, home), number, market, params)
-    told = {"version": number, "run_id": version.run_id, "promotion": promotion}
-    standing.write_text(json.dumps(told) + "\n", encoding="utf-8")
+        return _vouched(last, market, params, home)
+    served = _vouched(standing, market, params, home)
+    standing.write(path)
     return served
 
 
-def _promotion(version: Version, noted: Mapping[str, Any] | None) -> int:
+def _stayed(market: Market, params: Params, home: Home, registry: Registry, refused: ModelError) -> Served:
+    """Return the model served last where another one was refused as champion; raise the refusal where there is no other."""
+    last = Standing.read(home.models / market.name / STANDING)
+    if last is None:
+        raise refused
+    served = _vouched(last, market, params, home)
+    if last.version == str(registry.version(market.name, CHAMPION).number):
+        raise refused
+    log.warning("version %s goes on trading %s: %s", last.version, market.name, refused)
+    return served
+
+
+def _promotion(version: Version, last: Standing | None) -> int:
     """Return the number of the promotion that made a version champion; refuse one moved by hand, or older than one served here."""
     made = version.promotion
     asked = f"version {version.number} of market '{version.market}' is the champion"
-    if made is None:
+    if made is None or made.version != version.number:
         raise ModelError(f"{asked}, but no gate promoted it: move aliases with `nightshift promote`, which asks the gates")
-    served = int(noted.get("promotion", 0)) if noted is not None else 0
-    if made.number < served:
-        raise ModelError(f"{asked} by promotion {made.number}, but promotion {served} has been served here: promote it anew")
+    if last is not None and made.number < last.promotion:
+        raise ModelError(
+            f"{asked} by promotion {made.number}, but promotion {last.promotion} has been served here: promote it anew"
+        )
     return made.number
 
 
-def _signed(registry: Registry, version: Version, home: Home) -> Path:
-    """Return the folder of a version's bundle; a copy from before it was signed is fetched again."""
+def _fetch_signed(registry: Registry, version: Version, home: Home) -> None:
+    """See that a version's bundle is on this machine; a copy from before it was signed is fetched again."""
     folder = evidence.fetched(registry, version, home)
-    return folder if (folder / SIGNATURE).exists() else registry.fetch(version, folder)
+    if not (folder / SIGNATURE).exists():
+        registry.fetch(version, folder)
 
 
-def _vouched(folder: Path, home: Home) -> Path:
+def _vouched(standing: Standing, market: Market, params: Params, home: Home) -> Served:
+    """Return a fetched champion ready to be served, once a trusted key vouches for it."""
+    folder = home.models / market.name / standing.run_id
     signature.verified(folder, keys.trusted(home))
-    return folder
+    return serve(folder, standing.version, market, params)
 
 
 def serve(folder: Path, number: str, market: Market, params: Params) -> Served:

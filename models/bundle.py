@@ -143,7 +143,8 @@ def _sane(folder: Path, model: Model, found: FloatArray, scale: FloatArray) -> N
         raise CorruptBundle(f"bundle {folder}: the model forecasts no number for any of its golden vectors")
     if not (found[known][:, -1] > found[known][:, 0]).any():
         raise CorruptBundle(f"bundle {folder}: the model's quantiles are all the same for its golden vectors")
-    median = (found[..., MEDIAN] / scale)[known]
+    known &= scale > 0.0
+    median = found[..., MEDIAN][known] / scale[known]
     if model.family not in family.BASELINES and len(median) > 1 and np.ptp(median) <= CONSTANT * float(np.abs(median).max()):
         raise CorruptBundle(f"bundle {folder}: the model forecasts the same for every symbol and bar of its golden vectors")
 

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,28 @@ FINGERPRINT_CHARACTERS = 16
 BYTES_MAX = 4096
 
 
+@dataclass(frozen=True)
+class Signature:
+    """What signature.json tells."""
+
+    key: str
+    """Fingerprint of the public key."""
+    digest: str
+    """The manifest's digest at the moment of signing."""
+    signed: bytes
+    """Ed25519 over the purpose and that digest."""
+
+    @property
+    def raw(self) -> bytes:
+        """The one byte string that this can be written as: any other is a change."""
+        told = {"format": FORMAT, "key": self.key, "digest": self.digest, "signature": base64.b64encode(self.signed).decode()}
+        return json.dumps(told, sort_keys=True).encode() + b"\n"
+
+
 def sign(folder: Path, key: "Ed25519PrivateKey") -> bytes:
     """Verify a bundle, write its signature beside the manifest, and return the signature's bytes."""
-    manifest = bundle.verify(folder)
-    signed = base64.b64encode(key.sign(PURPOSE + manifest.digest.encode())).decode()
-    told = {"format": FORMAT, "key": fingerprint(key.public_key()), "signature": signed}
-    raw = json.dumps(told, sort_keys=True).encode() + b"\n"
+    digest = bundle.verify(folder).digest
+    raw = Signature(fingerprint(key.public_key()), digest, key.sign(_message(digest))).raw
     (folder / SIGNATURE).write_bytes(raw)
     return raw
 
@@ -38,15 +55,18 @@ def verified(folder: Path, trusted: Mapping[str, "Ed25519PublicKey"]) -> Manifes
     """
     from cryptography.exceptions import InvalidSignature
 
-    manifest = bundle.verify(folder)
-    key, signed = _read(folder)
-    if key not in trusted:
+    manifest, found = bundle.verify(folder), _read(folder)
+    if found.key not in trusted:
         known = ", ".join(sorted(trusted)) or "none"
-        raise CorruptBundle(f"bundle {folder} is signed with key {key}, which is not trusted here; trusted: {known}")
+        raise CorruptBundle(f"bundle {folder} is signed with key {found.key}, which is not trusted here; trusted: {known}")
     try:
-        trusted[key].verify(signed, PURPOSE + manifest.digest.encode())
+        trusted[found.key].verify(found.signed, _message(found.digest))
     except InvalidSignature:
-        raise CorruptBundle(f"bundle {folder}: {SIGNATURE} is not the signature of key {key} over this bundle") from None
+        raise CorruptBundle(f"bundle {folder}: the signature in {SIGNATURE} is not one of key {found.key}") from None
+    if found.digest != manifest.digest:
+        raise CorruptBundle(
+            f"bundle {folder}: key {found.key} signed the manifest {found.digest[:12]}, but the bundle has {manifest.digest[:12]}"
+        )
     return manifest
 
 
@@ -55,18 +75,25 @@ def fingerprint(key: "Ed25519PublicKey") -> str:
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:FINGERPRINT_CHARACTERS]
 
 
-def _read(folder: Path) -> tuple[str, bytes]:
-    """Return the fingerprint that a signature names and its bytes."""
+def _message(digest: str) -> bytes:
+    return PURPOSE + digest.encode()
+
+
+def _read(folder: Path) -> Signature:
     path = folder / SIGNATURE
     if path.is_symlink() or not path.is_file():
         raise CorruptBundle(f"bundle {folder} is not signed: it holds no {SIGNATURE}")
     if path.stat().st_size > BYTES_MAX:
         raise CorruptBundle(f"bundle {folder}: {SIGNATURE} is larger than {BYTES_MAX} bytes, so it was not read")
+    raw = path.read_bytes()
     try:
-        told = json.loads(path.read_bytes())
-        number, key, signed = told["format"], str(told["key"]), base64.b64decode(told["signature"], validate=True)
+        told = json.loads(raw)
+        key, digest = (bytes.fromhex(told[name]).hex() for name in ("key", "digest"))
+        number, found = told["format"], Signature(key, digest, base64.b64decode(told["signature"], validate=True))
     except (ValueError, KeyError, TypeError, RecursionError):
         raise CorruptBundle(f"bundle {folder}: {SIGNATURE} is not a signature") from None
     if number != FORMAT:
-        raise CorruptBundle(f"bundle {folder}: {SIGNATURE} has format {number}, this version reads {FORMAT}")
-    return key, signed
+        raise CorruptBundle(f"bundle {folder}: {SIGNATURE} has format {number!r}, this version reads {FORMAT}")
+    if found.raw != raw:
+        raise CorruptBundle(f"bundle {folder}: {SIGNATURE} was changed after it was written")
+    return found

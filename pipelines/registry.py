@@ -104,9 +104,13 @@ class Version:
 
     @property
     def promotion(self) -> Promotion | None:
-        """The last promotion or rollback that made it champion, if any."""
+        """The last promotion or rollback that made it champion, if any; raise ModelError where a person wrote something else."""
         text = self.tags.get(PROMOTION)
-        return None if text is None else Promotion(**json.loads(text))
+        try:
+            return None if text is None else Promotion(**json.loads(text))
+        except (ValueError, TypeError):
+            asked = f"the promotion of version {self.number} of market '{self.market}' was asked"
+            raise ModelError(f"{asked}, but its tag '{PROMOTION}' was changed by hand: promote it anew") from None
 
 
 class Registry:

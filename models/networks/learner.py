@@ -1,6 +1,5 @@
 """Learner: one optimisation step, plain or as a recorded graph, in the form that Lightning's trainer drives."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,8 +13,8 @@ from models.networks.strips import Batch
 #: Elementwise loss [B, span, K] of outputs and targets; targets are finite where they count.
 Objective = Callable[[Tensor, Tensor], Tensor]
 
-#: Share of all steps in which the step size rises to its peak, before it falls along a cosine (Loshchilov and Hutter 2017, ICLR).
-WARM_SHARE = 0.1
+#: Shares of all steps in which the step size rises to its peak and, at the end, falls to nothing (Hu et al. 2024, MiniCPM, 4).
+WARM_SHARE, FALL_SHARE = 0.05, 0.3
 #: Steps before a graph is recorded: libraries choose their algorithms and allocate in these.
 PLAIN_STEPS = 3
 
@@ -42,9 +41,8 @@ class Schedule:
     def share(self, step: int) -> float:
         """Return the step size of a step as a share of the peak."""
         warm = max(int(self.steps * WARM_SHARE), 1)
-        if step < warm:
-            return (step + 1) / warm
-        return 0.5 * (1.0 + math.cos(math.pi * min((step - warm) / max(self.steps - warm, 1), 1.0)))
+        left = max(self.steps - step, 0) / max(int(self.steps * FALL_SHARE), 1)
+        return min((step + 1) / warm, left, 1.0)
 
 
 class Learner(lightning.LightningModule):

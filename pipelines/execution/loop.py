@@ -182,7 +182,7 @@ class Loop:
         """Change the model, if another is to take over before this bar is thought about; one that is refused is told of once."""
         try:
             found = self._successor(bar) if self._successor else None
-        except ModelError as refused:
+        except (ModelError, ConfigurationError) as refused:
             return self._alert(f"version {self._version} goes on: {refused}")
         if found is None or found[0].version == self._version:
             return []

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from domain.error import CorruptBundle
 from domain.panel import FloatArray
 from models import bundle, family, signature
-from models.bundle import Golden, Schema
+from models.bundle import Golden, Manifest, Schema
 from models.contract import Float32Array
 from models.trees import Trees
 from tests.models.planted import HORIZON, planted, training
@@ -71,6 +71,43 @@ def test_a_tampered_byte_in_any_file_is_refused(folder: Path):
     assert signature.verified(folder, TRUSTED).family == "trees"
 
 
+def test_every_byte_of_a_signature_counts(folder: Path):
+    """A bit of each byte, and all bits of the last ones: base64 leaves four of its last digit unread."""
+    path = folder / "signature.json"
+    raw = path.read_bytes()
+    places = {(at, 0) for at in range(len(raw))} | {(at, bit) for at in range(len(raw) - 8, len(raw)) for bit in range(8)}
+    for at, bit in sorted(places):
+        path.write_bytes(raw[:at] + bytes([raw[at] ^ 1 << bit]) + raw[at + 1 :])
+        with pytest.raises(CorruptBundle) as caught:
+            signature.verified(folder, TRUSTED)
+        assert "\n" not in str(caught.value)
+    path.write_bytes(raw)
+
+    assert signature.verified(folder, TRUSTED).family == "trees"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"format": 1', b'"format": true'),
+        (b'"format": 1', b'"format": 1.0'),
+        (b"{", b'{"note": "approved", '),
+        (b"{", b"\xef\xbb\xbf{"),
+        (b"}\n", b"}"),
+        (b'"key": "', b'"key": " '),
+    ],
+)
+def test_a_signature_written_otherwise_is_a_change(folder: Path, old: bytes, new: bytes):
+    """The same key and the same signature in other bytes."""
+    path = folder / "signature.json"
+    raw = path.read_bytes()
+    assert raw.count(old) == 1
+    path.write_bytes(raw.replace(old, new))
+
+    with pytest.raises(CorruptBundle, match="was changed after it was written"):
+        signature.verified(folder, TRUSTED)
+
+
 def test_a_wrong_key_is_refused(folder: Path):
     """Its name is told, and those that are trusted."""
     signature.sign(folder, Ed25519PrivateKey.generate())
@@ -83,9 +120,42 @@ def test_a_borrowed_name_does_not_help(folder: Path):
     """A stranger's signature under the trusted key's name."""
     signature.sign(folder, Ed25519PrivateKey.generate())
     told = json.loads((folder / "signature.json").read_text())
-    (folder / "signature.json").write_text(json.dumps(told | {"key": next(iter(TRUSTED))}))
+    (folder / "signature.json").write_text(json.dumps(told | {"key": next(iter(TRUSTED))}, sort_keys=True) + "\n")
 
-    with pytest.raises(CorruptBundle, match="is not the signature of key"):
+    with pytest.raises(CorruptBundle, match=f"the signature in signature.json is not one of key {next(iter(TRUSTED))}$"):
+        signature.verified(folder, TRUSTED)
+
+
+def test_a_manifest_changed_after_it_was_signed_is_refused(folder: Path):
+    """Sealed again as it should be: only the signature knows of another one."""
+    told = json.loads((folder / "manifest.json").read_text())["manifest"]
+    tuples = {name: tuple(told[name]) for name in ("levels", "features")}
+    changed = Manifest(**{**told, **tuples, "lineage": {"seed": 8}})
+    signed = bundle.verify(folder).digest
+    (folder / "manifest.json").write_bytes(bundle._sealed(changed))
+
+    assert bundle.verify(folder) == changed
+    with pytest.raises(CorruptBundle, match=f"signed the manifest {signed[:12]}, but the bundle has {changed.digest[:12]}$"):
+        signature.verified(folder, TRUSTED)
+
+
+def test_a_digest_borrowed_from_this_bundle_makes_no_signature(folder: Path):
+    """The trusted key signed another digest than the one that is told."""
+    told = json.loads((folder / "signature.json").read_text())
+    other = base64.b64encode(KEY.sign(b"nightshift bundle 1\n" + b"0" * 64)).decode()
+    (folder / "signature.json").write_text(json.dumps(told | {"signature": other}, sort_keys=True) + "\n")
+
+    with pytest.raises(CorruptBundle, match="is not one of key"):
+        signature.verified(folder, TRUSTED)
+
+
+def test_a_signature_without_its_purpose_is_none(folder: Path):
+    """What the key signed for something else cannot vouch for a bundle."""
+    told = json.loads((folder / "signature.json").read_text())
+    bare = base64.b64encode(KEY.sign(told["digest"].encode())).decode()
+    (folder / "signature.json").write_text(json.dumps(told | {"signature": bare}, sort_keys=True) + "\n")
+
+    with pytest.raises(CorruptBundle, match="is not one of key"):
         signature.verified(folder, TRUSTED)
 
 
@@ -100,7 +170,7 @@ def test_a_signature_of_another_bundle_is_none_of_this_one(folder: Path, tmp_pat
     signed = signature.sign(other, KEY)
     (folder / "signature.json").write_bytes(signed)
 
-    with pytest.raises(CorruptBundle, match="is not the signature of key"):
+    with pytest.raises(CorruptBundle, match="signed the manifest [0-9a-f]{12}, but the bundle has [0-9a-f]{12}$"):
         signature.verified(folder, TRUSTED)
 
 
@@ -109,7 +179,11 @@ def test_a_signature_of_another_bundle_is_none_of_this_one(folder: Path, tmp_pat
     [
         (None, "is not signed: it holds no signature.json"),
         (b"{}", "is not a signature"),
-        (b'{"format": 2, "key": "a", "signature": ""}', "has format 2, this version reads 1"),
+        (b'{"digest": "00", "format": 2, "key": "00", "signature": ""}', "has format 2, this version reads 1"),
+        (b'{"digest": "00", "format": 1, "key": ["00"], "signature": ""}', "is not a signature"),
+        (b'{"digest": "no", "format": 1, "key": "00", "signature": ""}', "is not a signature"),
+        (b'{"digest": "00", "format": 1, "key": "00", "signature": "%"}', "is not a signature"),
+        (b"[" * 4000, "is not a signature"),
         (b" " * 5000, "larger than 4096 bytes"),
     ],
 )
@@ -148,9 +222,16 @@ def point(model: Trees, features: Float32Array, scale: FloatArray) -> FloatArray
     return np.repeat(SOUND(model, features, scale)[..., 2:3], 5, axis=-1)
 
 
+def still(model: Trees, features: Float32Array, scale: FloatArray) -> FloatArray:
+    """Return the same quantiles everywhere, in volatilities; one symbol's volatility is zero."""
+    scale[:, 0] = 0.0
+    return constant(model, features, scale)
+
+
 @pytest.mark.parametrize(
     ("predict", "said"),
     [
+        (still, "forecasts the same for every symbol and bar"),
         (silent, "forecasts no number for any of its golden vectors"),
         (constant, "forecasts the same for every symbol and bar"),
         (point, "quantiles are all the same"),
