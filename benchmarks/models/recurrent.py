@@ -45,6 +45,9 @@ class Gru(Sequence):
         chosen = self.architecture
         return Recurrent(len(self.names), chosen.hidden, self.context_bars, chosen.dropout), sequence.squared
 
+    def _digest(self, inputs: Float32Array) -> Float32Array:
+        return inputs
+
     def _outputs(self, digests: Float32Array) -> Float32Array:
         bars, symbols, _ = digests.shape
         out = np.full((bars, symbols, 2), np.nan, dtype=np.float32)

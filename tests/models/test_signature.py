@@ -170,7 +170,7 @@ def test_a_signature_of_another_bundle_is_none_of_this_one(folder: Path, tmp_pat
     signed = signature.sign(other, KEY)
     (folder / "signature.json").write_bytes(signed)
 
-    with pytest.raises(CorruptBundle, match="signed the manifest [0-9a-f]{12}, but the bundle has [0-9a-f]{12}$"):
+    with pytest.raises(CorruptBundle, match=r"signed the manifest [0-9a-f]{12}, but the bundle has [0-9a-f]{12}$"):
         signature.verified(folder, TRUSTED)
 
 
@@ -222,16 +222,9 @@ def point(model: Trees, features: Float32Array, scale: FloatArray) -> FloatArray
     return np.repeat(SOUND(model, features, scale)[..., 2:3], 5, axis=-1)
 
 
-def still(model: Trees, features: Float32Array, scale: FloatArray) -> FloatArray:
-    """Return the same quantiles everywhere, in volatilities; one symbol's volatility is zero."""
-    scale[:, 0] = 0.0
-    return constant(model, features, scale)
-
-
 @pytest.mark.parametrize(
     ("predict", "said"),
     [
-        (still, "forecasts the same for every symbol and bar"),
         (silent, "forecasts no number for any of its golden vectors"),
         (constant, "forecasts the same for every symbol and bar"),
         (point, "quantiles are all the same"),
@@ -245,6 +238,18 @@ def test_a_model_that_says_nothing_is_refused_at_load(
 
     with pytest.raises(CorruptBundle, match=said):
         written(tmp_path / "bundle")
+
+
+def test_a_symbol_that_stands_still_hides_no_constant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Nothing can be told in volatilities of zero; the other symbols tell enough."""
+    dataset = planted()
+    model, golden = Trees.create(training(rounds=5), HORIZON), Golden.of(dataset)
+    model.fit(dataset, np.arange(240), np.arange(0))
+    golden.scale[:, 0] = 0.0
+    monkeypatch.setattr(Trees, "predict", constant)
+
+    with pytest.raises(CorruptBundle, match="forecasts the same for every symbol and bar"):
+        bundle.write(tmp_path / "b", model, Schema(dataset.names, "s" * 64), golden, params_hash="p" * 64, lineage={})
 
 
 def test_a_baseline_may_say_the_same_of_all(tmp_path: Path):

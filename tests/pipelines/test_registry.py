@@ -151,6 +151,21 @@ def test_a_refused_version_cannot_be_promoted(registry: Registry, market: str, r
     assert standing(registry, market) == {}
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"number": 1}'])
+def test_a_promotion_that_a_person_wrote_over_is_told_of(
+    registry: Registry, market: str, run: Callable[..., Version], text: str
+) -> None:
+    """The tag of a version in MLflow's pages is anyone's to change."""
+    version = run(registry, market)
+    registry.promote(market, version.number, PASSED)
+    registry._client().set_model_version_tag(f"nightshift-{market}", str(version.number), "promotion", text)
+
+    changed = registry.version(market, CHAMPION)
+
+    with pytest.raises(ModelError, match="but its tag 'promotion' was changed by hand: promote it anew"):
+        _ = changed.promotion
+
+
 def test_promotion_and_rollback_move_the_aliases_and_are_written_down(
     registry: Registry, market: str, run: Callable[..., Version]
 ) -> None:
