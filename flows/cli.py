@@ -370,16 +370,16 @@ def reconcile(path: Path, market: MarketOption, json: JsonOption = False) -> Non
 
 @command
 def status(json: JsonOption = False) -> None:
-    """Show every market: its bars and its champion."""
+    """Show every market, and the key that signs champions."""
     from domain import params as parameters
     from flows import status as standing
 
     home, params = homes.from_environment(), parameters.load(homes.parameters())
-    rows = standing.markets(home, params)
+    rows, signer = standing.markets(home, params), standing.signing(home)["found"]
     if json:
-        screen.say({"home": str(home.root), "markets": rows}, json)
+        screen.say({"home": str(home.root), "signing_key": signer, "markets": rows}, json)
     else:
-        screen.table(str(home.root), rows)
+        screen.table(f"{home.root}, signing key {signer}", rows)
 
 
 @command

@@ -51,7 +51,17 @@ def trusted(home: Home) -> dict[str, "Ed25519PublicKey"]:
 def is_development(home: Home) -> bool:
     """Return whether what this home signs is signed with a key that it made for itself."""
     path = home.keys / "signing.pem"
-    return not os.environ.get(SIGNING) and path.exists() and path.read_bytes().startswith(DEVELOPMENT)
+    return not os.environ.get(SIGNING) and path.exists() and _confided(path).startswith(DEVELOPMENT)
+
+
+def described(home: Home) -> str:
+    """Return in words which key signs here, making none for that; raise ConfigurationError for one that `signing` refuses."""
+    if not os.environ.get(SIGNING) and not os.path.lexists(home.keys / "signing.pem"):
+        return "none yet, a development key is made when it is first needed"
+    name = signature.fingerprint(signing(home).public_key())
+    if is_development(home):
+        return f"{name}, a development key that this home made for itself"
+    return f"{name}, of {SIGNING}" if os.environ.get(SIGNING) else f"{name}, of {home.keys / 'signing.pem'}"
 
 
 def _made(path: Path) -> "Ed25519PrivateKey":

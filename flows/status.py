@@ -10,6 +10,7 @@ from domain import params as parameters
 from domain.error import NightshiftError, NoChampion, NoData
 from domain.params import Params
 from flows import home as homes
+from flows import keys
 from flows.home import Home
 from pipelines import journal as journals
 from pipelines.journal import Journal
@@ -78,7 +79,15 @@ def _proof(path: Path) -> dict[str, Any]:
 
 def findings(home: Home) -> list[dict[str, Any]]:
     """Return a row a check: what was looked at, what was found, and whether it is well."""
-    return [_parameters(), _writable(home), _disk(home), _python(), *(_library(name) for name in WATCHED)]
+    return [_parameters(), _writable(home), _disk(home), signing(home), _python(), *(_library(name) for name in WATCHED)]
+
+
+def signing(home: Home) -> dict[str, Any]:
+    """Return which key signs what is promoted here; a development key is named as such."""
+    try:
+        return _finding("signing key", keys.described(home), well=True)
+    except NightshiftError as problem:
+        return _finding("signing key", str(problem), well=False)
 
 
 def _finding(check: str, found: object, well: bool) -> dict[str, Any]:

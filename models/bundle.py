@@ -23,7 +23,7 @@ SIGNATURE = "signature.json"
 BYTES_MAX = 512 * 1024 * 1024
 FILES_MAX = 64
 MANIFEST_BYTES_MAX = 1024 * 1024
-#: Forecasts in volatilities that differ by no more than this share are one.
+#: Forecasts that differ by no more than this share are one.
 CONSTANT = 1e-9
 #: No dots but the last, no leading slash, no other kinds: nothing here can be run or point outside.
 NAME = re.compile(r"(?:[a-z0-9_]{1,64}/){0,3}[a-z0-9_]{1,64}\.(?:json|ubj|npy|safetensors|onnx)")
@@ -136,7 +136,7 @@ def load(folder: Path, tolerance: float = 0.0) -> tuple[Model, Manifest]:
 def _sane(folder: Path, model: Model, found: FloatArray, scale: FloatArray) -> None:
     """Refuse a model that says nothing: no number, no width, or the same of every symbol and bar, whatever they look like.
 
-    A baseline may say the same of all, in volatilities of each.
+    A baseline may say the same of all in volatilities of each, nobody in returns.
     """
     known = np.isfinite(found).all(axis=-1)
     if not known.any():
@@ -144,9 +144,20 @@ def _sane(folder: Path, model: Model, found: FloatArray, scale: FloatArray) -> N
     if not (found[known][:, -1] > found[known][:, 0]).any():
         raise CorruptBundle(f"bundle {folder}: the model's quantiles are all the same for its golden vectors")
     known &= scale > 0.0
-    median = found[..., MEDIAN][known] / scale[known]
-    if model.family not in family.BASELINES and len(median) > 1 and np.ptp(median) <= CONSTANT * float(np.abs(median).max()):
+    forecasts, sigma, median = found[known], scale[known], found[known][:, MEDIAN]
+    says_nothing = _same(median) or _same(median / sigma) if _learned(model) else _same(forecasts) and not _same(sigma)
+    if says_nothing:
         raise CorruptBundle(f"bundle {folder}: the model forecasts the same for every symbol and bar of its golden vectors")
+
+
+def _same(rows: FloatArray) -> bool:
+    """Return whether several rows are one; a single row is compared with nothing."""
+    return len(rows) > 1 and bool((np.ptp(rows, axis=0) <= CONSTANT * np.abs(rows).max(axis=0)).all())
+
+
+def _learned(model: Model) -> bool:
+    """Return whether a model, or a member of an ensemble, is more than a baseline."""
+    return any(member.family not in family.BASELINES for member in getattr(model, "members", (model,)))
 
 
 def _compare(folder: Path, found: FloatArray, expected: FloatArray, tolerance: float) -> None:

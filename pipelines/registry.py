@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -228,17 +228,18 @@ class Registry:
     def promote(self, market: str, number: int, report: str) -> Version:
         """Make the version champion on the strength of its gate report (JSON), and the champion before it `previous`.
 
-        Running it again does nothing; a crash in between leaves one of the two champions, and the next call completes it. Raises
-        ModelError when the report does not promote.
+        Running it again does nothing; a crash in between leaves one of the two champions, and the next call completes it. Where the
+        alias was moved by hand, the record says who stood before. Raises ModelError when the report does not promote.
         """
         if json.loads(report).get("promoted") is not True:
             raise ModelError(f"version {number} of market '{market}' was to be promoted, but its gate report refuses it")
         version = self.version(market, number)
         with self._asked(f"to promote version {number}") as client, self._alone():
             self._settle(client, market)
-            champion = self._aliases(client, market).get(CHAMPION)
-            if champion != version.number:
-                self._move(client, market, "promote", version.number, champion, hashlib.sha256(report.encode()).hexdigest())
+            recorded = self._promotions(client, market)
+            if not recorded or not self._stands(client, version, recorded[-1]):
+                before = next((made.version for made in reversed(recorded) if made.version != version.number), None)
+                self._move(client, market, "promote", version.number, before, hashlib.sha256(report.encode()).hexdigest())
         return self.version(market, number)
 
     def rollback(self, market: str, reason: str = "asked for") -> Version:
@@ -279,12 +280,21 @@ class Registry:
             client.delete_registered_model_alias(_name(market), CHALLENGER)
         client.set_registered_model_tag(_name(market), f"{PROMOTION}.{promotion.number:06d}", json.dumps(asdict(promotion)))
 
+    def _stands(self, client: "MlflowClient", version: Version, last: Promotion) -> bool:
+        """Return whether a version is champion by its alias, by its own tag and by the last entry of the record."""
+        with suppress(ModelError):
+            return self._aliases(client, version.market).get(CHAMPION) == version.number and version.promotion == last
+        return False
+
     def _settle(self, client: "MlflowClient", market: str) -> None:
         """Complete a promotion that a crash interrupted after the champion had moved."""
         champion = self._aliases(client, market).get(CHAMPION)
         if champion is None:
             return
-        begun = _version(market, client.get_model_version(_name(market), str(champion)), {}).promotion
+        begun = None
+        # What a person wrote into the tag is no promotion that was begun.
+        with suppress(ModelError):
+            begun = _version(market, client.get_model_version(_name(market), str(champion)), {}).promotion
         if begun is not None and begun.number > len(self._promotions(client, market)):
             self._complete(client, market, begun)
 

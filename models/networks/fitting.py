@@ -19,6 +19,7 @@ from models.networks.learner import Learner, Objective, Schedule
 from models.networks.strips import Batch, Strips
 
 LAST = "last.ckpt"
+KEPT: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False}
 #: An improvement of the validation loss smaller than this share of nothing learned is none.
 DELTA_MIN = 1e-5
 
@@ -111,14 +112,9 @@ def fit(
     learner = Learner(network, objective, schedule)
     with _quiet(), _folder(checkpoint) as place:
         history = _History()
-        keep = ModelCheckpoint(
-            place,
-            filename="best",
-            monitor="valid" if valid else None,
-            save_last=True,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
+        # The trainer's own `save_last` leaves out the passes that were not the best.
+        best = [ModelCheckpoint(place, filename="best", monitor="valid", **KEPT)] if valid else []
+        last = ModelCheckpoint(place, filename=Path(LAST).stem, **KEPT)
         stop = [EarlyStopping("valid", min_delta=DELTA_MIN, patience=course.patience, check_finite=False)] if valid else []
         trainer = lightning.Trainer(
             accelerator="gpu" if train.device.type == "cuda" else "cpu",
@@ -126,7 +122,7 @@ def fit(
             num_nodes=course.nodes,
             strategy="ddp_find_unused_parameters_true" if course.devices * course.nodes > 1 else "auto",
             max_epochs=course.passes,
-            callbacks=[history, keep, *stop],
+            callbacks=[history, *stop, *best, last],
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -141,8 +137,8 @@ def fit(
             ckpt_path=str(begun) if begun.exists() else None,
             weights_only=True,
         )
-        if valid:
-            _restore(learner, Path(keep.best_model_path))
+        for kept in best:
+            _restore(learner, Path(kept.best_model_path))
         return Fitted(int(np.argmin(history.valid)) + 1 if history.valid else course.passes, tuple(history.valid))
 
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from domain.error import CorruptBundle
+from domain.panel import FloatArray
 from models import bundle, family
 from models.bundle import Golden, Schema
-from models.contract import Dataset, Model
+from models.contract import Dataset, Float32Array, Model
+from models.ensemble import Ensemble
 from tests.models.planted import HORIZON, planted, training
 
 LINEAGE = {"table_version": 3, "commit": "abc", "seed": 7}
@@ -158,6 +160,38 @@ def test_a_model_that_forecasts_otherwise_is_refused(folder: Path):
     with pytest.raises(CorruptBundle, match="differs from its golden vectors by"):
         bundle.load(folder)
     bundle.load(folder, tolerance=0.1)
+
+
+def _flat(model: Model, features: Float32Array, scale: FloatArray) -> FloatArray:
+    """Return the same returns of every symbol and bar."""
+    return np.broadcast_to(np.array((-0.02, -0.01, 0.003, 0.01, 0.02)), (*scale.shape, 5)).copy()
+
+
+def _alone(dataset: Dataset, name: str) -> Ensemble:
+    """Return a fitted ensemble of one family."""
+    model = Ensemble([family.create(training(rounds=5), HORIZON, family=name)], (1.0,))
+    model.fit(dataset, np.arange(240), np.arange(0))
+    return model
+
+
+@pytest.mark.parametrize("name", ["trees", "zero"])
+def test_the_same_return_of_all_is_refused(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    """Their volatilities differ, and a baseline as well tells them apart by these."""
+    model = _alone(dataset, name)
+    monkeypatch.setattr(Ensemble, "predict", _flat)
+
+    with pytest.raises(CorruptBundle, match="forecasts the same for every symbol and bar"):
+        bundle.write(tmp_path / "b", model, Schema(dataset.names, "s" * 64), Golden.of(dataset), params_hash="p" * 64, lineage={})
+
+
+@pytest.mark.parametrize("name", family.BASELINES)
+def test_an_ensemble_of_a_baseline_is_a_baseline(dataset: Dataset, tmp_path: Path, name: str):
+    """It may say the same of all in volatilities of each, which is how baselines are traded."""
+    model = _alone(dataset, name)
+
+    bundle.write(tmp_path / "b", model, Schema(dataset.names, "s" * 64), Golden.of(dataset), params_hash="p" * 64, lineage={})
+
+    assert bundle.load(tmp_path / "b")[0].predict(dataset.features, dataset.scale).shape == (*dataset.scale.shape, 5)
 
 
 def test_an_unreadable_model_with_matching_digests_is_refused(folder: Path):

@@ -198,6 +198,47 @@ def test_promotion_and_rollback_move_the_aliases_and_are_written_down(
     assert registry.version(market, CHAMPION).promotion == told[-1]
 
 
+def test_a_champion_moved_by_hand_is_promoted_anew_when_asked(registry: Registry, market: str, run: Callable[..., Version]) -> None:
+    """Standing there already is no promotion: a new one is written down, and `previous` is who stood by the record."""
+    for seed in (1, 2, 3):
+        run(registry, market, seed)
+        if seed < 3:
+            registry.promote(market, seed, PASSED)
+    client = registry._client()
+
+    for moved, before in ((1, 2), (3, 1)):
+        client.set_registered_model_alias(f"nightshift-{market}", CHAMPION, str(moved))
+        registry.promote(market, moved, PASSED)
+        assert standing(registry, market) == {CHAMPION: moved, PREVIOUS: before}
+    client.set_registered_model_alias(f"nightshift-{market}", CHAMPION, "2")
+    registry.promote(market, 3, PASSED)
+
+    assert standing(registry, market) == {CHAMPION: 3, PREVIOUS: 1}
+    told = registry.promotions(market)
+    assert [(p.number, p.version, p.replaces) for p in told] == [(1, 1, None), (2, 2, 1), (3, 1, 2), (4, 3, 1), (5, 3, 1)]
+    assert registry.version(market, CHAMPION).promotion == told[-1]
+
+
+@pytest.mark.parametrize("text", ["approved", "[]", '{"number": 7}'])
+def test_a_promotion_written_by_hand_is_told_and_written_over(
+    registry: Registry, market: str, run: Callable[..., Version], text: str
+) -> None:
+    """One sentence with the way out, which works for a version that the record does not know and for the one it ends with."""
+    run(registry, market)
+    registry.promote(market, 1, PASSED)
+    run(registry, market, 8)
+    client = registry._client()
+
+    for number, before in ((2, 1), (2, 1), (1, 2)):
+        client.set_registered_model_alias(f"nightshift-{market}", CHAMPION, str(number))
+        client.set_model_version_tag(f"nightshift-{market}", str(number), "promotion", text)
+        with pytest.raises(ModelError, match=f"the promotion of version {number} .*changed by hand: promote it anew"):
+            _ = registry.version(market, CHAMPION).promotion
+        registry.promote(market, number, PASSED)
+        assert registry.version(market, CHAMPION).promotion == registry.promotions(market)[-1]
+        assert standing(registry, market) == {CHAMPION: number, PREVIOUS: before}
+
+
 def test_the_first_champion_cannot_be_rolled_back(registry: Registry, market: str, run: Callable[..., Version]) -> None:
     """One sentence, and it still stands."""
     run(registry, market)
