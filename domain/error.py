@@ -15,7 +15,8 @@ NightshiftError
 │   ├── JournalBroken
 │   └── OrderRefused
 └── ResourceError           free disk or memory, start the server, then run it again
-    └── DiskFull
+    ├── DiskFull
+    └── DeadlinePassed
 
 A message is one sentence: what was asked, what was found, what would be right.
 """
@@ -86,6 +87,10 @@ class ResourceError(NightshiftError):
 
 class DiskFull(ResourceError):
     """Nothing more can be written; what was written before is intact."""
+
+
+class DeadlinePassed(ResourceError):
+    """The time that the work was given is over; what was finished is kept."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ import functools
 import gc
 import getpass
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
@@ -222,13 +222,19 @@ def tune(
 
 
 @command
-def learn(market: MarketOption, until: Until = None, json: JsonOption = False) -> None:
+def learn(
+    market: MarketOption, until: Until = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="End after that long; the next night goes on from there.")] = None,
+    json: JsonOption = False,
+) -> None:  # fmt: skip
     """Work one night shift on what was known by a day."""
+    from domain.clock import SystemClock
     from flows import learn as night
 
     home, params = _opened(market)
+    by = SystemClock().now() + timedelta(minutes=minutes) if minutes is not None else None
     with screen.steps(quiet=json) as do:
-        told = night.night(market, until, home, params, do)
+        told = night.night(market, until, home, params, do, by)
     _say_gates(told, json)
 
 

@@ -1,21 +1,27 @@
 """Learn: the night shift of one market. New bars, drift, a plan, perhaps a challenger, and what the gates say of it."""
 
+import logging
 import math
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import date
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
 
-from domain.clock import SystemClock
+from domain import session
+from domain.clock import Clock
+from domain.error import DataError, DeadlinePassed, DiskFull, NightshiftError, NoChampion, NoData, ResourceError
 from domain.params import Params
 from features import labels
-from flows import evidence, prepare, retrain, stages
+from flows import evidence, prepare, retrain, sentence, stages
+from flows import shift as shifts
 from flows.evidence import Champion
 from flows.home import Home
 from flows.retrain import Concluded
-from flows.stages import LOOKING, Do, Job, P, R
+from flows.shift import Shift
+from flows.stages import LOOKING, Do, Job
 from models import bundle
 from models.contract import Dataset, IntArray, Model
 from pipelines.model import drift, learning
@@ -26,27 +32,139 @@ from pipelines.registry import CHAMPION, Registry
 
 FITTING, JUDGING = ("tuning", "training", "ensemble"), ("evaluation", "replay")
 MAKING = (*FITTING, *JUDGING)
+AFTER = (*JUDGING, "gates")
+
+log = logging.getLogger("nightshift.learn")
 
 
-def night(market: str, until: date | None, home: Home, params: Params, do: Do = stages.direct) -> dict[str, Any]:
+def night(
+    market: str,
+    until: date | None,
+    home: Home,
+    params: Params,
+    do: Do = stages.direct,
+    by: datetime | None = None,
+    clock: Clock | None = None,
+) -> dict[str, Any]:
     """Run the night shift on what was known by `until` and return what happened, as plain JSON values.
 
     `version`, `promoted` (is it the champion?) and `gates` (each with `found`, `comparison`, `limit`, `passed`) tell of the
     challenger, or of the champion on a night that made none. `champion` is the version that trades from now on, `markdown` the
-    morning report.
+    morning report, which lies among the home's reports as well. `stopped` says why a night ended before it was through: at `by`
+    it leaves what it has for the next one, which goes on there. Any other failure is raised, once the report tells of it.
     """
-    seconds: dict[str, float] = {}
-    do, registry = _timed(do, seconds), Registry(home.mlflow)
-    ingested = do("prepare", prepare.prepare, market, retrain.known_by(until), home, params)
-    with retrain.opened(market, until, home, params) as job:
-        stages.run(job, do, skip=MAKING)
-        dataset = stages.load_dataset(job)
-        champion = evidence.champion(job, registry, dataset)
-        moved = do("drift", measure, dataset, champion, params) if champion is not None else None
-        plan = choose(moved, champion, registry, dataset, job)
-        concluded = None if plan.action is Action.NOTHING else act(job, registry, plan, champion, do)
-    told = Night(market, job.until.isoformat() if job.until else "now", ingested, moved, plan, seconds=seconds)
-    return _told(_with_outcome(told, concluded, champion), concluded, home)
+    with shifts.opened(market, until, home, params, by, clock) as shift:
+        told = Night(market, until.isoformat() if until is not None else "now", {}, None, begun(shift), seconds=shift.seconds)
+        work = Work(shift, shift.watched(do), Registry(home.mlflow), told)
+        try:
+            work.through()
+        except DeadlinePassed as late:
+            work.stopped(f"{late}; the next night goes on from here")
+        except (NightshiftError, OSError) as failure:
+            if shift.note.plan is None:
+                shifts.finish(shift)
+            work.stopped(str(failure if isinstance(failure, NightshiftError) else sentence.refused(failure)))
+            _report(work, home)
+            raise
+        else:
+            shifts.finish(shift)
+        _report(work, home)
+        return _told(work.told, work.concluded, home)
+
+
+def begun(shift: Shift) -> Plan:
+    """Return what a night that was cut off had planned, and where it was; for a new night that nothing is planned yet."""
+    if shift.resumed is None:
+        return Plan(Action.NOTHING, "the night ended before it could plan anything")
+    place = shift.note.under_way or "its end"
+    reason = f"{shift.resumed.reason}; begun at {shift.note.began} and cut off in {place}, night {shift.note.nights} goes on there"
+    return replace(shift.resumed, reason=reason)
+
+
+@dataclass
+class Work:
+    """A night's way through: what it works with, and what there is to tell of it so far."""
+
+    shift: Shift
+    do: Do
+    registry: Registry
+    told: Night
+    concluded: Concluded | None = None
+
+    def through(self) -> None:
+        """Bring in what is new, look, plan, make and judge."""
+        self._tell(ingested=self._ingested())
+        champion = self._looked()
+        plan = self._planned(champion)
+        if plan.action is not Action.NOTHING:
+            self.concluded = act(self.shift.job, self.registry, plan, champion, self.do, self.shift.note.done)
+            number, report = self.concluded.version.number, self.concluded.report
+            self._tell(version=number, gates=report, champion=number if report.promoted else self.told.champion)
+
+    def stopped(self, why: str) -> None:
+        """Tell why the night ended before it was through, and who trades on, if that can be asked."""
+        self._tell(stopped=why)
+        with suppress(ResourceError):
+            self._tell(champion=_number(self.registry, self.told.market))
+
+    def _ingested(self) -> Mapping[str, object]:
+        """Return what came in; a source that is silent leaves what is stored, which may be enough."""
+        job = self.shift.job
+        try:
+            return self.do("prepare", prepare.prepare, job.market.name, job.until, job.home, job.params)
+        except (DiskFull, DeadlinePassed, NoData):
+            raise
+        except (DataError, ResourceError) as silent:
+            return {"failed": str(silent)}
+
+    def _looked(self) -> Champion | None:
+        """Return the champion, beside a dataset to look at; a plan that another night made against another champion is let go."""
+        shift = self.shift
+        judged = (shift.job.folder / retrain.GATES).exists()
+        if shift.resumed is not None and not judged and shift.note.champion != _number(self.registry, shift.job.market.name):
+            shifts.abandon(shift)
+        if shift.resumed is None:
+            stages.run(shift.job, self.do, skip=MAKING)
+        dataset = stages.load_dataset(shift.job)
+        champion = evidence.champion(shift.job, self.registry, dataset)
+        self._tell(champion=champion.version.number if champion is not None else None, late_bars=_late(shift, dataset))
+        if champion is not None:
+            self._tell(drift=self.do("drift", measure, dataset, champion, shift.job.params))
+        return champion
+
+    def _planned(self, champion: Champion | None) -> Plan:
+        """Return what is to be done: what was begun, or else what the policy says and there is time for."""
+        if self.shift.resumed is not None:
+            self._tell(plan=begun(self.shift))
+            return self.shift.resumed
+        dataset = stages.load_dataset(self.shift.job)
+        wanted = choose(self.told.drift, champion, self.registry, dataset, self.shift.job)
+        plan = learning.afford(
+            wanted, {action: self.shift.needed_s(action.value, *AFTER) for action in REFINED}, self.shift.left_s()
+        )
+        self.shift.begin(plan, _number(self.registry, self.shift.job.market.name))
+        self._tell(plan=plan)
+        return plan
+
+    def _tell(self, **more: Any) -> None:
+        self.told = replace(self.told, **more)
+
+
+def _number(registry: Registry, market: str) -> int | None:
+    """Return the number of the champion, comparable or not."""
+    try:
+        return registry.version(market, CHAMPION).number
+    except NoChampion:
+        return None
+
+
+def _late(shift: Shift, dataset: Dataset) -> int:
+    """Return how many bars the calendar has had, by the end of the day asked for or by now, that are not stored."""
+    market, last = shift.job.market, dataset.event_at[-1]
+    asked = min(shift.job.until or shift.clock.now(), shift.clock.now())
+    first = last.astype(datetime).replace(tzinfo=UTC)
+    due = session.closes(market, session.grid(market, first, asked)) if asked > first else dataset.event_at[:0]
+    return int(((due > last) & (due <= session.moment(asked))).sum())
 
 
 def measure(dataset: Dataset, champion: Champion, params: Params) -> Drift:
@@ -72,13 +190,13 @@ def choose(moved: Drift | None, champion: Champion | None, registry: Registry, d
     return chosen
 
 
-def act(job: Job, registry: Registry, plan: Plan, champion: Champion | None, do: Do) -> Concluded:
-    """Make the challenger that was planned, judge it out of sample, and let the gates decide."""
-    if plan.action in REFINED and champion is not None:
-        do("training", refine, job, champion, plan.action)
-    else:
-        stages.run(job, do, skip=(*LOOKING, *JUDGING))
-    stages.run(job, do, skip=(*LOOKING, *FITTING))
+def act(job: Job, registry: Registry, plan: Plan, champion: Champion | None, do: Do, done: Collection[str] = ()) -> Concluded:
+    """Make the challenger that was planned, judge it out of sample, and let the gates decide; steps that are done are left."""
+    if plan.action not in REFINED or champion is None:
+        stages.run(job, do, skip=(*LOOKING, *JUDGING, *done))
+    elif plan.action.value not in done:
+        do(plan.action.value, refine, job, champion, plan.action)
+    stages.run(job, do, skip=(*LOOKING, *FITTING, *done))
     return do("gates", retrain.conclude, job, registry, champion)
 
 
@@ -131,26 +249,13 @@ REFINED: dict[Action, Callable[[Job, Champion, Dataset, int], Model]] = {
 }
 
 
-def _timed(do: Do, seconds: dict[str, float]) -> Do:
-    """Return `do` with the time of each step noted in `seconds`."""
-    clock = SystemClock()
-
-    def noted(name: str, step: Callable[P, R], /, *arguments: P.args, **named: P.kwargs) -> R:
-        began = clock.monotonic_ns()
-        try:
-            return do(name, step, *arguments, **named)
-        finally:
-            seconds[name] = (clock.monotonic_ns() - began) / 1e9
-
-    return noted
-
-
-def _with_outcome(told: Night, concluded: Concluded | None, champion: Champion | None) -> Night:
-    trading = champion.version.number if champion is not None else None
-    if concluded is None:
-        return replace(told, champion=trading)
-    number, report = concluded.version.number, concluded.report
-    return replace(told, version=number, gates=report, champion=number if report.promoted else trading)
+def _report(work: Work, home: Home) -> None:
+    """Write the morning report; a disk that is full of other things may keep it from being written, which the log tells."""
+    try:
+        home.reports.mkdir(parents=True, exist_ok=True)
+        (home.reports / f"{work.told.market}-night.md").write_text(learning.report(work.told), encoding="utf-8")
+    except OSError as problem:
+        log.warning("the morning report of %s could not be written: %s", work.told.market, problem)
 
 
 def _told(told: Night, concluded: Concluded | None, home: Home) -> dict[str, Any]:
@@ -160,6 +265,8 @@ def _told(told: Night, concluded: Concluded | None, home: Home) -> dict[str, Any
         "until": told.until,
         "action": told.plan.action.value,
         "reason": told.plan.reason,
+        "stopped": told.stopped,
+        "late_bars": told.late_bars,
     }
     result |= concluded.to_dict() if concluded is not None else retrain.kept(home, told.market, told.champion)
     result |= {

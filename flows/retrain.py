@@ -1,6 +1,7 @@
 """Retrain: a challenger made anew, its record in the registry, its gates, and its promotion or the reason against it."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
+
 from domain.clock import SystemClock
 from domain.error import CorruptBundle, ModelError
 from domain.params import Params
@@ -18,13 +21,15 @@ from flows.evidence import Champion
 from flows.home import Home
 from flows.stages import Do, Job
 from models import bundle, signature
-from models.bundle import SIGNATURE, Manifest
+from models.bundle import SIGNATURE
 from pipelines.model import promotion
 from pipelines.model.promotion import Report
-from pipelines.registry import BUNDLE, Lineage, Registry, Version
+from pipelines.registry import BUNDLE, Registry, Version
 
 #: Run folders kept a market, those with an alias not counted; their large arrays go as soon as the run is recorded.
 RUNS_KEPT = 5
+#: What a job leaves in its folder on the way to being concluded: its version, and what the gates said.
+RECORDED, GATES = "recorded.json", "gates.json"
 ARRAYS = ("features/features.npy", "datasets/target.npy", "datasets/label.npy", "datasets/scale.npy", "datasets/near_*.npy")
 
 
@@ -53,12 +58,20 @@ def opened(market: str, until: date | None, home: Home, params: Params) -> Itera
     """Yield a job in a new folder; unless its run was concluded, and so kept under its version, nothing of it stays."""
     place = home.runs / market
     place.mkdir(parents=True, exist_ok=True)
+    _sweep(place)
     stamp = SystemClock().now().strftime("%Y%m%dT%H%M%S")
-    folder = Path(mkdtemp(prefix=f"{stamp}-", dir=place))
+    folder = Path(mkdtemp(prefix=f"{stamp}-{os.getpid()}-", dir=place))
     try:
         yield Job(folder, home, params.market(market), params, known_by(until))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(place: Path) -> None:
+    """Remove what processes left behind that were killed."""
+    for folder in place.glob("*T*-*-*"):
+        if not psutil.pid_exists(int(folder.name.split("-")[1])):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def retrain(market: str, until: date | None, home: Home, params: Params, do: Do = stages.direct) -> Concluded:
@@ -70,21 +83,44 @@ def retrain(market: str, until: date | None, home: Home, params: Params, do: Do 
 
 
 def conclude(job: Job, registry: Registry, champion: Champion | None) -> Concluded:
-    """Record a trained and replayed challenger, judge it, and promote it if every gate opens; either way the report is kept."""
-    dataset = stages.load_dataset(job)
-    model, manifest = bundle.load(job.made / "bundle")
-    origin = lineage.of(job, dataset, manifest)
-    version = record(job, registry, origin, manifest)
-    latency = evidence.latency_ms(model, dataset, SystemClock())
-    shown = evidence.of_candidate(job, dataset, stages.load_forecasts(job), origin, latency)
-    report = promotion.judge(shown, job.params.registry, evidence.of_champion(champion, dataset) if champion is not None else None)
-    registry.attach(version, {"gates.json": report.to_json(), "gates.md": report.markdown()})
-    (job.folder / "gates.json").write_text(report.to_json() + "\n", encoding="utf-8")
+    """Record a trained and replayed challenger, judge it, and promote it if every gate opens; either way the report is kept.
+
+    Whoever was killed on the way calls it again: a version is recorded once and judged once.
+    """
+    known = read(job.folder / RECORDED)
+    version = registry.version(job.market.name, known["version"]) if known is not None else record(job, registry)
+    write(job.folder / RECORDED, json.dumps({"version": version.number}))
+    said = read(job.folder / GATES)
+    report = Report.from_dict(said) if said is not None else _judge(job, registry, version, champion)
     if report.promoted:
         _sign(job.made / "bundle", registry, version, job.home)
         version = registry.promote(job.market.name, version.number, report.to_json())
         events.promoted(job.market.name, version.number, job.home)
     return Concluded(version, report, _keep(job, version, registry))
+
+
+def _judge(job: Job, registry: Registry, version: Version, champion: Champion | None) -> Report:
+    """Put a version's evidence to the gates, and leave their report with it and in the job's folder."""
+    dataset = stages.load_dataset(job)
+    model, _ = bundle.load(job.made / "bundle")
+    latency = evidence.latency_ms(model, dataset, SystemClock())
+    shown = evidence.of_candidate(job, dataset, stages.load_forecasts(job), version.lineage, latency)
+    report = promotion.judge(shown, job.params.registry, evidence.of_champion(champion, dataset) if champion is not None else None)
+    registry.attach(version, {"gates.json": report.to_json(), "gates.md": report.markdown()})
+    write(job.folder / GATES, report.to_json())
+    return report
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """Return what a job has noted, None where it has not."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
+def write(path: Path, text: str) -> None:
+    """Note something in a job's folder, whole or not at all."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(text + "\n", encoding="utf-8")
+    partial.replace(path)
 
 
 def promote(market: str, which: str | int, home: Home, params: Params) -> Version:
@@ -137,9 +173,10 @@ def kept(home: Home, market: str, number: int | None) -> dict[str, Any]:
     }
 
 
-def record(job: Job, registry: Registry, origin: Lineage, manifest: Manifest) -> Version:
+def record(job: Job, registry: Registry) -> Version:
     """Record the run with its parameters, numbers, plots and bundle; its version waits at the gates as `challenger`."""
-    market = job.market.name
+    market, manifest = job.market.name, bundle.verify(job.made / "bundle")
+    origin = lineage.of(job, stages.load_dataset(job), manifest)
     replayed = {f"replay_{name}": value for name, value in evidence.read_numbers(job.folder / "replay" / "replay.json").items()}
     made: dict[str, Any] = {name: manifest.lineage[name] for name in ("action", "parent") if name in manifest.lineage}
     version = registry.record(

@@ -18,7 +18,7 @@ from prefect.tasks import Task
 
 from domain import params as parameters
 from domain.clock import SystemClock
-from domain.error import DiskFull, NoChampion, ResourceError
+from domain.error import DeadlinePassed, DiskFull, NoChampion, ResourceError
 from domain.params import Params
 from flows import health as page
 from flows import home as homes
@@ -83,11 +83,12 @@ def tune(
 
 @flow(name="learn", flow_run_name=run_name)
 def learn(market: str, until: date | None = None) -> Any:
-    """Run the night shift: new bars, drift, a plan, perhaps a challenger, and the gates."""
+    """Run the night shift: new bars, drift, a plan, perhaps a challenger, and the gates, all before the market wakes."""
     home, params = _opened(market)
     if idle := _closed(market, params, until) or _unfed(market, home, params):
         return idle
-    night = learning.night(market, until, home, params, as_task)
+    by = timetable.deadline(params.market(market), SystemClock().now()) if until is None else None
+    night = learning.night(market, until, home, params, as_task, by)
     create_markdown_artifact(night.pop("markdown"), key=_key(market, "night"), description=f"What the night did to {market}")
     _show_gates(market, night)
     _link(market, "data-docs", home.docs / market / "index.html")
@@ -126,10 +127,10 @@ def as_task(name: str, step: Callable[P, R], /, *arguments: P.args, **named: P.k
 
 
 def _passing(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Return whether a failure may pass by itself: a full disk, wrong parameters or bad data do not."""
+    """Return whether a failure may pass by itself: a full disk, time that is over, wrong parameters or bad data do not."""
     try:
         state.result()
-    except DiskFull:
+    except (DiskFull, DeadlinePassed):
         return False
     except (ResourceError, ConnectionError, TimeoutError):
         return True

@@ -50,7 +50,7 @@ def told(as_json: bool) -> Iterator[None]:
     except OSError as problem:
         if problem.errno == errno.EPIPE:
             raise  # nobody reads on, as with `| head`: typer leaves without a word
-        tell(str(_refused(problem)), as_json)
+        tell(str(refused(problem)), as_json)
         raise typer.Exit(FAILED) from None
 
 
@@ -70,7 +70,7 @@ def _misspelt(problem: typer.TyperException) -> str:
     return f"{of}{said}; {asked} tells what is right"
 
 
-def _refused(problem: OSError) -> ResourceError:
+def refused(problem: OSError) -> ResourceError:
     """Return what the machine refused as one of ours; every file a command meets is named by a person, or lies in the home."""
     where = f" ({problem.filename})" if problem.filename else ""
     if problem.errno in {errno.ENOSPC, errno.EDQUOT}:

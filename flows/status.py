@@ -10,7 +10,7 @@ from domain import params as parameters
 from domain.error import NightshiftError, NoChampion, NoData
 from domain.params import Params
 from flows import home as homes
-from flows import keys
+from flows import keys, shift
 from flows.home import Home
 from pipelines import journal as journals
 from pipelines.journal import Journal
@@ -33,7 +33,15 @@ def _market(home: Home, params: Params, name: str) -> dict[str, Any]:
     store = Store(home.store)
     opened = store.opened(name, market.timeframe)
     row |= {"symbols": opened["symbol"].n_unique(), "bars": opened.height, "newest": _newest(store, name, market.timeframe)}
-    return row | {"champion": _champion(home, name)}
+    return row | {"champion": _champion(home, name), "night": _night(home, name)}
+
+
+def _night(home: Home, market: str) -> str | None:
+    """Return where a night is that is at work or was cut off, None where the last one ended as it should."""
+    note = shift.standing(home, market)
+    if note is None:
+        return None
+    return f"{note.action or 'not planned yet'}, begun {note.began}, in {note.under_way or 'no step'}"
 
 
 def _newest(store: Store, market: str, timeframe: str) -> str | None:

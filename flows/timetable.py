@@ -4,8 +4,11 @@ A cron line knows weekdays, not holidays: a flow that finds no session on its da
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from typing import cast
 from zoneinfo import ZoneInfo
+
+import polars as pl
 
 from domain import session
 from domain.market import Market
@@ -33,6 +36,8 @@ CONTINUOUS = {
     session.CONTINUOUS: Timetable("UTC", "2 * * * *", "10 4 * * *", "0 5 * * sat", "5 0 * * *"),
     session.FX_WEEK: Timetable("America/New_York", "2 * * * mon-fri", "15 17 * * mon-fri", "0 6 * * sat", "5 18 * * sun-thu"),
 }
+#: When their quiet hours end, in their zones.
+QUIET_UNTIL = {session.CONTINUOUS: time(6), session.FX_WEEK: time(19)}
 
 
 def of(market: Market) -> Timetable:
@@ -44,6 +49,21 @@ def is_session(market: Market, at: datetime) -> bool:
     """Return whether the market has a session on the day that it is, at `at`, where the exchange stands."""
     day = at.astimezone(ZoneInfo(session.zone(market.calendar))).date()
     return not session.sessions(market.calendar, day, day).is_empty()
+
+
+def deadline(market: Market, at: datetime) -> datetime:
+    """Return when a night that begins at `at` must have ended, in UTC: when the trader gets up, half an hour before the next open.
+
+    A market that hardly closes has its quiet hours instead: crypto until 06:00 UTC, FX until Tokyo opens at 19:00 New York.
+    """
+    if market.calendar in QUIET_UNTIL:
+        zone = ZoneInfo(of(market).zone)
+        today = datetime.combine(at.astimezone(zone).date(), QUIET_UNTIL[market.calendar], zone)
+        return (today if today > at else today + timedelta(days=1)).astimezone(UTC)
+    first = at.astimezone(UTC).date()
+    table = session.sessions(market.calendar, first, first + session.REACH)
+    opens = table.filter(pl.col("opened_at") - BEFORE_OPEN > at)["opened_at"]
+    return cast("datetime", opens[0]) - BEFORE_OPEN
 
 
 def _exchange(market: Market) -> Timetable:

@@ -55,6 +55,10 @@ class Night:
     """The version that trades from now on, if any."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Time each stop of the path took."""
+    stopped: str = ""
+    """Why it ended before it was through; empty where it did not."""
+    late_bars: int = 0
+    """Bars that the calendar has had since the newest one that is stored."""
 
 
 def plan(moved: drift.Drift | None, new_bars: int, age_bars: int, limits: params.Learning) -> Plan:
@@ -69,6 +73,19 @@ def plan(moved: drift.Drift | None, new_bars: int, age_bars: int, limits: params
         fell = f"the rank IC fell from {moved.skill_reference:.3f} to {moved.skill_recent:.3f}"
         return Plan(Action.RETRAIN, f"{fell} (p = {moved.skill_p:.4f}, limit {SKILL_P_MAX})")
     return _refine(moved, age_bars, limits)
+
+
+def afford(wanted: Plan, needed_s: Mapping[Action, float], left_s: float) -> Plan:
+    """Return the plan, or the next cheaper one that the time allows, by what each action is known to need.
+
+    Retraining is always begun: it goes on the next night where this one has to leave it.
+    """
+    cheaper = {Action.FINE_TUNE: Action.RECALIBRATE, Action.RECALIBRATE: Action.NOTHING}
+    if wanted.action not in cheaper or needed_s[wanted.action] <= left_s:
+        return wanted
+    name = wanted.action.value.replace("_", " ")
+    short = f"{wanted.reason}; to {name} needs {needed_s[wanted.action]:.0f} s and {left_s:.0f} s are left"
+    return afford(Plan(cheaper[wanted.action], short), needed_s, left_s)
 
 
 def _refine(moved: drift.Drift, age_bars: int, limits: params.Learning) -> Plan:
@@ -87,6 +104,8 @@ def report(night: Night) -> str:
     parts = [
         f"# {night.market}: the night before {night.until}",
         f"**{night.plan.action.value.replace('_', ' ').capitalize()}**: {night.plan.reason}.",
+        f"**Not through**: {night.stopped}." if night.stopped else "",
+        f"{night.late_bars:,} bars that the calendar has had are missing." if night.late_bars else "",
         _outcome(night),
         _section("Ingested", _table(("what", "found"), [(name, str(value)) for name, value in night.ingested.items()])),
         _section("Drift", _drift(night.drift)),
@@ -97,7 +116,8 @@ def report(night: Night) -> str:
 
 
 def _outcome(night: Night) -> str:
-    stands = "no model trades this market" if night.champion is None else f"version {night.champion} trades"
+    nobody = "whatever traded trades on" if night.stopped else "no model trades this market"
+    stands = nobody if night.champion is None else f"version {night.champion} trades"
     if night.version is None or night.gates is None:
         return f"No new version was made; {stands}."
     if night.gates.promoted:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from operator import ge, le
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -91,6 +91,11 @@ class Report:
         verdict = "**Promoted**: every gate opened." if self.promoted else f"**Not promoted**: refused by {refused}."
         titles = ["| gate | found | must be | passed | |", "|---|---:|---:|---|---|"]
         return "\n".join([verdict, "", *titles, *(_line(each) for each in self.criteria), ""])
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Self:
+        """Return the report that `to_json` told."""
+        return cls(tuple(Criterion(**each) for each in told["criteria"]), bool(told["promoted"]))
 
     def to_json(self) -> str:
         """Return the report as JSON; a number that is missing is null."""

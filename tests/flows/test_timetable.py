@@ -51,3 +51,24 @@ def test_markets_that_hardly_close_have_their_quiet_hour(name: str, zone: str) -
 def test_a_day_is_a_session_where_the_exchange_stands(name: str, at: datetime, expected: bool) -> None:
     """Holidays and weekends are the calendar's, days are local."""
     assert timetable.is_session(market(name), at) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "expected"),
+    [
+        # An evening in New York; the next morning's open is 09:30, 13:30 UTC in summer.
+        ("us_equity", datetime(2024, 7, 8, 21, 0, tzinfo=UTC), datetime(2024, 7, 9, 13, 0, tzinfo=UTC)),
+        # Before Independence Day, which is a Thursday: the next session is Friday's.
+        ("us_equity", datetime(2024, 7, 3, 21, 0, tzinfo=UTC), datetime(2024, 7, 5, 13, 0, tzinfo=UTC)),
+        # Friday evening, over the weekend in which the clocks change: 09:30 is 14:30 UTC from Monday on.
+        ("us_equity", datetime(2024, 11, 1, 21, 0, tzinfo=UTC), datetime(2024, 11, 4, 14, 0, tzinfo=UTC)),
+        # Between the trader's rising and the open it is the day after.
+        ("us_equity", datetime(2024, 7, 9, 13, 10, tzinfo=UTC), datetime(2024, 7, 10, 13, 0, tzinfo=UTC)),
+        ("crypto", datetime(2024, 7, 6, 4, 10, tzinfo=UTC), datetime(2024, 7, 6, 6, 0, tzinfo=UTC)),
+        ("crypto", datetime(2024, 7, 6, 12, 0, tzinfo=UTC), datetime(2024, 7, 7, 6, 0, tzinfo=UTC)),
+        ("fx", datetime(2024, 7, 8, 21, 15, tzinfo=UTC), datetime(2024, 7, 8, 23, 0, tzinfo=UTC)),
+    ],
+)
+def test_a_night_ends_before_its_market_wakes(name: str, at: datetime, expected: datetime) -> None:
+    """Half an hour before the next open, holidays and clock changes included; at the end of the quiet hours where nobody sleeps."""
+    assert timetable.deadline(market(name), at) == expected
