@@ -14,9 +14,12 @@ import numpy.typing as npt
 import polars as pl
 from scipy import stats
 
-from domain.forecast import MEDIAN
+from domain.forecast import LEVELS, MEDIAN
 from domain.panel import FloatArray
+from features import labels
 from models import metrics
+from pipelines.model import alarms
+from pipelines.model.alarms import Alarm
 
 BINS = 10
 #: An empty bin counts as this share: the index stays finite.
@@ -52,6 +55,8 @@ class Drift:
     skill_recent: float
     skill_p: float
     """One-sided p value of skill not having fallen, HAC; NaN when it cannot be told."""
+    alarms: tuple[Alarm, ...] = ()
+    """What online detectors raised about the recent bars."""
 
     def drifted(self, kind: str) -> list[str]:
         """Return the names of the drifted series of one kind, the worst first."""
@@ -82,7 +87,19 @@ def measure(
     rows = [_row(name, kind, values, recent_bars, psi_max) for name, kind, values in started if len(values) >= 2 * recent_bars]
     table = pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("psi", "series", descending=[True, False], nulls_last=True)
     moved = table.filter(pl.col("kind") == FEATURE)["drifted"]
-    return Drift(table, float(moved.mean() or 0.0), *_skill(median, forward, recent_bars, horizon))  # type: ignore[arg-type]
+    found = alarms.raised(_record(forecasts, forward), recent_bars, labels.known_after(horizon))
+    return Drift(table, float(moved.mean() or 0.0), *_skill(median, forward, recent_bars, horizon), found)  # type: ignore[arg-type]
+
+
+def _record(forecasts: FloatArray, forward: FloatArray) -> dict[str, FloatArray]:
+    """Return [T] what the forecasts were worth, more being worse: rank IC turned around, and pinball loss of the forecast's width.
+
+    The width is that between the outermost quantiles: a market that has become wilder is no error of a forecast that said so.
+    """
+    width = metrics.row_mean(forecasts[..., -1] - forecasts[..., 0])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        loss = metrics.pinball_rows(forecasts, forward, LEVELS) / width
+    return {alarms.SKILL: -metrics.rank_ic(forecasts[..., MEDIAN], forward), alarms.LOSS: loss}
 
 
 def _started(values: Values) -> Values:

@@ -1,8 +1,8 @@
 """Learning: what the night shift decides to do, and what it tells in the morning.
 
 The policy, in this order: a market without champion is trained; a night without new bars changes nothing; a model whose world or
-whose skill has gone is trained anew; one that has only drifted, or has grown old, is fine-tuned; one whose errors alone have moved
-is recalibrated. Whatever comes out of it is a challenger, and the gates decide.
+whose skill has gone is trained anew; one that has only drifted, whose ranking an alarm was raised about, or that has grown old, is
+fine-tuned; one whose errors alone have moved is recalibrated. Whatever comes out of it is a challenger, and the gates decide.
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from domain import params
-from pipelines.model import drift
+from pipelines.model import alarms, drift
 from pipelines.model.promotion import Report
 
 #: Skill has gone when it fell with this p value and is no longer positive.
@@ -92,10 +92,14 @@ def _refine(moved: drift.Drift, age_bars: int, limits: params.Learning) -> Plan:
     features, residuals = moved.drifted(drift.FEATURE), moved.drifted(drift.RESIDUAL)
     if features:
         return Plan(Action.FINE_TUNE, f"{moved.share:.0%} of the features drifted, {features[0]} most")
+    raised = {alarm.series: alarm.detector for alarm in moved.alarms}
+    if alarms.SKILL in raised:
+        return Plan(Action.FINE_TUNE, f"{raised[alarms.SKILL]} raised an alarm about the rank IC")
     if age_bars >= limits.recent_bars:
         return Plan(Action.FINE_TUNE, f"the champion has not seen the last {age_bars} bars, {limits.recent_bars} or more are due")
-    if residuals:
-        return Plan(Action.RECALIBRATE, "the forecast errors moved while the features did not")
+    if residuals or alarms.LOSS in raised:
+        told = f": {raised[alarms.LOSS]} raised an alarm about the pinball loss" if alarms.LOSS in raised else ""
+        return Plan(Action.RECALIBRATE, f"the forecast errors moved while the features did not{told}")
     return Plan(Action.NOTHING, f"nothing drifted, and the champion has missed only {age_bars} bars")
 
 
@@ -134,7 +138,8 @@ def _drift(moved: drift.Drift | None) -> str:
     ]
     skill = f"Rank IC {_number(moved.skill_reference)} before, {_number(moved.skill_recent)} in the recent bars"
     hidden = moved.table.height - len(rows)
-    note = f"{moved.share:.0%} of the features drifted. {skill} (p = {_number(moved.skill_p)})."
+    found = ", ".join(f"{alarm.detector} about the {alarm.series}" for alarm in moved.alarms)
+    note = f"{moved.share:.0%} of the features drifted. {skill} (p = {_number(moved.skill_p)}). Alarms: {found or 'none'}."
     return f"{note}\n\n{_table(('series', 'kind', *NUMBERS, 'drifted'), rows)}" + (
         f"\n\n{hidden} more moved less." if hidden else ""
     )

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import params
-from pipelines.model import drift, learning
+from pipelines.model import alarms, drift, learning
+from pipelines.model.alarms import Alarm
 from pipelines.model.drift import Drift
 from pipelines.model.learning import Action, Night, Plan
 from pipelines.model.promotion import Criterion, Report
@@ -18,11 +19,12 @@ from pipelines.model.promotion import Criterion, Report
 LIMITS = params.load(Path(__file__).parents[3] / "params.yaml").learning
 
 
-def moved(share: float = 0.0, residual: bool = False, recent: float = 0.04, chance: float = 0.5) -> Drift:
-    """Return a drift of ten features, the given share of which moved."""
+def moved(share: float = 0.0, residual: bool = False, recent: float = 0.04, chance: float = 0.5, alarm: str | None = None) -> Drift:
+    """Return a drift of ten features, the given share of which moved, and perhaps with an alarm."""
     features = [(f"feature {i}", drift.FEATURE, 0.5 - i / 100, 0.1, 0.2, 0.0, 0.0, i < round(share * 10)) for i in range(10)]
+    raised = (Alarm(alarm, "ADWIN", 700),) if alarm is not None else ()
     errors = [("outcome minus median", drift.RESIDUAL, 0.3, 0.1, 0.2, 0.0, 0.0, residual)]
-    return Drift(pl.DataFrame(features + errors, schema=drift.SCHEMA, orient="row"), share, 0.05, recent, chance)
+    return Drift(pl.DataFrame(features + errors, schema=drift.SCHEMA, orient="row"), share, 0.05, recent, chance, raised)
 
 
 POLICY = {
@@ -40,6 +42,14 @@ POLICY = {
     "skill fell by chance": (moved(recent=-0.01, chance=0.2), 5, 0, Action.NOTHING, None),
     "some features moved": (moved(share=0.3), 5, 0, Action.FINE_TUNE, "30% of the features drifted, feature 0 most"),
     "the champion is old": (moved(), 5, 120, Action.FINE_TUNE, "the champion has not seen the last 120 bars, 120 or more are due"),
+    "an alarm about the ranking": (moved(alarm=alarms.SKILL), 5, 0, Action.FINE_TUNE, "ADWIN raised an alarm about the rank IC"),
+    "an alarm about the loss": (
+        moved(alarm=alarms.LOSS),
+        5,
+        0,
+        Action.RECALIBRATE,
+        "the forecast errors moved while the features did not: ADWIN raised an alarm about the pinball loss",
+    ),
     "errors moved": (moved(residual=True), 5, 119, Action.RECALIBRATE, "the forecast errors moved while the features did not"),
     "nothing moved": (moved(), 5, 119, Action.NOTHING, "nothing drifted, and the champion has missed only 119 bars"),
     "skill unknown": (moved(chance=math.nan, recent=math.nan), 5, 1, Action.NOTHING, None),
