@@ -10,8 +10,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -28,6 +28,8 @@ POLL_S = 0.25
 #: Seconds between a runner's looks for new and cancelled runs; Prefect's own 10 make a click in its UI feel dead.
 RUNNER_POLL_S = 3
 HEARTBEAT_S = 30
+#: A service that ends by itself is begun again, but no more often than this within that time.
+REVIVALS_MAX, REVIVED_S = 5, 600.0
 
 log = logging.getLogger("nightshift.up")
 
@@ -103,7 +105,7 @@ def up(home: Home, ports: Ports, announce: Callable[[Mapping[str, str]], None]) 
     """Start all services, announce their addresses and the folder of their logs, and stop them when a signal says so.
 
     Signals are SIGINT and SIGTERM. Raises ResourceError in one sentence when a port is taken, or when a service does not start or
-    ends by itself.
+    ends by itself time and again; one that ends seldom is begun again, for traders must not stop because a server did.
     """
     wanted = services(home, ports)
     for service in wanted:
@@ -122,11 +124,14 @@ def up(home: Home, ports: Ports, announce: Callable[[Mapping[str, str]], None]) 
         _watch(children, stop)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Child:
     service: Service
-    process: subprocess.Popen[bytes]
+    variables: Mapping[str, str]
     log: Path
+    process: subprocess.Popen[bytes]
+    begun: list[int] = field(default_factory=list)
+    """When it was begun again, in monotonic nanoseconds."""
 
     def check(self) -> None:
         """Raise ResourceError if the process has ended."""
@@ -134,13 +139,37 @@ class _Child:
         if code is not None:
             raise ResourceError(f"the {self.service.name} process ended with code {code}; its last words are in {self.log}")
 
+    def revive(self, now_ns: int) -> None:
+        """Start the process again if it has ended: what it served must not end with it. Raise ResourceError if that is no use."""
+        if self.process.poll() is None:
+            return
+        self.begun = [each for each in self.begun if now_ns - each < REVIVED_S * 1e9] + [now_ns]
+        if len(self.begun) > REVIVALS_MAX:
+            self.check()
+        log.warning(
+            "the %s process ended with code %s and is begun again; see %s", self.service.name, self.process.poll(), self.log
+        )
+        if self.service.port:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)  # a worker that is left would keep the port
+        self.process = _begun(self.service, self.variables, self.log)
+
 
 @contextmanager
 def _child(service: Service, home: Home, variables: Mapping[str, str]) -> Iterator[_Child]:
-    """Run a service in a session of its own, so that a Ctrl-C meant for us is not also sent to it."""
-    log = home.logs / f"{service.name}.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603
+    """Run a service, begun again where it ends by itself, until this is left."""
+    place = home.logs / f"{service.name}.log"
+    child = _Child(service, variables, place, _begun(service, variables, place))
+    try:
+        yield child
+    finally:
+        _end(child.process)
+
+
+def _begun(service: Service, variables: Mapping[str, str], place: Path) -> subprocess.Popen[bytes]:
+    """Start a service in a session of its own, so that a Ctrl-C meant for us is not also sent to it."""
+    with place.open("ab") as output:
+        return subprocess.Popen(  # noqa: S603
             service.command,
             cwd=PROJECT,
             env=dict(variables),
@@ -149,10 +178,6 @@ def _child(service: Service, home: Home, variables: Mapping[str, str]) -> Iterat
             stderr=output,
             start_new_session=True,
         )
-    try:
-        yield _Child(service, process, log)
-    finally:
-        _end(process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -239,9 +264,10 @@ def _ready(service: Service) -> bool:
 
 
 def _watch(children: list[_Child], stop: threading.Event) -> None:
+    clock = SystemClock()
     while not stop.wait(POLL_S):
         for child in children:
-            child.check()
+            child.revive(clock.monotonic_ns())
 
 
 def _cancel_runs(ports: Ports) -> None:

@@ -60,23 +60,25 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_the_servers_start_work_and_stop(environment: dict[str, str], tmp_path: Path) -> None:
-    """Prefect lists the deployments with their schedules and completes a run of one; after Ctrl-C no child survives."""
+    """Prefect lists the deployments and completes a run, again after both servers were killed; after Ctrl-C no child survives."""
     ports, home = Ports(free_port(), free_port()), Home(tmp_path / "home")
     started = start(environment, ports)
     try:
         wait(started, lambda: home.addresses.exists() and len(deployments(ports)) == len(FLOWS))
         listed = {each["name"]: each for each in deployments(ports)}
-        run = ask(ports, f"deployments/{flow_of(ports, 'prepare')}/create_flow_run", {})
-        wait(started, lambda: ask(ports, f"flow_runs/{run['id']}")["state"]["type"] in {"COMPLETED", "FAILED", "CRASHED"})
-        ended = ask(ports, f"flow_runs/{run['id']}")
+        ended = prepared(started, ports)
         mlflow = httpx.get(f"{ports.mlflow_address}/health").status_code
+        for server in (listening(started, ports.prefect), listening(started, ports.mlflow)):
+            server.kill()
+        wait(started, lambda: healthy(f"{ports.mlflow_address}/health") and healthy(f"{ports.prefect_api}/health"))
+        again = prepared(started, ports)
         children = psutil.Process(started.pid).children(recursive=True)
     finally:
         started.send_signal(signal.SIGINT)
         said, _ = started.communicate(timeout=PATIENCE_S)
 
     assert set(listed) == {MARKET}
-    assert ended["state"]["type"] == "COMPLETED", ended["state"]
+    assert ended["state"]["type"] == again["state"]["type"] == "COMPLETED", (ended["state"], again["state"])
     assert ended["name"] == f"prepare-{MARKET}-now"
     assert (home.store / "bars").is_dir()
     assert mlflow == 200
@@ -104,6 +106,27 @@ def wait(process: subprocess.Popen[str], enough: Callable[[], bool]) -> None:
         except subprocess.TimeoutExpired:
             continue
         raise AssertionError(process.communicate()[0])
+
+
+def listening(process: subprocess.Popen[str], port: int) -> psutil.Process:
+    """Return the child that was started to listen on a port."""
+    return next(child for child in psutil.Process(process.pid).children() if str(port) in child.cmdline())
+
+
+def prepared(process: subprocess.Popen[str], ports: Ports) -> dict[str, Any]:
+    """Ask for a run of `prepare` and return how it ended."""
+    run = ask(ports, f"deployments/{flow_of(ports, 'prepare')}/create_flow_run", {})
+    wait(process, lambda: ask(ports, f"flow_runs/{run['id']}")["state"]["type"] in {"COMPLETED", "FAILED", "CRASHED"})
+    ended: dict[str, Any] = ask(ports, f"flow_runs/{run['id']}")
+    return ended
+
+
+def healthy(address: str) -> bool:
+    """Return whether a server answers."""
+    try:
+        return httpx.get(address, timeout=5).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
 
 
 def ask(ports: Ports, path: str, body: dict[str, Any] | None = None) -> Any:
