@@ -13,7 +13,7 @@ from domain.panel import FloatArray
 from flows import stages
 from flows.home import Home
 from flows.stages import Job
-from models import bundle, metrics
+from models import bundle, footprint, metrics
 from models.bundle import Manifest
 from models.contract import Dataset, Model
 from pipelines.data import measuring
@@ -52,9 +52,13 @@ def champion(job: Job, registry: Registry, dataset: Dataset) -> Champion | None:
     features this code no longer measures, because it could not be served either.
     """
     try:
-        version = registry.version(job.market.name, CHAMPION)
+        return known(job, registry, registry.version(job.market.name, CHAMPION), dataset)
     except NoChampion:
         return None
+
+
+def known(job: Job, registry: Registry, version: Version, dataset: Dataset) -> Champion | None:
+    """Return a version as if it were the champion, or None for one that is left out; see `champion`."""
     model, manifest = bundle.load(fetched(registry, version, job.home))
     last = moment(version.lineage.last)
     _, _, schema_hash = measuring.load_features(job.at("features"))
@@ -110,6 +114,7 @@ def of_candidate(job: Job, dataset: Dataset, forecasts: FloatArray, lineage: Lin
         returns=stages.load_returns(job),
         losses=metrics.pinball_rows(forecasts, dataset.forward, LEVELS),
         latency_ms=latency_ms,
+        memory_mb=_memory_mb(job, dataset),
         lineage=lineage,
         horizon=dataset.horizon,
         trials=job.params.evaluation.trials + stages.tuned(job)[1],
@@ -119,7 +124,7 @@ def of_candidate(job: Job, dataset: Dataset, forecasts: FloatArray, lineage: Lin
 def of_champion(known: Champion, dataset: Dataset) -> Evidence:
     """Return the champion's losses on bars after its training; the other gates it has passed already."""
     losses = metrics.pinball_rows(known.unseen(dataset), dataset.forward, LEVELS)
-    return Evidence({}, 0, np.empty(0), losses, 0.0, known.version.lineage, dataset.horizon)
+    return Evidence({}, 0, np.empty(0), losses, 0.0, 0.0, known.version.lineage, dataset.horizon)
 
 
 def latency_ms(model: Model, dataset: Dataset, clock: Clock) -> float:
@@ -131,6 +136,13 @@ def latency_ms(model: Model, dataset: Dataset, clock: Clock) -> float:
         model.predict(features, scale)
         took.append((clock.monotonic_ns() - began) / 1e6)
     return float(np.median(took))
+
+
+def _memory_mb(job: Job, dataset: Dataset) -> float:
+    """Return the megabytes that a process takes to load the bundle of the job and forecast the whole universe once."""
+    folder = job.made / "bundle"
+    bars = bundle.load(folder)[0].context_bars
+    return footprint.memory_mb(folder, np.array(dataset.features[-bars:]), dataset.scale[-bars:])
 
 
 def read_numbers(path: Path) -> dict[str, float]:

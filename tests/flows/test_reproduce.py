@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import date
@@ -13,8 +14,10 @@ from domain.error import ModelError
 from flows import learn, prepare, reproduce, retrain
 from flows.home import Home
 from models import bundle
+from pipelines.model import learning
+from pipelines.model.learning import Action, Plan
 from pipelines.registry import CHAMPION, Registry
-from tests.flows.conftest import MARKET, Passed, tiny
+from tests.flows.conftest import MARKET, Passed
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,14 +65,25 @@ def test_another_seed_is_found_out(copied: Passed, monkeypatch: pytest.MonkeyPat
         reproduce.refuse(told)
 
 
-def test_a_refined_version_names_its_parent(copied: Passed) -> None:
-    """What it was made from must be made first."""
-    learning = {"drifted_share_max": 1.0}
-    told = learn.night(MARKET, date(2017, 8, 1), copied.home, tiny(registry=copied.params.registry.model_dump(), learning=learning))
-    assert told["action"] == "fine_tune"
+@pytest.mark.parametrize("action", [Action.FINE_TUNE, Action.RECALIBRATE])
+def test_a_version_that_was_made_from_another_is_made_again_from_that(
+    copied: Passed, action: Action, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it is no longer the champion's child; what a recalibration was made by must still be kept."""
+    monkeypatch.setattr(learning, "plan", lambda *_: Plan(action, "asked for"))
+    told = learn.night(MARKET, date(2017, 8, 1), copied.home, copied.params)
+    monkeypatch.undo()
+    assert (told["action"], told["champion"]) == (action.value, 2)
 
-    with pytest.raises(ModelError, match=r"version 2 .* was to be made again, but it is a fine tune of version 1: reproduce that"):
-        reproduce.reproduce(MARKET, told["version"], copied.home)
+    again = reproduce.reproduce(MARKET, 2, copied.home)
+
+    assert (again["equal"], again["different"]) == (True, [])
+    shutil.rmtree(copied.home.runs / MARKET / "1")
+    if action is Action.RECALIBRATE:
+        with pytest.raises(ModelError, match=r"a recalibration of version 1 .* no longer in .*: reproduce that one"):
+            reproduce.reproduce(MARKET, 2, copied.home)
+    else:
+        assert reproduce.reproduce(MARKET, 2, copied.home)["equal"]
 
 
 def test_a_version_without_a_record_says_so(tmp_path: Path, copied: Passed, monkeypatch: pytest.MonkeyPatch) -> None:
