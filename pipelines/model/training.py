@@ -90,13 +90,19 @@ def walk(
     return forecasts, tuple(rounds)
 
 
+def fitted(dataset: Dataset, params: Params, market: Market, fold: Fold, name: str, checkpoint: Path | None = None) -> Model:
+    """Return a model of family `name` fitted to a fold, which ends early by the newest of its training rows."""
+    model = family.create(params.training, market.horizon, family=name)
+    inner = splits.tail(fold.train, VALID_SHARE, labels.known_after(market.horizon), params.training.embargo_bars)
+    model.fit(dataset, inner.train, inner.test, checkpoint)
+    return model
+
+
 def _forecast(
     dataset: Dataset, params: Params, market: Market, fold: Fold, name: str, place: Path | None
 ) -> Mapping[str, np.ndarray]:
     """Fit to a fold, forecast its test rows, and keep both numbers in `place`, whole or not at all."""
-    model = family.create(params.training, market.horizon, family=name)
-    inner = splits.tail(fold.train, VALID_SHARE, labels.known_after(market.horizon), params.training.embargo_bars)
-    model.fit(dataset, inner.train, inner.test, place / "fit" if place is not None else None)
+    model = fitted(dataset, params, market, fold, name, place / "fit" if place is not None else None)
     first = max(int(fold.test[0]) - model.context_bars + 1, 0)
     rows = slice(first, int(fold.test[-1]) + 1)
     made = {"forecasts": model.predict(dataset.features[rows], dataset.scale[rows])[fold.test - first]}
