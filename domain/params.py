@@ -4,7 +4,7 @@ import hashlib
 import json
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -246,7 +246,7 @@ class Tft(Network):
 
 
 class Hardware(Section):
-    """Where networks are trained."""
+    """Where models are trained: trees by `workers`, networks by all the rest."""
 
     device: Literal["cpu", "cuda"]
     """cuda without a GPU is refused, never replaced."""
@@ -260,6 +260,8 @@ class Hardware(Section):
     """Play steps as CUDA graphs."""
     compile: bool
     """Let torch write the kernels: minutes at the start, worth it for long fits."""
+    workers: int = Field(ge=1)
+    """Processes of a Dask cluster that grow trees together: our own, or the one that NIGHTSHIFT_DASK names."""
 
     @model_validator(mode="after")
     def _fast(self) -> Self:
@@ -312,6 +314,10 @@ class Evaluation(Section):
     """Confidence of the intervals that are reported."""
     trials: int = Field(ge=1)
     """Configurations tried before this one was chosen; deflates the Sharpe ratio."""
+    groups: int = Field(ge=0)
+    """Parts of history for combinatorial purged cross-validation by the first family; 0 leaves it out, 6 cost 15 fits."""
+    held: int = Field(ge=1)
+    """Of these, how many each split tests."""
 
 
 class Registry(Section):
@@ -333,6 +339,8 @@ class Registry(Section):
     """p value of the paired test against the champion on the same bars."""
     latency_ms_max: float = Field(gt=0)
     """Time to forecast the whole universe once."""
+    memory_mb_max: float = Field(gt=0)
+    """Memory that a process takes to load the model and forecast the whole universe once, in 10^6 bytes."""
 
 
 class Serving(Section):
@@ -342,19 +350,41 @@ class Serving(Section):
     """Largest difference from the golden vectors at load."""
     age_bars_max: int = Field(ge=1)
     """A model trained longer ago than this opens nothing new."""
+    judged_bars_min: int = Field(ge=1)
+    """Scored bars before the live record of a version is judged at all."""
+    false_alarm_max: float = Field(gt=0, lt=1)
+    """Probability that a version that keeps its bounds is ever demoted, however long it trades."""
+    coverage_error_max: float = Field(ge=0, lt=0.9)
+    """How many fewer outcomes than promised may lie in the widest range, as a share of all."""
+    climatology_bars: int = Field(ge=1)
+    """Outcomes that the reference of the live record looks back on."""
+    shadow_s_max: float = Field(gt=0)
+    """Seconds that a challenger has for a bar, or for its first look at the history; a slower one is no longer served."""
 
 
-class Decisions(Section):
-    """How a forecast becomes a target."""
+class Sizing(Section):
+    """How much of a forecast is acted upon; a model may bring settings of its own."""
 
-    volatility_target: float = Field(gt=0)
-    """Yearly volatility that the book aims at."""
+    model_config = ConfigDict(allow_inf_nan=False)
+
     edge_sigma_full: float = Field(gt=0)
     """Expected return, in volatilities of the horizon, at which a position is full."""
     band: float = Field(ge=0)
     """A trade must be expected to earn this multiple of its cost."""
     rate: float = Field(gt=0, le=1)
     """Share of the way to the aim that is traded in one bar (Garleanu and Pedersen 2013, J. Finance 68(6))."""
+
+
+class Decisions(Sizing):
+    """How a forecast becomes a target."""
+
+    volatility_target: float = Field(gt=0)
+    """Yearly volatility that the book aims at: the budget, which no model changes."""
+
+    @property
+    def sizing(self) -> Sizing:
+        """Return what a model may bring settings of its own for."""
+        return Sizing(**{name: getattr(self, name) for name in Sizing.model_fields})
 
 
 class Risk(Section):
@@ -395,6 +425,18 @@ class Journal(Section):
     """How facts are kept: without a choice, each bar is durable before anything is sent."""
 
 
+class SizingSearch(Section):
+    """Settings of sizing that a night tries: combinations of these values and those of `decisions`; without any it tries none."""
+
+    edge_sigma_full: tuple[Annotated[float, Field(gt=0)], ...]
+    band: tuple[Annotated[float, Field(ge=0)], ...]
+    rate: tuple[Annotated[float, Field(gt=0, le=1)], ...]
+    half_life: float = Field(gt=0)
+    """Share of the judged bars after which a bar counts half as much."""
+    p_max: float = Field(gt=0, lt=1)
+    """p value, corrected for the number of settings, above which those of `decisions` stay."""
+
+
 class Learning(Section):
     """The night shift."""
 
@@ -405,6 +447,7 @@ class Learning(Section):
     recent_bars: int = Field(ge=10)
     """Bars that count as recent for drift."""
     fine_tune_rounds: int = Field(ge=1)
+    sizing: SizingSearch
 
 
 class Experiment(Section):
@@ -462,6 +505,12 @@ class Params(Section):
             raise UnknownMarket(f"market '{name}' is not in params.yaml: {nearest(name, self.markets)}")
         chosen = self.markets[name]
         return Market(name, **{k: getattr(chosen, k) for k in MarketParams.model_fields if k != "override"})
+
+    def sized(self, sizing: Sizing | None) -> Self:
+        """Return the parameters by which a model that brings `sizing` is traded; None brings nothing."""
+        if sizing is None:
+            return self
+        return self.model_copy(update={"decisions": self.decisions.model_copy(update=sizing.model_dump())})
 
     def digest(self, *stops: str) -> str:
         """Return a SHA-256 over the named sections (all of them by default), stable across key order."""

@@ -320,13 +320,26 @@ def trade(market: MarketOption, json: JsonOption = False) -> None:
 
 
 @command
-def up(prefect_port: Annotated[int, PORT] = 4200, mlflow_port: Annotated[int, PORT] = 5000, json: JsonOption = False) -> None:
+def shadow(market: MarketOption, json: JsonOption = False) -> None:
+    """Show the live record, champion beside challenger."""
+    from flows import shadow as live
+
+    home, params = _opened(market)
+    told = live.shadow(market, home, params)
+    if not json:
+        screen.beside(f"live record of {market}", told["versions"])
+    screen.say(told, json)
+
+
+@command
+def up(prefect_port: Annotated[int, PORT] = 4200, mlflow_port: Annotated[int, PORT] = 5000,
+       webhook_port: Annotated[int, PORT] = 4300, json: JsonOption = False) -> None:  # fmt: skip
     """Start Prefect, MLflow and the deployments; Ctrl-C ends."""
     from domain import params as parameters
     from flows import up as servers
 
     parameters.load(homes.parameters())
-    ports = servers.Ports(prefect_port, mlflow_port)
+    ports = servers.Ports(prefect_port, mlflow_port, webhook_port)
     servers.up(homes.from_environment(), ports, lambda standing: screen.say(standing, json, "up, until Ctrl-C"))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from domain.error import ResourceError
+from models.forest import DASK
 
 Unit = TypeVar("Unit")
 
@@ -63,6 +64,6 @@ def _is_done(future: Any) -> bool:
 def _runner(workers: int) -> Any:
     from prefect_dask.task_runners import DaskTaskRunner
 
-    if address := os.environ.get("NIGHTSHIFT_DASK"):
+    if address := os.environ.get(DASK):
         return DaskTaskRunner(address=address)
     return DaskTaskRunner(cluster_kwargs={"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None})

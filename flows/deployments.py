@@ -25,7 +25,7 @@ WAIT_S = 0.5
 
 
 def of(params: Params) -> list["RunnerDeployment"]:
-    """Return five deployments a market, named after it: prepare, learn, retrain and trade, and tune, which waits to be asked."""
+    """Return six deployments a market, named after it: prepare, learn, retrain and trade; tune and admit wait to be asked."""
     return [deployment for name in sorted(params.markets) for deployment in _of_market(params.market(name))]
 
 
@@ -38,34 +38,38 @@ def _of_market(market: Market) -> list["RunnerDeployment"]:
 
     table = timetable.of(market)
     alone = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+    # An alias that is moved again, while the first move is looked at, must be looked at as well.
+    queued = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
     rows: list[tuple[Any, str | None]] = [
         (scheduled.prepare, table.prepare),
         (scheduled.learn, table.learn),
         (scheduled.retrain, table.retrain),
         (scheduled.trade, table.trade),
         (scheduled.tune, None),
+        (scheduled.admit, None),
     ]
+    triggers = {"trade": [_on(market, "trade", events.PROMOTED)], "admit": [_on(market, "admit", events.PROMOTED, events.MOVED)]}
     return [
         flow.to_deployment(
             market.name,
             schedules=[Cron(cron, timezone=table.zone)] if cron is not None else [],
             parameters={"market": market.name},
             tags=["nightshift", market.name, market.asset_class.value],
-            concurrency_limit=alone,
+            concurrency_limit=queued if flow is scheduled.admit else alone,
             entrypoint_type=EntrypointType.MODULE_PATH,
-            triggers=[_promotion(market)] if flow is scheduled.trade else [],
+            triggers=triggers.get(flow.name, []),
         )
         for flow, cron in rows
     ]
 
 
-def _promotion(market: Market) -> "DeploymentEventTrigger":
-    """Wake the trader when a champion appears; one that already runs swaps by itself and the new run is cancelled."""
+def _on(market: Market, flow: str, *expected: str) -> "DeploymentEventTrigger":
+    """Run a flow when a champion of its market appears; a trader that already runs swaps by itself and the new run is cancelled."""
     from prefect.events import DeploymentEventTrigger
 
     return DeploymentEventTrigger(
-        name=f"trade {market.name} on promotion",
-        expect={events.PROMOTED},
+        name=f"{flow} {market.name} on promotion",
+        expect=set(expected),
         match={"prefect.resource.id": events.resource(market.name)},
         parameters={"market": market.name},
     )

@@ -1,26 +1,29 @@
 """Evidence: what a version and the champion before it showed on bars that they had not seen."""
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from domain.clock import Clock
-from domain.error import NoChampion
+from domain.error import CorruptBundle, NoChampion
 from domain.forecast import LEVELS
 from domain.panel import FloatArray
-from flows import stages
+from flows import keys, stages
 from flows.home import Home
 from flows.stages import Job
-from models import bundle, footprint, metrics
-from models.bundle import Manifest
+from models import bundle, footprint, metrics, signature
+from models.bundle import SIGNATURE, Manifest
 from models.contract import Dataset, Model
 from pipelines.data import measuring
 from pipelines.model.promotion import Evidence
 from pipelines.registry import CHAMPION, Lineage, Registry, Version
 
 LATENCY_TRIALS = 5
+
+log = logging.getLogger("nightshift.evidence")
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,17 @@ def champion(job: Job, registry: Registry, dataset: Dataset) -> Champion | None:
     """Return the market's champion, or None when there is none to compare with.
 
     One that was trained on bars later than `job.until` is left out, because it knows what this run must not; so is one whose
-    features this code no longer measures, because it could not be served either.
+    features this code no longer measures, or for which no trusted key vouches, because it could not be served either.
     """
     try:
-        return known(job, registry, registry.version(job.market.name, CHAMPION), dataset)
+        version = registry.version(job.market.name, CHAMPION)
+        vouched(registry, version, job.home)
     except NoChampion:
         return None
+    except CorruptBundle as refused:
+        log.warning("the champion of %s is left out: %s", job.market.name, refused)
+        return None
+    return known(job, registry, version, dataset)
 
 
 def known(job: Job, registry: Registry, version: Version, dataset: Dataset) -> Champion | None:
@@ -92,6 +100,18 @@ def fetched(registry: Registry, version: Version, home: Home) -> Path:
     return folder
 
 
+def vouched(registry: Registry, version: Version, home: Home) -> Path:
+    """Return the folder of a version's bundle on this machine; a copy from before it was signed is fetched again.
+
+    Raises CorruptBundle where no trusted key vouches for it.
+    """
+    folder = fetched(registry, version, home)
+    if not (folder / SIGNATURE).exists():
+        registry.fetch(version, folder)
+    signature.verified(folder, keys.trusted(home))
+    return folder
+
+
 def _lay_walk_forward(forecasts: FloatArray, dataset: Dataset, run: Path) -> None:
     """Fill in what a kept run forecast out of sample, bar by bar and symbol by symbol; without a kept run nothing is known."""
     for found in sorted(run.glob("ensemble/forecasts.npy")):
@@ -106,8 +126,8 @@ def _lay_walk_forward(forecasts: FloatArray, dataset: Dataset, run: Path) -> Non
 
 def of_candidate(job: Job, dataset: Dataset, forecasts: FloatArray, lineage: Lineage, latency_ms: float) -> Evidence:
     """Return the evidence that evaluation and replay left in the job's folder."""
-    measured = read_numbers(job.folder / "evaluation" / "metrics.json")
-    replayed = read_numbers(job.folder / "replay" / "replay.json")
+    measured = stages.read_numbers(job.folder / "evaluation" / "metrics.json")
+    replayed = stages.read_numbers(job.folder / "replay" / "replay.json")
     return Evidence(
         metrics=measured,
         trades=replayed["trades"],
@@ -143,9 +163,3 @@ def _memory_mb(job: Job, dataset: Dataset) -> float:
     folder = job.made / "bundle"
     bars = bundle.load(folder)[0].context_bars
     return footprint.memory_mb(folder, np.array(dataset.features[-bars:]), dataset.scale[-bars:])
-
-
-def read_numbers(path: Path) -> dict[str, float]:
-    """Return the finite numbers of a flat JSON file; words and what could not be measured are left out."""
-    found = json.loads(path.read_text(encoding="utf-8"))
-    return {name: float(value) for name, value in found.items() if isinstance(value, int | float) and np.isfinite(value)}

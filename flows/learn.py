@@ -30,7 +30,7 @@ from pipelines.model.learning import Action, Night, Plan
 from pipelines.model.training import Trained
 from pipelines.registry import CHAMPION, Registry
 
-FITTING, JUDGING = ("tuning", "training", "ensemble"), ("evaluation", "replay")
+FITTING, JUDGING = ("tuning", "training", "ensemble"), ("evaluation", "replay", "dossier")
 MAKING = (*FITTING, *JUDGING)
 AFTER = (*JUDGING, "gates")
 
@@ -185,7 +185,8 @@ def choose(moved: Drift | None, champion: Champion | None, registry: Registry, d
     chosen = learning.plan(moved, new_bars, age_bars, job.params.learning)
     if champion is None and any(CHAMPION in version.aliases for version in versions):
         return replace(
-            chosen, reason="the champion cannot be compared with: it has seen later bars, or other features, than this night"
+            chosen,
+            reason="the champion cannot be compared with: it has seen later bars or other features, or nobody vouches for it",
         )
     return chosen
 

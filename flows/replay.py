@@ -81,10 +81,8 @@ def stretch(market: str, since: date, until: date | None, which: str | int, home
 def simulated(asked: Stretch) -> Outcome:
     """Trade the stretch in one compiled call."""
     forecasts, scale = asked.served.feed(len(asked.panel.symbols)).advance(asked.panel)
-    market = asked.params.market(asked.panel.market)
-    return simulate.run(
-        asked.panel, forecasts, market, asked.params, model_version=asked.served.version, since=asked.since, scale=scale
-    )
+    market, terms = asked.params.market(asked.panel.market), asked.served.terms(asked.params)
+    return simulate.run(asked.panel, forecasts, market, terms, model_version=asked.served.version, since=asked.since, scale=scale)
 
 
 def replayed(asked: Stretch, progress: Callable[[int], None] | None = None) -> Outcome:

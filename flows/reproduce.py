@@ -17,8 +17,6 @@ from pipelines.model.learning import Action
 from pipelines.registry import Registry, Version
 from pipelines.store.versions import parsed
 
-JUDGING = ("evaluation", "replay")
-
 
 def reproduce(market: str, which: str | int, home: Home, do: Do = stages.direct) -> dict[str, Any]:
     """Make a version again from the tables, parameters and seed that it was made of, and return both digests.
@@ -37,7 +35,7 @@ def reproduce(market: str, which: str | int, home: Home, do: Do = stages.direct)
         if "parent" in expected.lineage:
             _refined(again, registry, expected, do)
         else:
-            stages.run(again, do, skip=JUDGING)
+            stages.run(again, do, skip=learn.JUDGING)
         return _compared(again, version, expected)
 
 

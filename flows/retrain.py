@@ -16,7 +16,7 @@ import psutil  # type: ignore[import-untyped]
 from domain.clock import SystemClock
 from domain.error import CorruptBundle, ModelError
 from domain.params import Params
-from flows import events, evidence, keys, lineage, stages
+from flows import dossier, events, evidence, keys, lineage, stages
 from flows.evidence import Champion
 from flows.home import Home
 from flows.stages import Do, Job
@@ -177,19 +177,21 @@ def record(job: Job, registry: Registry) -> Version:
     """Record the run with its parameters, numbers, plots and bundle; its version waits at the gates as `challenger`."""
     market, manifest = job.market.name, bundle.verify(job.made / "bundle")
     origin = lineage.of(job, stages.load_dataset(job), manifest)
-    replayed = {f"replay_{name}": value for name, value in evidence.read_numbers(job.folder / "replay" / "replay.json").items()}
+    replayed = {f"replay_{name}": value for name, value in stages.read_numbers(job.folder / "replay" / "replay.json").items()}
+    compiled = stages.read_numbers(job.folder / "dossier" / "metrics.json")
     made: dict[str, Any] = {name: manifest.lineage[name] for name in ("action", "parent") if name in manifest.lineage}
     version = registry.record(
         market,
         bundle=job.made / "bundle",
         params=job.params.model_dump(mode="json", exclude={"markets"})
         | {"market": job.params.markets[market].model_dump(mode="json"), "made": made},
-        metrics=evidence.read_numbers(job.folder / "evaluation" / "metrics.json") | replayed,
+        metrics=stages.read_numbers(job.folder / "evaluation" / "metrics.json") | compiled | replayed,
         artifacts=job.folder / "evaluation",
         lineage=origin,
         name=f"{market} {origin.last[:10]} {manifest.family}{_descent(made)}",
     )
     registry.attach(version, {lineage.RECORD: lineage.record(job)}, lineage.PLACE)
+    registry.attach(version, {dossier.PAGE: (job.folder / "dossier" / dossier.PAGE).read_text(encoding="utf-8")})
     registry.challenge(market, version.number)
     return version
 

@@ -20,6 +20,7 @@ from domain import params as parameters
 from domain.clock import SystemClock
 from domain.error import DeadlinePassed, DiskFull, NoChampion, ResourceError
 from domain.params import Params
+from flows import admit as admitting
 from flows import health as page
 from flows import home as homes
 from flows import learn as learning
@@ -110,6 +111,18 @@ def trade(market: str) -> Any:
         return asyncio.run(trading.trade(market, home, params))
     except NoChampion as nobody:
         return Completed(message=str(nobody))
+
+
+@flow(name="admit", flow_run_name=run_name)
+def admit(market: str) -> Any:
+    """See that the market's champion is who the gates made champion; one that was put there by hand passes them or goes back."""
+    home, params = _opened(market)
+    told = as_task("admit", admitting.admit, market, home, params)
+    if "refused" not in told:
+        return told
+    said = f"version {told['moved_to']} was moved by hand and goes back to {told['champion']}: {told['refused']}"
+    create_markdown_artifact(said, key=_key(market, "refused"), description=f"A champion of {market} that no gate let in")
+    return Completed(name="Refused", message=said)
 
 
 def as_task(name: str, step: Callable[P, R], /, *arguments: P.args, **named: P.kwargs) -> R:

@@ -73,7 +73,8 @@ def _misspelt(problem: typer.TyperException) -> str:
 def refused(problem: OSError) -> ResourceError:
     """Return what the machine refused as one of ours; every file a command meets is named by a person, or lies in the home."""
     where = f" ({problem.filename})" if problem.filename else ""
-    if problem.errno in {errno.ENOSPC, errno.EDQUOT}:
+    # NumPy tells a short write without its number: "4712 requested and 496 written".
+    if problem.errno in {errno.ENOSPC, errno.EDQUOT} or str(problem).endswith(" written"):
         return DiskFull(f"the disk is full{where}: free some space and run this again; nothing written before is lost")
     reason = (problem.strerror or str(problem)).lower()
     return ResourceError(f"the machine refused a file{where}: {reason}; name another path, or another home with NIGHTSHIFT_HOME")

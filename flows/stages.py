@@ -23,10 +23,12 @@ import polars as pl
 from domain import params as parameters
 from domain.error import DataError, NightshiftError, NoData
 from domain.market import Market
-from domain.panel import FloatArray
-from domain.params import Params
+from domain.panel import FloatArray, Panel
+from domain.params import Params, Sizing
 from flows import cluster
+from flows import dossier as dossiers
 from flows import home as homes
+from flows.dossier import Case
 from flows.home import Home
 from models import bundle, family
 from models.bundle import Golden, Manifest, Schema
@@ -34,8 +36,9 @@ from models.contract import Dataset, Model
 from models.ensemble import Ensemble
 from pipelines.data import ingest, materialize, measuring
 from pipelines.data.covariates import Wanted
-from pipelines.execution import simulate
+from pipelines.execution import simulate, sizing
 from pipelines.execution.outcome import Outcome
+from pipelines.execution.sizing import Sized
 from pipelines.model import datasets as samples
 from pipelines.model import evaluation as judging
 from pipelines.model import training as fitting
@@ -49,8 +52,10 @@ R = TypeVar("R")
 
 GOLDEN_ROWS = 4
 VERSION_CHARACTERS = 12
-#: The parameters that shape a model: two versions with the same ones differ by their snapshot alone.
+#: The parameters that shape a model, and those that shape by what settings it is traded: two versions with the same ones differ by
+#: their snapshot alone.
 SHAPING = ("quality", "features", "datasets", "training")
+SIZING = ("decisions", "risk", "orders", "fills", "learning")
 
 
 @dataclass(frozen=True)
@@ -225,25 +230,40 @@ def ensemble(job: Job) -> None:
 
 
 def write_trained(job: Job, trained: Trained, made: Mapping[str, Any] = MappingProxyType({"action": "retrain"})) -> Manifest:
-    """Write a fitted model as a bundle, its out-of-sample forecasts and what the fit found.
+    """Write a fitted model as a bundle, its out-of-sample forecasts, what the fit found and by what settings it is to be traded.
 
     `made` says how it came about: the night's action, and the version that it was made from, if any, as its parent.
     """
     dataset, place = load_dataset(job), job.made
     _, names, schema_hash = measuring.load_features(job.at("features"))
     taken = materialize.load_snapshot(job.at("snapshot"))
+    sized = _sized(job, dataset, trained.forecasts)
     shutil.rmtree(place / "bundle", ignore_errors=True)
     manifest = bundle.write(
         place / "bundle",
         trained.model,
         Schema(names, schema_hash),
         Golden.of(dataset, GOLDEN_ROWS + trained.model.context_bars - 1),
-        params_hash=tuned(job)[0].digest(*SHAPING),
+        params_hash=tuned(job)[0].digest(*SHAPING, *SIZING),
         lineage={**made, "snapshot": taken.digest, "last": iso(dataset.event_at[-1]), "seed": job.params.training.seed},
+        sizing=sized.chosen,
     )
     np.save(place / "forecasts.npy", trained.forecasts, allow_pickle=False)
     _write_json(place / "ensemble.json", {"model_digest": manifest.model_digest, **_joined(trained.model)})
+    _write_json(place / "sizing.json", sized.to_dict())
     return manifest
+
+
+def _sized(job: Job, dataset: Dataset, forecasts: FloatArray) -> Sized:
+    """Choose by what settings the folds and the model are traded."""
+    folds = fitting.split(dataset, job.params, job.market)
+    return sizing.search(_traded(job, dataset), forecasts, job.market, job.params, folds, dataset.scale)
+
+
+def _traded(job: Job, dataset: Dataset) -> Panel:
+    """Return the bars that the dataset has rows of."""
+    panel = materialize.load_panel(job.at("snapshot"))
+    return panel.rows(panel.bars - dataset.bars, panel.bars)
 
 
 def _joined(model: Model) -> dict[str, Any]:
@@ -273,16 +293,56 @@ def evaluation(job: Job) -> None:
 
 
 def replay(job: Job) -> None:
-    """Trade the out-of-sample forecasts through decisions, risk and fills, from the first bar that has one."""
+    """Trade the out-of-sample forecasts through decisions, risk and fills, from the first bar that has one.
+
+    Each fold is traded by settings that were chosen on earlier rows alone, not by those that the model goes on with.
+    """
     dataset, forecasts = load_dataset(job), load_forecasts(job)
-    panel = materialize.load_panel(job.at("snapshot"))
-    panel = panel.rows(panel.bars - dataset.bars, panel.bars)
+    panel = _traded(job, dataset)
     known = np.flatnonzero(np.isfinite(forecasts).any(axis=(1, 2)))
     if not len(known):
         raise DataError(f"market '{job.market.name}' was to be replayed, but no bar has a forecast: train on more bars")
     since, version = panel.event_at[known[0]], bundle.verify(job.made / "bundle").model_digest[:VERSION_CHARACTERS]
-    outcome = simulate.run(panel, forecasts, job.market, job.params, model_version=version, since=since, scale=dataset.scale)
+    outcome = simulate.run(
+        panel, forecasts, job.market, job.params, model_version=version, since=since, scale=dataset.scale, sized=_turns(job)
+    )
     write_outcome(outcome, job.at("replay"))
+
+
+def dossier(job: Job) -> None:
+    """Compile what evaluation and replay do not tell, and lay everything out as one page."""
+    told = case(job)
+    dossiers.compiled(told).save(told, job.at("dossier"))
+
+
+def case(job: Job) -> Case:
+    """Return everything that a dossier is compiled from."""
+    dataset, (model, manifest) = load_dataset(job), bundle.load(job.made / "bundle")
+    returns, earned = np.full(dataset.bars, np.nan), load_returns(job)
+    returns[dataset.bars - len(earned) :] = earned
+    known = {**read_numbers(job.folder / "evaluation" / "metrics.json"), **read_numbers(job.folder / "replay" / "replay.json")}
+    members = {path.parent.name: np.load(path, allow_pickle=False) for path in sorted(job.folder.glob("training/*/forecasts.npy"))}
+    facts = {"model": manifest.model_digest, **{name: str(manifest.lineage[name]) for name in ("snapshot", "last", "seed")}}
+    facts |= {"symbols": str(len(dataset.symbols)), "bars": str(dataset.bars), "settings searched": str(tuned(job)[1])}
+    return Case(
+        job.market,
+        job.params,
+        dataset,
+        _traded(job, dataset),
+        model,
+        members,
+        load_forecasts(job),
+        _turns(job),
+        returns,
+        known,
+        facts,
+    )
+
+
+def read_numbers(path: Path) -> dict[str, float]:
+    """Return the finite numbers of a flat JSON file; words and what could not be measured are left out."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return {name: float(value) for name, value in found.items() if isinstance(value, int | float) and np.isfinite(value)}
 
 
 def load_returns(job: Job) -> FloatArray:
@@ -291,6 +351,11 @@ def load_returns(job: Job) -> FloatArray:
     before = np.concatenate(([job.params.fills.capital], equity[:-1]))
     returns: FloatArray = equity / before - 1.0
     return returns
+
+
+def _turns(job: Job) -> list[tuple[int, Sizing]]:
+    """Return by what settings each fold is traded, each with its first row."""
+    return sizing.turns(json.loads((job.made / "sizing.json").read_text(encoding="utf-8")))
 
 
 def write_outcome(outcome: Outcome, folder: Path) -> None:
@@ -302,6 +367,8 @@ def write_outcome(outcome: Outcome, folder: Path) -> None:
     outcome.fills.write_csv(folder / "fills.csv")
 
 
+#: What decides how forecasts are traded on paper.
+TRADING = ("pipelines/execution", "domain/cost.py", "domain/account.py", "domain/decision.py", "domain/order.py")
 #: The path in its order; each stage reads what those before it wrote.
 STAGES: tuple[Stage, ...] = (
     Stage(
@@ -355,9 +422,9 @@ STAGES: tuple[Stage, ...] = (
         run=ensemble,
         inputs=("snapshot", "features", "datasets", "training"),
         outputs=("ensemble",),
-        parameters=("training",),
-        market=("horizon",),
-        code=("models", "pipelines/model/training.py"),
+        parameters=("training", *SIZING),
+        market=("horizon", "cost", "instrument", "calendar", "timeframe"),
+        code=("models", "pipelines/model/training.py", *TRADING),
     ),
     Stage(
         name="evaluation",
@@ -381,9 +448,29 @@ STAGES: tuple[Stage, ...] = (
         outputs=("replay/orders.csv", "replay/fills.csv"),
         parameters=("decisions", "risk", "orders", "fills"),
         market=("horizon", "cost", "instrument", "calendar", "timeframe"),
-        code=("pipelines/execution", "domain/cost.py", "domain/account.py", "domain/decision.py", "domain/order.py"),
+        code=TRADING,
         metrics=("replay/replay.json",),
         plots=(("replay/equity.csv", "event_at", "equity"),),
+    ),
+    Stage(
+        name="dossier",
+        run=dossier,
+        inputs=(
+            "snapshot",
+            "features",
+            "datasets",
+            "tuning/tuned.json",
+            "training",
+            "ensemble",
+            "evaluation/metrics.json",
+            "replay/replay.json",
+            "replay/equity.csv",
+        ),
+        outputs=("dossier/dossier.html",),
+        parameters=("training", "evaluation", "decisions", "risk", "orders", "fills"),
+        market=("horizon", "cost", "instrument", "calendar", "timeframe"),
+        code=("models", "pipelines/model", *TRADING, "flows/dossier.py", "flows/dossier.html"),
+        metrics=("dossier/metrics.json",),
     ),
 )
 

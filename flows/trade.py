@@ -10,7 +10,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -26,6 +26,7 @@ from domain.error import ModelError, NightshiftError, NoData, ResourceError
 from domain.market import Market
 from domain.panel import Panel
 from domain.params import Params
+from features.feature import Feature
 from flows import evidence, keys
 from flows import home as homes
 from flows.home import Home
@@ -38,8 +39,9 @@ from pipelines.execution import commands, serving
 from pipelines.execution.commands import Word
 from pipelines.execution.loop import JOURNAL, Loop
 from pipelines.execution.serving import Served
+from pipelines.execution.watch import Watch
 from pipelines.journal import Journal
-from pipelines.registry import CHAMPION, Registry, Version
+from pipelines.registry import CHALLENGER, CHAMPION, PREVIOUS, Registry, Version
 from pipelines.store import Store
 
 #: Seconds between two looks at the store.
@@ -62,6 +64,8 @@ class Desk:
     symbols: tuple[str, ...]
     served: Served
     following: Following
+    challenging: tuple[int, Served | ModelError] | None = None
+    """The challenger asked about last: ready to be served, or why it must not be."""
 
     @classmethod
     def opened(cls, market: Market, params: Params, home: Home) -> Self:
@@ -94,19 +98,61 @@ class Desk:
         history = self.bars()
         return self.served, history.rows(0, int(np.searchsorted(history.event_at, bar.event_at[0])))
 
+    def challenger(self) -> Served | None:
+        """Return the version that waits at the gates, verified but for a signature, since it never trades; None without one."""
+        try:
+            version = self.registry.version(self.market.name, CHALLENGER)
+        except ModelError:
+            return None
+        if self.challenging is None or self.challenging[0] != version.number:
+            self.challenging = version.number, self._verified(version)
+        found = self.challenging[1]
+        if isinstance(found, ModelError):
+            raise found
+        return found
+
+    def demote(self, version: str, reason: str, broken: Collection[str]) -> bool:
+        """Give the market back to the version before, unless that is among the broken; return whether another one stands now."""
+        market = self.market.name
+        try:
+            if str(self.registry.version(market, CHAMPION).number) != version:
+                return True
+            if str(self.registry.version(market, PREVIOUS).number) in broken:
+                return False
+            restored = self.registry.rollback(market, reason, of=int(version))
+        except ModelError as problem:
+            log.warning("version %s of %s cannot be demoted: %s", version, market, problem)
+            return False
+        log.warning("version %s of %s is demoted, version %d stands: %s", version, market, restored.number, reason)
+        return True
+
     def bars(self) -> Panel:
         """Return all bars of the account's symbols; raise NoData when there are none."""
-        return self._joined(materialize.read(self.store, self.market, symbols=self.symbols))
+        return self.history(self.served)
+
+    def history(self, served: Served) -> Panel:
+        """Return all bars of the account's symbols with what a version reads; raise NoData when there are none."""
+        return self._joined(materialize.read(self.store, self.market, symbols=self.symbols), served.features)
+
+    def bring(self, served: Served, bar: Panel, after: np.datetime64) -> Panel:
+        """Return one more bar with what a version reads; `after` is the close of the bar before it."""
+        lacks = not Wanted.by(self.params, served.features).names <= set(bar.covariates)
+        return self._joined(bar, served.features, after) if lacks else bar
 
     def news(self, after: np.datetime64 | None) -> Panel:
         """Return the bars that the store has learnt of and that closed after a moment, possibly none."""
         panel = panels.from_bars(self.following.news(), self.market.name, self.market.timeframe, self.symbols)
         first = 0 if after is None else int(np.searchsorted(panel.event_at, after, side="right"))
-        return self._joined(panel.rows(first, panel.bars), after)
+        return self._joined(panel.rows(first, panel.bars), self.served.features, after)
 
-    def _joined(self, panel: Panel, after: np.datetime64 | None = None) -> Panel:
-        wanted = Wanted.by(self.params, self.served.features)
-        return covariates.joined(self.store, self.market, panel, wanted, after)
+    def _verified(self, version: Version) -> Served | ModelError:
+        try:
+            return serve(evidence.fetched(self.registry, version, self.home), str(version.number), self.market, self.params)
+        except ModelError as refused:
+            return refused
+
+    def _joined(self, panel: Panel, features: Sequence[Feature], after: np.datetime64 | None = None) -> Panel:
+        return covariates.joined(self.store, self.market, panel, Wanted.by(self.params, features), after)
 
 
 @dataclass(frozen=True)
@@ -155,7 +201,8 @@ def champion(market: Market, params: Params, home: Home, registry: Registry) -> 
             raise
         return _vouched(last, market, params, home)
     served = _vouched(standing, market, params, home)
-    standing.write(path)
+    if standing != last:
+        standing.write(path)
     return served
 
 
@@ -226,7 +273,8 @@ async def trade(
     chosen = params.market(market)
     desk = Desk.opened(chosen, params, home)
     folder = account(home, market)
-    with Loop(chosen, params, desk.served, desk.symbols, folder, SystemClock(), successor=desk.successor) as live:
+    watch = Watch(desk, params.serving)
+    with Loop(chosen, params, desk.served, desk.symbols, folder, SystemClock(), successor=desk.successor, watch=watch) as live:
         seen, history = desk.store.version("bars"), desk.bars()
         start = _start(history, live.cursor, since)
         live.recover(history.rows(0, start))

@@ -18,6 +18,7 @@ from types import FrameType
 from domain.clock import SystemClock
 from domain.error import ResourceError
 from flows import home as homes
+from flows import webhook
 from flows.home import PROJECT, Home
 
 HOST = "127.0.0.1"
@@ -40,6 +41,7 @@ class Ports:
 
     prefect: int = 4200
     mlflow: int = 5000
+    webhook: int = 4300
 
     @property
     def prefect_api(self) -> str:
@@ -64,7 +66,7 @@ class Service:
     """Path that answers 200 once it is ready."""
 
 
-def services(home: Home, ports: Ports) -> tuple[Service, Service, Service]:
+def services(home: Home, ports: Ports) -> tuple[Service, ...]:
     """Return what is started, in this order; each is stopped in the opposite one."""
     prefect = ("prefect", "server", "start", "--host", HOST, "--port", str(ports.prefect))
     kept = (
@@ -73,10 +75,12 @@ def services(home: Home, ports: Ports) -> tuple[Service, Service, Service]:
         "--default-artifact-root",
         str(home.mlflow / "mlartifacts"),
     )
+    hook = ("--port", str(ports.webhook), "--mlflow", ports.mlflow_address)
     mlflow = ("mlflow", "server", "--host", HOST, "--port", str(ports.mlflow), "--workers", "1", *kept)
     return (
         Service("prefect", (sys.executable, "-m", *prefect), ports.prefect, "/api/health"),
         Service("mlflow", (sys.executable, "-m", *mlflow), ports.mlflow, "/health"),
+        Service("webhook", (sys.executable, "-m", "flows.webhook", *hook), ports.webhook, "/health"),
         Service("deployments", (sys.executable, "-m", "flows.deployments")),
     )
 
@@ -91,7 +95,8 @@ def environment(home: Home, ports: Ports) -> dict[str, str]:
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
         "PYTHONUNBUFFERED": "1",
     }
-    return {**homes.QUIET, **_served(), **os.environ, **chosen}
+    kept = {"MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": webhook.encryption_key(home)}
+    return {**homes.QUIET, **_served(), **kept, **os.environ, **chosen}
 
 
 def _served() -> dict[str, str]:

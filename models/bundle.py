@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from pydantic import ValidationError
 
 from domain.error import CorruptBundle
 from domain.forecast import LEVELS, MEDIAN
 from domain.panel import FloatArray
+from domain.params import Sizing
 from models import family
 from models.contract import Dataset, Float32Array, Model
 
@@ -20,6 +22,8 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 #: Who vouches for the manifest; see models.signature. Like the manifest it is not listed in it.
 SIGNATURE = "signature.json"
+#: The settings of sizing that a model brings; without the file it is traded by those of params.yaml.
+DECISIONS = "decisions.json"
 BYTES_MAX = 512 * 1024 * 1024
 FILES_MAX = 64
 MANIFEST_BYTES_MAX = 1024 * 1024
@@ -82,15 +86,21 @@ class Manifest:
         return _digest(_canonical(asdict(self)))
 
 
-def write(folder: Path, model: Model, schema: Schema, golden: Golden, *, params_hash: str, lineage: Mapping[str, Any]) -> Manifest:
+def write(
+    folder: Path, model: Model, schema: Schema, golden: Golden, *, params_hash: str, lineage: Mapping[str, Any],
+    sizing: Sizing | None = None,
+) -> Manifest:  # fmt: skip
     """Write `model` into the new or empty `folder` with golden vectors and manifest, and prove that it loads again.
 
-    Raises CorruptBundle when the folder already holds files or the loaded model answers otherwise than `model`.
+    `sizing` are the settings that it is to be traded by; None leaves them to params.yaml. Raises CorruptBundle when the folder
+    already holds files or the loaded model answers otherwise than `model`.
     """
     if folder.exists() and any(folder.iterdir()):
         raise CorruptBundle(f"a bundle was to be written into {folder}, but the folder already holds files; name an empty one")
     model.save(folder / "model")
     _write_golden(folder / "golden", model, golden)
+    if sizing is not None:
+        (folder / DECISIONS).write_bytes(_canonical(sizing.model_dump()) + b"\n")
     files = {name: _digest(path.read_bytes()) for name, path in _files(folder).items()}
     manifest = Manifest(model.family, model.horizon, LEVELS, schema.names, schema.digest, params_hash, files, dict(lineage))
     (folder / MANIFEST).write_bytes(_sealed(manifest))
@@ -130,7 +140,24 @@ def load(folder: Path, tolerance: float = 0.0) -> tuple[Model, Manifest]:
         raise CorruptBundle(f"bundle {folder} cannot be loaded although its digests hold: {reason}") from None
     _compare(folder, found, expected, tolerance)
     _sane(folder, model, found, scale)
+    sizing(folder)
     return model, manifest
+
+
+def sizing(folder: Path) -> Sizing | None:
+    """Return the settings that the model of a verified bundle brings, None where it is traded by those of params.yaml.
+
+    Raises CorruptBundle for settings that params.yaml could not hold either.
+    """
+    path = folder / DECISIONS
+    if not path.exists():
+        return None
+    try:
+        return Sizing.model_validate_json(path.read_bytes(), strict=True)
+    except ValidationError as problem:
+        fault = problem.errors()[0]
+        where = ".".join((DECISIONS, *(str(part) for part in fault["loc"])))
+        raise CorruptBundle(f"bundle {folder}: {where} cannot be traded by: {fault['msg']}") from None
 
 
 def _sane(folder: Path, model: Model, found: FloatArray, scale: FloatArray) -> None:

@@ -3,14 +3,14 @@
 `models.shape` makes quantiles of the two. Five sets of `reg:quantileerror` trees were tried first: slower tenfold and worse at both
 ends, see LOG.md.
 
-XGBoost grows the trees and `models.walker` answers with them: a process that only serves never imports XGBoost. Sorting values into
-bins is half of a fit, so a fit does it once: rows that early stopping watches lie in the same matrix and weigh nothing meanwhile.
+XGBoost grows the trees (`models.forest`) and `models.walker` answers with them: a process that only serves never imports XGBoost.
+Sorting values into bins is half of a fit, so a fit does it once.
 """
 
 import json
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,7 +19,9 @@ import numpy as np
 from domain.error import ModelError
 from domain.panel import FloatArray
 from domain.params import Training
+from models import forest
 from models.contract import Dataset, Float32Array, IntArray
+from models.forest import Alone, Ground, Plan
 from models.inputs import clocks
 from models.shape import MISS_SIGMA_MIN, Lesson, Shape
 from models.walker import Forest
@@ -30,11 +32,6 @@ if TYPE_CHECKING:
 #: How widely a forecast misses is plain to see beside where it lies: its trees may be deeper and take larger steps.
 SPREAD_ROUNDS = 40
 SPREAD: dict[str, Any] = {"eta": 0.1, "max_depth": 4, "colsample_bytree": 0.7, "min_child_weight": 50.0}
-STOP_ROUNDS = 30
-#: Thresholds a feature that trees choose from. Four times as many rank no better and take a fifth longer.
-BINS = 64
-#: Thresholds are the quantiles of so many samples, drawn from those that a fit is handed: all of them would take half of the fit.
-DRAWN_SAMPLES = 16_384
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class Settings:
     def booster(self, **special: Any) -> dict[str, Any]:
         """Return XGBoost's parameters, `special` ones last."""
         chosen: dict[str, Any] = {"tree_method": "hist", "device": "cpu", "objective": "reg:squarederror", "verbosity": 0}
-        chosen |= {"max_bin": BINS}
+        chosen |= {"max_bin": forest.BINS}
         chosen |= {"max_depth": self.depth, "eta": self.eta, "subsample": self.subsample, "colsample_bytree": self.colsample}
         chosen |= {"min_child_weight": self.min_child_weight, "reg_lambda": self.reg_lambda, "seed": self.seed}
         return chosen | special
@@ -65,10 +62,11 @@ class Trees:
     family = "trees"
     context_bars = 1
 
-    def __init__(self, settings: Settings, horizon: int, threads: int = 1) -> None:
+    def __init__(self, settings: Settings, horizon: int, threads: int = 1, workers: int = 1) -> None:
         self.settings = settings
         self.horizon = horizon
         self.threads = threads  # how long a fit takes, never what it gives: not saved
+        self.workers = workers  # where it is fitted: not saved
         self.rounds = 0
         self.names: tuple[str, ...] = ()
         self._location: Forest | None = None
@@ -79,32 +77,31 @@ class Trees:
     def create(cls, training: Training, horizon: int, rounds: int | None = None) -> Self:
         """Return unfitted trees."""
         settings = Settings(**training.trees.model_dump(), seed=training.seed)
-        return cls(replace(settings, rounds=rounds or settings.rounds), horizon, training.threads)
+        return cls(replace(settings, rounds=rounds or settings.rounds), horizon, training.threads, training.hardware.workers)
 
     def fit(self, dataset: Dataset, train: IntArray, valid: IntArray, checkpoint: Path | None = None) -> None:
         """Choose the rounds by stopping early on `valid`, then grow everything on the rows of both; `checkpoint` is left empty."""
         self.names = dataset.names
         lesson = Lesson.of(dataset, np.concatenate([train, valid]), len(train))
-        known, features, target = lesson.known, _samples(lesson), lesson.target()
-        matrix, learned = self._matrix(features, target[known]), int(known[: len(train)].sum())
-        self.rounds = self._best_rounds(matrix, learned) if learned < len(features) else self.settings.rounds
-        self._location = self._grow(matrix, self.rounds, base_score=0.0)
+        known, features, target = lesson.known, _samples(lesson), lesson.target()[lesson.known]
         score, width = np.zeros(known.shape), np.zeros(known.shape)
-        score[known] = self._location.predict(features)
         shape = Shape.fit(lesson)
-        spread = np.log(np.abs(shape.miss(lesson, score)[known]) + MISS_SIGMA_MIN)
-        matrix.set_label(spread)
-        self._spread = self._grow(matrix, SPREAD_ROUNDS, base_score=float(spread.mean()), **SPREAD)
-        width[known] = self._spread.predict(features)
+        with self._ground(features, target, known.sum(axis=1)) as ground:
+            rounds = self._best_rounds(ground, target, int(known[: len(train)].sum()))
+            location = self._grow(ground, target, rounds, base_score=0.0)
+            score[known] = location.predict(features)
+            miss = np.log(np.abs(shape.miss(lesson, score)[known]) + MISS_SIGMA_MIN)
+            spread = self._grow(ground, miss, SPREAD_ROUNDS, base_score=float(miss.mean()), **SPREAD)
+        width[known] = spread.predict(features)
+        self.rounds, self._location, self._spread = rounds, location, spread
         self._shape = shape.closed(lesson, score, width)
 
     def fine_tune(self, dataset: Dataset, rows: IntArray, rounds: int) -> None:
         """Add `rounds` trees to the location, fitted to `rows`; spread and quantiles stay."""
         lesson = Lesson.of(dataset, rows)
-        matrix = self._matrix(_samples(lesson), lesson.target()[lesson.known])
-        # As bytes: handed over as a booster, XGBoost goes on with the process's random state instead of the seed's.
-        grown = bytearray(self._fitted()[0].raw)
-        self._location = self._grow(matrix, rounds, grown=grown, seed=self.settings.seed + self.rounds)
+        target, before = lesson.target()[lesson.known], self._fitted()[0].raw
+        with self._ground(_samples(lesson), target, lesson.known.sum(axis=1)) as ground:
+            self._location = self._grow(ground, target, rounds, grown=before, seed=self.settings.seed + self.rounds)
         self.rounds += rounds
 
     def recalibrate(self, forecasts: FloatArray, outcome: FloatArray) -> None:
@@ -114,16 +111,29 @@ class Trees:
     def predict(self, features: Float32Array, scale: FloatArray) -> FloatArray:
         """Return [T, S, Q] quantiles; see the contract. A row's median volatility is taken over the symbols handed in."""
         rows = np.ascontiguousarray(features.reshape(-1, features.shape[-1]), dtype=np.float32)
-        score, width = (forest.predict(rows).reshape(scale.shape).astype(np.float64) for forest in self._fitted())
+        score, width = (each.predict(rows).reshape(scale.shape).astype(np.float64) for each in self._fitted())
         return self._shape.forecast(score, width, features, scale, self.names, self.horizon)
 
     def importance(self) -> dict[str, float]:
         """Return each feature's share of the location's total gain."""
-        booster = _xgboost().Booster(model_file=bytearray(self._fitted()[0].raw))
+        booster = forest.xgboost().Booster(model_file=bytearray(self._fitted()[0].raw))
         score = booster.get_score(importance_type="total_gain")
         gain = {name: float(np.sum(score.get(f"f{i}", 0.0))) for i, name in enumerate(self.names)}
         total = sum(gain.values())
         return {name: value / total for name, value in gain.items()} if total else {}
+
+    def contributions(self, features: Float32Array) -> dict[str, float]:
+        """Return each feature's share of the mean absolute SHAP value of the location over rows [T, S, F]; {} if none moves it.
+
+        They are exact for trees, and sum to the forecast. Lundberg, Erion and Lee 2018, arXiv:1802.03888.
+        """
+        library = forest.xgboost()
+        booster = library.Booster(model_file=bytearray(self._fitted()[0].raw))
+        rows = features.reshape(-1, features.shape[-1])
+        rows = rows[np.isfinite(rows).any(axis=1)]
+        moved = np.abs(booster.predict(library.DMatrix(rows), pred_contribs=True)[:, :-1]).sum(axis=0)
+        total = float(moved.sum())
+        return dict(zip(self.names, (moved / total).tolist(), strict=True)) if total else {}
 
     def save(self, folder: Path) -> None:
         """Write model.json, location.ubj and spread.ubj."""
@@ -131,8 +141,8 @@ class Trees:
         kept = {"family": self.family, "horizon": self.horizon, "rounds": self.rounds, "names": self.names}
         kept |= {"settings": asdict(self.settings), "shape": asdict(self._shape)}
         (folder / "model.json").write_text(json.dumps(kept, sort_keys=True) + "\n", encoding="utf-8")
-        for name, forest in zip(("location", "spread"), self._fitted(), strict=True):
-            (folder / f"{name}.ubj").write_bytes(forest.raw)
+        for name, grown in zip(("location", "spread"), self._fitted(), strict=True):
+            (folder / f"{name}.ubj").write_bytes(grown.raw)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -144,36 +154,29 @@ class Trees:
         model._location, model._spread = (Forest.read((folder / f"{name}.ubj").read_bytes()) for name in ("location", "spread"))
         return model
 
-    def _best_rounds(self, matrix: "QuantileDMatrix", learned: int) -> int:
-        """Return how many rounds on the first `learned` samples miss the others least."""
-        xgboost = _xgboost()
-        answer = matrix.get_label()[learned:]
-        weight = np.ones(matrix.num_row(), dtype=np.float32)
-        weight[learned:] = 0.0
-
-        def missed(forecast: Float32Array, _: "QuantileDMatrix") -> tuple[str, float]:
-            # A sum, since XGBoost reads six decimals of it.
-            return "missed", float(np.sum(np.square(forecast[learned:] - answer), dtype=np.float64))
-
-        matrix.set_weight(weight)
-        settings = self.settings.booster(nthread=self.threads, base_score=0.0, disable_default_eval_metric=True)
-        stop = xgboost.callback.EarlyStopping(rounds=STOP_ROUNDS)
-        watch: dict[str, Any] = {"evals": [(matrix, "valid")], "custom_metric": missed, "callbacks": [stop], "verbose_eval": False}
-        grown = xgboost.train(settings, matrix, num_boost_round=self.settings.rounds, **watch)
-        matrix.set_weight(np.ones_like(weight))
-        return int(grown.best_iteration) + 1
+    @contextmanager
+    def _ground(self, features: Float32Array, label: FloatArray, bars: IntArray) -> Iterator[Ground]:
+        """Sort samples into bins, in this process or with the workers of a cluster."""
+        if self.workers == 1:
+            yield Alone(self._matrix(features, label))
+            return
+        with forest.shared(features, bars, self.settings.seed, workers=self.workers, threads=self.threads) as ground:
+            yield ground
 
     def _matrix(self, features: Float32Array, label: FloatArray) -> "QuantileDMatrix":
         """Return samples sorted into bins between quantiles of some of them."""
-        build = partial(_xgboost().QuantileDMatrix, max_bin=BINS, nthread=self.threads)
-        drawn = np.random.default_rng(self.settings.seed).permutation(len(features))[:DRAWN_SAMPLES]
-        matrix: QuantileDMatrix = build(features, label=label, ref=build(features[drawn]))
-        return matrix
+        return forest.sort(features, label, forest.drawn(features, self.settings.seed), self.threads)
 
-    def _grow(self, matrix: "QuantileDMatrix", rounds: int, *, grown: bytearray | None = None, **special: Any) -> Forest:
-        settings = self.settings.booster(nthread=self.threads, **special)
-        booster = _xgboost().train(settings, matrix, num_boost_round=rounds, xgb_model=grown)
-        return Forest.read(bytes(booster.save_raw("ubj")))
+    def _best_rounds(self, ground: Ground, label: FloatArray, learned: int) -> int:
+        """Return how many rounds on the first `learned` samples miss the others least; all where there are no others."""
+        if learned == len(label):
+            return self.settings.rounds
+        plan = Plan(self.settings.booster(nthread=self.threads, base_score=0.0), self.settings.rounds)
+        return ground.ask(forest.best_rounds, plan, label, np.arange(len(label)) < learned)
+
+    def _grow(self, ground: Ground, label: FloatArray, rounds: int, *, grown: bytes | None = None, **special: Any) -> Forest:
+        plan = Plan(self.settings.booster(nthread=self.threads, **special), rounds, grown)
+        return Forest.read(ground.ask(forest.grow, plan, label))
 
     def _fitted(self) -> tuple[Forest, Forest]:
         if self._location is None or self._spread is None:
@@ -186,11 +189,3 @@ def _samples(lesson: Lesson) -> Float32Array:
     samples = np.ascontiguousarray(lesson.features[lesson.known])
     samples[:, clocks(lesson.features)] = np.nan
     return samples
-
-
-def _xgboost() -> Any:
-    """Return the library, told to let waiting threads sleep: spinning ones took 31 s instead of 1 s on a busy machine."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    import xgboost
-
-    return xgboost

@@ -21,7 +21,10 @@ from typing import Any, NamedTuple, Self
 
 from domain.error import DiskFull, JournalBroken, LeaseTaken, NightshiftError, NoData, ResourceError, nearest
 
-KINDS = ("session", "bar", "decision", "verdict", "intent", "order", "fill", "halt", "resume", "model", "reconcile", "alert")
+KINDS = (
+    "session", "bar", "decision", "verdict", "intent", "order", "fill", "halt", "resume", "model", "reconcile", "alert",
+    "score", "shadow",
+)  # fmt: skip
 GENESIS = "0" * 64
 HEAD_BYTES = 256
 BATCH = 1000

@@ -26,12 +26,15 @@ from pipelines import pictures
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Webhook
     from mlflow.entities.model_registry import ModelVersion
 
 Found = TypeVar("Found")
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 BUNDLE, EVALUATION, GATES = "bundle", "evaluation", "gates"
 LINEAGE = "lineage."
+#: What the names of our registered models begin with, and the name of our webhook.
+PREFIX, HOOK = "nightshift-", "nightshift"
 PROMOTION = "promotion"
 VALUE_CHARACTERS_MAX = 5_000
 #: Tags by which a search and its trials are told from trainings.
@@ -114,11 +117,11 @@ class Version:
 
 
 class Registry:
-    """The models of all markets, in an SQLite file under `home`, or on the server that MLFLOW_TRACKING_URI names."""
+    """The models of all markets, in an SQLite file under `home`, or on the server that `uri` or MLFLOW_TRACKING_URI names."""
 
-    def __init__(self, home: Path, clock: Clock | None = None) -> None:
+    def __init__(self, home: Path, clock: Clock | None = None, uri: str | None = None) -> None:
         self.home = home
-        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.absolute() / 'mlflow.db'}"
+        self.uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.absolute() / 'mlflow.db'}"
         self.clock = clock or SystemClock()
         self._opened: MlflowClient | None = None
 
@@ -242,8 +245,11 @@ class Registry:
                 self._move(client, market, "promote", version.number, before, hashlib.sha256(report.encode()).hexdigest())
         return self.version(market, number)
 
-    def rollback(self, market: str, reason: str = "asked for") -> Version:
-        """Swap champion and previous; raise NoChampion when nothing was promoted, ModelError when nothing came before it."""
+    def rollback(self, market: str, reason: str = "asked for", of: int | None = None) -> Version:
+        """Swap champion and previous, and return who stands now; with `of`, only while that version is the champion.
+
+        Raises NoChampion when nothing was promoted, ModelError when nothing came before it.
+        """
         with self._asked(f"to roll market '{market}' back") as client, self._alone():
             self._settle(client, market)
             aliases = self._aliases(client, market)
@@ -252,8 +258,45 @@ class Registry:
                 raise self._missing(market, CHAMPION)
             if previous is None or previous == champion:
                 raise ModelError(f"market '{market}' was to be rolled back, but version {champion} is the only one ever promoted")
-            self._move(client, market, "rollback", previous, champion, reason)
+            if of is None or of == champion:
+                self._move(client, market, "rollback", previous, champion, reason)
         return self.version(market, CHAMPION)
+
+    def stands(self, market: str) -> bool:
+        """Return whether the champion is who the last promotion or rollback made it; before the first one nobody may be."""
+        with self._asked(f"who stands in market '{market}'") as client, self._alone():
+            self._settle(client, market)
+            recorded, champion = self._promotions(client, market), self._aliases(client, market).get(CHAMPION)
+            if champion is None or not recorded:
+                return champion is None and not recorded
+            version = _version(market, client.get_model_version(_name(market), str(champion)), {})
+            return self._stands(client, version, recorded[-1])
+
+    def restore(self, market: str) -> Version | None:
+        """Put the champion back to where the last promotion or rollback left it; return it, None where there never was one."""
+        with self._asked(f"to put the champion of market '{market}' back") as client, self._alone():
+            self._settle(client, market)
+            recorded = self._promotions(client, market)
+            if recorded:
+                last = recorded[-1]
+                client.set_model_version_tag(_name(market), str(last.version), PROMOTION, json.dumps(asdict(last)))
+                client.set_registered_model_alias(_name(market), CHAMPION, str(last.version))
+            elif CHAMPION in self._aliases(client, market):
+                client.delete_registered_model_alias(_name(market), CHAMPION)
+        return self.version(market, CHAMPION) if recorded else None
+
+    def subscribe(self, url: str, secret: str) -> None:
+        """Let MLflow's server tell `url` of every alias that is moved or taken away, signed with `secret`; once, however often."""
+        with self._asked(f"to tell {url} of aliases") as client:
+            known: list[Webhook] = []
+            token: str | None = ""
+            while token is not None:
+                page = client.list_webhooks(page_token=token or None)
+                known, token = known + list(page), page.token or None
+            for hook in known:
+                if hook.name == HOOK:
+                    client.delete_webhook(hook.webhook_id)
+            client.create_webhook(HOOK, url, ["model_version_alias.created", "model_version_alias.deleted"], secret=secret)
 
     def promotions(self, market: str) -> list[Promotion]:
         """Return every promotion and rollback of the market, oldest first."""
@@ -283,7 +326,8 @@ class Registry:
     def _stands(self, client: "MlflowClient", version: Version, last: Promotion) -> bool:
         """Return whether a version is champion by its alias, by its own tag and by the last entry of the record."""
         with suppress(ModelError):
-            return self._aliases(client, version.market).get(CHAMPION) == version.number and version.promotion == last
+            standing = self._aliases(client, version.market).get(CHAMPION)
+            return standing == version.number == last.version and version.promotion == last
         return False
 
     def _settle(self, client: "MlflowClient", market: str) -> None:
@@ -435,8 +479,13 @@ def _finite(values: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if math.isfinite(value)}
 
 
+def market_of(model: str) -> str | None:
+    """Return the market that a registered model is of, None where it is none of ours."""
+    return model.removeprefix(PREFIX) if model.startswith(PREFIX) else None
+
+
 def _name(market: str) -> str:
-    return f"nightshift-{market}"
+    return f"{PREFIX}{market}"
 
 
 def _version(market: str, found: "ModelVersion", aliases: Mapping[str, int]) -> Version:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Build = Callable[[], tuple[nn.Module, Objective]]
 #: Largest norm of a gradient.
 CLIP_NORM = 1.0
-PROCESSOR = Hardware(device="cpu", devices=1, nodes=1, bf16=False, graph=False, compile=False)
+PROCESSOR = Hardware(device="cpu", devices=1, nodes=1, bf16=False, graph=False, compile=False, workers=1)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from domain import panel as panels
-from domain.error import DataError, NoData
+from domain.error import DataError, DiskFull, NoData
 from domain.market import Market
 from domain.panel import PRICES, Panel
 from pipelines.data import covariates, mapped, reading
@@ -176,15 +176,20 @@ def write_panel(panel: Panel, path: Path, *, held: int = HELD) -> None:
         return (_rows(panel, block) for block in blocks)
 
     frame = register_io_source(rows, schema=_rows(panel, []).schema, is_pure=True)
-    frame.sink_parquet(
-        path,
-        compression="zstd",
-        compression_level=3,
-        statistics=False,
-        row_group_size=ROW_GROUP,
-        maintain_order=True,
-        engine="streaming",
-    )
+    try:
+        frame.sink_parquet(
+            path,
+            compression="zstd",
+            compression_level=3,
+            statistics=False,
+            row_group_size=ROW_GROUP,
+            maintain_order=True,
+            engine="streaming",
+        )
+    except pl.exceptions.ComputeError as problem:
+        if "No space left" not in str(problem):
+            raise
+        raise DiskFull(f"the panel could not be written to {path} because the disk is full: free space and run it again") from None
 
 
 def _write_covariates(panel: Panel, folder: Path) -> None:

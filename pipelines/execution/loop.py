@@ -20,8 +20,9 @@ from domain.panel import FloatArray, Panel
 from domain.params import Params
 from pipelines.execution import commands, facts, orders, outcome, reconcile, risk, trader
 from pipelines.execution.brokers.paper import Paper
-from pipelines.execution.serving import Served
+from pipelines.execution.serving import Feed, Served
 from pipelines.execution.trader import Trader
+from pipelines.execution.watch import Fact, Watch
 from pipelines.journal import Journal, Record
 
 JOURNAL, LEDGER = "journal.db", "exchange.db"
@@ -39,7 +40,8 @@ class Loop:
 
     def __init__(
         self, market: Market, params: Params, served: Served, symbols: tuple[str, ...], home: Path, time: Clock, *,
-        capital: float | None = None, successor: Successor | None = None, point: Callable[[Point], None] | None = None,
+        capital: float | None = None, successor: Successor | None = None, watch: Watch | None = None,
+        point: Callable[[Point], None] | None = None,
     ) -> None:  # fmt: skip
         self._market, self._params, self._served, self._symbols, self._home, self._time = (
             market,
@@ -50,11 +52,13 @@ class Loop:
             time,
         )
         self._capital = params.fills.capital if capital is None else capital
-        self._successor, self._point = successor, point or (lambda name: None)
+        self._successor, self._watch, self._point = successor, watch, point or (lambda name: None)
         self._places = {symbol: s for s, symbol in enumerate(symbols)}
-        self._trader = Trader.opened(market, params, len(symbols), self._capital)
+        self._trader = Trader.opened(market, served.terms(params), len(symbols), self._capital)
         self._progress = {"bars": 0, "event_at_us": 0, "activity": 0}
         self._version: str | None = None
+        self._since = 0
+        self._sizing: dict[str, float] | None = None
         self._told = ""
         self._ready = False
         self._journal = Journal(home / JOURNAL)
@@ -80,17 +84,23 @@ class Loop:
 
         Raises TradingError when they tell different stories.
         """
-        self._feed = self._served.feed(len(self._symbols))
-        scales = self._feed.warm(history)
+        bars = self._progress["bars"]
+        self._feed, scales = self._warmed(history, self._since if self._version == self._served.version else bars)
         self._scale = scales[-1] if history.bars else np.full(len(self._symbols), np.nan)
         sent = self._catch_up(history, scales)
         reconcile.check(self._broker, self._trader, self._symbols, self._broker.activities(self._progress["activity"]))
-        records = [self._record("model", "loop", self._model())] if self._version != self._served.version else []
-        if self._progress["bars"]:
+        told = self._model()
+        same = (self._version, self._sizing) == (told["version"], told["sizing"])
+        records = [] if same else [self._record("model", "loop", told)]
+        if bars:
             records.append(self._record("reconcile", "loop", {"sent": [order.client_order_id for order in sent]}))
         if records:
             self._journal.append(*records)
-        self._version, self._ready = self._served.version, True
+        if self._version != told["version"]:
+            self._since = bars
+        self._version, self._sizing, self._ready = told["version"], told["sizing"], True
+        if self._watch is not None and history.bars:
+            self._watch.follow(bars, None, history.event_at[-1])
 
     def on_bar(self, bar: Panel) -> None:
         """Live through one closed bar, a panel of one row: book its fills, think, write all of it down, and send the orders."""
@@ -103,7 +113,9 @@ class Loop:
         activities = self._broker.activities(self._progress["activity"])
         worth = trader.book_bar(self._trader, self._places, bar, activities)
         told, heard = self._obey(worth.equity)
+        told += self._demote()
         told += self._succeed(bar)
+        told += self._watched(bar)
         told += self._think(bar, worth.equity)
         self._point("decided")
         self._progress["bars"] += 1
@@ -114,6 +126,8 @@ class Loop:
         self._broker.submit(sent)
         self._point("submitted")
         commands.remove(self._home, heard)
+        if self._watch is not None:
+            self._watch.follow(self._progress["bars"], bar, bar.event_at[0])
         self._ready = True
 
     def outcome(self) -> outcome.Outcome:
@@ -133,6 +147,8 @@ class Loop:
 
     def _restore(self) -> None:
         kept, terms = self._journal.latest_snapshot(), self._terms()
+        if self._watch is not None:
+            self._watch.restore(self._journal)
         if kept is not None:
             self._progress = trader.restore(self._trader, kept[1])
         found = next(self._journal.records("session"), None)
@@ -141,9 +157,18 @@ class Loop:
         elif found.payload != terms:
             differs = sorted(key for key in terms if found.payload.get(key) != terms[key])
             raise ConfigurationError(f"{self._home} holds an account with other terms ({', '.join(differs)}): name another folder")
-        versions = [stored.payload["version"] for stored in self._journal.records("model")]
-        self._version = versions[-1] if versions else None
+        for stored in self._journal.records("model"):
+            if self._version != stored.payload["version"]:
+                self._since = int(stored.payload["bars"])
+            self._version, self._sizing = stored.payload["version"], stored.payload.get("sizing")
         self._heard = {str(stored.payload["command"]) for kind in ("halt", "resume") for stored in self._journal.records(kind)}
+
+    def _warmed(self, history: Panel, since: int) -> tuple[Feed, FloatArray]:
+        """Return the model's feed after `history`, and the volatilities of it; what it forecast since bar `since` is its own."""
+        if self._watch is not None:
+            return self._watch.begin(self._served, history, self._progress["bars"], since)
+        feed = self._served.feed(len(self._symbols))
+        return feed, feed.warm(history)
 
     def _terms(self) -> dict[str, Any]:
         market = {key: str(getattr(self._market, key)) for key in ("name", "calendar", "timeframe", "cost", "instrument")}
@@ -187,10 +212,21 @@ class Loop:
         if found is None or found[0].version == self._version:
             return []
         self._served, history = found
-        self._version = self._served.version
-        self._feed = self._served.feed(len(self._symbols))
-        self._feed.warm(history)
-        return [self._record("model", "loop", self._model())]
+        self._trader = self._trader.resized(self._market, self._served.terms(self._params))
+        told = self._model()
+        self._version, self._sizing, self._since = told["version"], told["sizing"], told["bars"]
+        self._feed, _ = self._warmed(history, self._since)
+        return [self._record("model", "loop", told)]
+
+    def _demote(self) -> list[Record]:
+        """Ask for the version before, where the model broke a bound by the bars that are written; say so where there is none."""
+        reason = self._watch.demote() if self._watch is not None else None
+        return [] if reason is None else self._alert(reason)
+
+    def _watched(self, bar: Panel) -> list[Record]:
+        """Score the forecasts whose outcomes this bar makes known."""
+        facts: list[Fact] = self._watch.hear(bar) if self._watch is not None else []
+        return [self._record(kind, "watch", payload, bar.event_at[0]) for kind, payload in facts]
 
     def _alert(self, reason: str) -> list[Record]:
         """Return the record of something that a person should know, unless it was the last one told."""
@@ -203,8 +239,10 @@ class Loop:
         """Forecast and decide; return the record of a limit that shut the kill latch."""
         was_halted = risk.halted(self._trader.gate)
         forecasts, scales = self._feed.advance(bar)
-        self._scale = scales[0]
-        trader.think(self._trader, forecasts[0], bar.close[0], bar.volume[0], self._scale, equity)
+        self._scale, forecast = scales[0], forecasts[0]
+        if self._watch is not None:
+            forecast = self._watch.say(self._progress["bars"], self._scale, forecast)
+        trader.think(self._trader, forecast, bar.close[0], bar.volume[0], self._scale, equity)
         if was_halted or not risk.halted(self._trader.gate):
             return []
         reason = f"equity of {equity:.2f} has fallen more than {self._params.risk.drawdown_max} below its peak"
@@ -223,7 +261,8 @@ class Loop:
         return orders.intents(self._market.name, version, at, self._symbols, said.order, self._trader.book.mark)
 
     def _model(self) -> dict[str, Any]:
-        return {"version": self._served.version, "bars": self._progress["bars"]}
+        decided = self._served.terms(self._params).decisions.sizing.model_dump()
+        return {"version": self._served.version, "bars": self._progress["bars"], "sizing": decided}
 
     def _record(self, kind: str, actor: str, payload: dict[str, Any], at: np.datetime64 | None = None) -> Record:
         now_ns = clock.nanoseconds(self._time.now()) if at is None else orders.microseconds(at) * 1000

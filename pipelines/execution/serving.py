@@ -9,6 +9,7 @@ import numpy as np
 from domain.error import ModelError, nearest
 from domain.market import Market
 from domain.panel import FloatArray, Panel
+from domain.params import Params, Sizing
 from features import catalog
 from features.engine import FeatureEngine
 from features.feature import Feature
@@ -29,6 +30,12 @@ class Served:
     """The registry's number, or the model's digest where there is none."""
     expires_at: np.datetime64 | None = None
     """Bars that close later get no forecast: the model is too old to open anything new."""
+    sizing: Sizing | None = None
+    """Settings that it is traded by; None leaves them to params.yaml."""
+
+    def terms(self, params: Params) -> Params:
+        """Return params.yaml with the settings that the model brings laid over its own."""
+        return params.sized(self.sizing)
 
     def feed(self, symbols: int) -> "Feed":
         """Return a stream of forecasts for a universe of that many symbols, before its first bar."""
@@ -98,7 +105,8 @@ def load(
     expires_at = None
     if market is not None and age_bars_max is not None and "last" in manifest.lineage:
         expires_at = _moment(manifest.lineage["last"]) + np.timedelta64(round(age_bars_max / market.bars_a_year * YEAR_US), "us")
-    return Served(model, features, manifest.horizon, version or manifest.model_digest[:12], expires_at)
+    number = version or manifest.model_digest[:12]
+    return Served(model, features, manifest.horizon, number, expires_at, bundle.sizing(folder))
 
 
 def scale(panel: Panel) -> FloatArray:

@@ -1,5 +1,7 @@
 """Simulate: years of decisions, risk and fills in one compiled loop over the functions that the live trader calls."""
 
+import itertools
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -9,7 +11,7 @@ from domain.compiled import money
 from domain.decision import Outcome as Answer
 from domain.market import Market
 from domain.panel import FloatArray, Panel
-from domain.params import Params
+from domain.params import Params, Sizing
 from pipelines.execution import fills, outcome, risk, serving, trader
 from pipelines.execution.trader import Trader
 
@@ -38,21 +40,24 @@ class Log(NamedTuple):
 
 def run(
     panel: Panel, forecasts: FloatArray, market: Market, params: Params, *, model_version: str, capital: float | None = None,
-    since: np.datetime64 | None = None, scale: FloatArray | None = None,
+    since: np.datetime64 | None = None, scale: FloatArray | None = None, sized: Sequence[tuple[int, Sizing]] = (),
 ) -> outcome.Outcome:  # fmt: skip
     """Trade `forecasts` [T, S, Q] over the panel and return what came of it.
 
     `since` is the close from which on trading starts: bars before only warm the scale up. `scale` [T, S] is computed unless given.
-    Row t's forecasts become orders at close t, which fill at open t + 1. The last row's orders stay unfilled.
+    Row t's forecasts become orders at close t, which fill at open t + 1. The last row's orders stay unfilled. `sized` are settings
+    that take over from those of params.yaml, each with the first row that is decided by them, in turn.
     """
     sigma = serving.scale(panel) if scale is None else scale
     first = 0 if since is None else int(np.searchsorted(panel.event_at, since))
     rows, cash = panel.rows(first, panel.bars), params.fills.capital if capital is None else capital
     who = Trader.opened(market, params, len(panel.symbols), cash)
-    log = Log.blank(rows.bars, len(panel.symbols))
-    ordered, filled = drive(
-        who, fills.venue(market, params), forecasts[first:], rows.open, rows.close, rows.volume, sigma[first:], log
-    )  # fmt: skip
+    log, venue, ordered, filled = Log.blank(rows.bars, len(panel.symbols)), fills.venue(market, params), 0, 0
+    for start, stop, sizing in stretches(rows.bars, [(row - first, each) for row, each in sized]):
+        who = who.resized(market, params.sized(sizing))
+        ordered, filled = drive(
+            who, venue, forecasts[first:], rows.open, rows.close, rows.volume, sigma[first:], log, start, stop, ordered, filled
+        )  # fmt: skip
     return outcome.Outcome(
         market, ((0, model_version),), panel.symbols, rows.opened_at, rows.event_at, cash, log.curve,
         outcome.Ordered._make(column[:ordered] for column in log.ordered),
@@ -60,15 +65,20 @@ def run(
     )  # fmt: skip
 
 
+def stretches(bars: int, sized: Sequence[tuple[int, Sizing]]) -> list[tuple[int, int, Sizing | None]]:
+    """Return which rows are decided by which settings: first row, row after the last, and None before any took over."""
+    turns = [(0, None), *((min(max(row, 0), bars), sizing) for row, sizing in sized), (bars, None)]
+    return [(start, stop, sizing) for (start, sizing), (stop, _) in itertools.pairwise(turns)]
+
+
 @money
 def drive(
     who: Trader, venue: fills.Venue, forecasts: FloatArray, opened: FloatArray, close: FloatArray, volume: FloatArray,
-    scale: FloatArray, log: Log,
+    scale: FloatArray, log: Log, start: int, stop: int, ordered: int, filled: int,
 ) -> tuple[int, int]:  # fmt: skip
-    """Live through all bars; return how many rows of `log.ordered` and `log.filled` were written."""
+    """Live through the bars from `start` to before `stop`; return how many rows of either log are written by then."""
     executions = fills.blank(opened.shape[1])
-    ordered, filled = 0, 0
-    for t in range(len(close)):
+    for t in range(start, stop):
         known = scale[max(t - 1, 0)]
         orders = who.verdicts.order
         charge, equity, gross = fills.step(venue, orders, opened[t], close[t], volume[t], known, who.book, executions)

@@ -44,6 +44,10 @@ class Trader(NamedTuple):
             verdicts=risk.Verdicts.blank(symbols),
         )
 
+    def resized(self, market: Market, params: Params) -> Self:
+        """Return the same trader, memory and all, that decides from now on as `params` say."""
+        return self._replace(settings=decisions.settings(market, params))
+
 
 @money
 def think(trader: Trader, forecast: FloatArray, close: FloatArray, volume: FloatArray, scale: FloatArray, equity: float) -> None:

@@ -132,10 +132,15 @@ def _superior(dataset: Dataset, held: Mapping[str, FloatArray], seed: int) -> di
     return {"spa_p": found.spa_p, "reality_check_p": found.reality_check_p}
 
 
+def baselines(dataset: Dataset, params: Params, market: Market, folds: list[Fold]) -> dict[str, FloatArray]:
+    """Return by name what every baseline forecasts out of sample, [T, S, Q]."""
+    names = [name for name in family.BASELINES if name != "momentum" or baseline.PAST_RETURN in dataset.names]
+    return {name: training.walk(dataset, params, market, folds, name)[0] for name in names}
+
+
 def _held(dataset: Dataset, forecasts: FloatArray, params: Params, market: Market, folds: list[Fold]) -> dict[str, FloatArray]:
     """Return by name the forecasts [T, S, Q] of the model and of every baseline, where all of them forecast something."""
-    names = [name for name in family.BASELINES if name != "momentum" or baseline.PAST_RETURN in dataset.names]
-    made = {"model": forecasts} | {name: training.walk(dataset, params, market, folds, name)[0] for name in names}
+    made = {"model": forecasts, **baselines(dataset, params, market, folds)}
     common = np.all([np.isfinite(each[..., MEDIAN]) for each in made.values()], axis=0)
     return {name: np.where(common[..., None], each, math.nan) for name, each in made.items()}
 

@@ -42,6 +42,8 @@ class Evidence:
     """[T] mean pinball loss of each bar, of champion and challenger on the same rows; NaN where either had seen the answer."""
     latency_ms: float
     """Time to forecast the whole universe once."""
+    memory_mb: float
+    """Memory that a process takes to load it and forecast the whole universe once."""
     lineage: Lineage
     horizon: int
     """Bars a forecast looks ahead, hence over which losses overlap."""
@@ -173,6 +175,7 @@ GATES: tuple[Gate, ...] = (
     Gate("drawdown", "largest fall of the simulated account", _drawdown, "<=", "drawdown_max"),
     Gate("trades", "fills of the simulated account", lambda evidence, _: evidence.trades, ">=", "trades_min"),
     Gate("latency_ms", "time to forecast the universe once", lambda evidence, _: evidence.latency_ms, "<=", "latency_ms_max"),
+    Gate("memory_mb", "memory to load it and forecast once", lambda evidence, _: evidence.memory_mb, "<=", "memory_mb_max"),
     Gate("lineage_gaps", "unknown parts of where it came from", _lineage_gaps, "<=", 0.0),
     Gate(CHALLENGER, "paired HAC test of pinball loss against the champion", _challenger_p, "<=", "challenger_p_max"),
 )

@@ -121,3 +121,23 @@ def test_the_rules_of_a_universe_are_typed(tmp_path: Path) -> None:
     assert told.market("us_equity").universe.top == 50
     with pytest.raises(UnknownParameter, match="top"):
         params.load(written(tmp_path, {"markets": {"us_equity": {"universe": {"tops": 50}}}}))
+
+
+def test_a_model_changes_how_much_is_acted_upon_and_never_the_budget() -> None:
+    """Its settings lie over params.yaml's own; the volatility target and all else stay, and the parameters are left alone."""
+    loaded = params.load(ROOT / "params.yaml")
+    brought = params.Sizing(edge_sigma_full=0.125, band=2.0, rate=1.0)
+
+    sized = loaded.sized(brought)
+
+    assert sized.decisions.sizing == brought
+    assert sized.decisions.volatility_target == loaded.decisions.volatility_target
+    assert sized.model_dump(exclude={"decisions"}) == loaded.model_dump(exclude={"decisions"})
+    assert loaded.sized(None) == loaded == params.load(ROOT / "params.yaml")
+
+
+@pytest.mark.parametrize("value", [{"rate": [1.5]}, {"edge_sigma_full": [0.0]}, {"band": [-1.0]}])
+def test_settings_that_could_not_be_traded_are_not_tried(tmp_path: Path, value: dict[str, object]) -> None:
+    """What a search may try keeps within the bounds of what it replaces."""
+    with pytest.raises(ConfigurationError, match=rf"learning\.sizing\.{next(iter(value))}"):
+        params.load(written(tmp_path, {"learning": {"sizing": value}}))

@@ -28,6 +28,7 @@ OPEN = {
     "trades_min": 0,
     "challenger_p_max": 1.0,
     "latency_ms_max": 60_000.0,
+    "memory_mb_max": 60_000.0,
 }
 
 

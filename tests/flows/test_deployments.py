@@ -47,11 +47,13 @@ def made() -> list[RunnerDeployment]:
     return deployments.of(parameters.load(ROOT / "params.yaml"))
 
 
-def test_tuning_waits_to_be_asked(made: list[RunnerDeployment]) -> None:
-    """One a market, without a schedule."""
+def test_tuning_and_admitting_wait_to_be_asked(made: list[RunnerDeployment]) -> None:
+    """One of each a market, without a schedule."""
     waiting = [each for each in made if not each.schedules]
 
-    assert {(each.name, str(each.flow_name)) for each in waiting} == {(market, "tune") for market in SCHEDULES}
+    assert {(each.name, str(each.flow_name)) for each in waiting} == {
+        (market, flow) for market in SCHEDULES for flow in ("tune", "admit")
+    }
 
 
 def test_every_market_has_its_four_flows_at_their_times(made: list[RunnerDeployment]) -> None:
@@ -65,22 +67,29 @@ def test_every_market_has_its_four_flows_at_their_times(made: list[RunnerDeploym
 
 
 def test_every_deployment_names_its_market_and_runs_once_at_a_time(made: list[RunnerDeployment]) -> None:
-    """A second run of the same flow and market is cancelled, not queued behind a trader that runs all day."""
+    """A second run is cancelled, not queued behind a trader that runs all day; an alias that moves again is looked at again."""
     for each in made:
         assert each.parameters == {"market": each.name}
         assert {"nightshift", each.name} <= set(each.tags)
         assert each.concurrency_limit == 1
         assert each.concurrency_options is not None
-        assert each.concurrency_options.collision_strategy == "CANCEL_NEW"
+        expected = "ENQUEUE" if each.flow_name == "admit" else "CANCEL_NEW"
+        assert each.concurrency_options.collision_strategy == expected
 
 
-def test_a_promotion_wakes_the_trader_of_its_market_and_nothing_else(made: list[RunnerDeployment]) -> None:
-    """The event, the resource that it must be about, and the parameters of the run."""
-    woken = {each.name: each.triggers[0] for each in made if each.triggers}
+@pytest.mark.parametrize(
+    ("flow", "heard"),
+    [("trade", {"nightshift.model.promoted"}), ("admit", {"nightshift.model.promoted", "nightshift.model.moved"})],
+)
+def test_a_promotion_wakes_the_trader_of_its_market_and_whoever_admits(
+    made: list[RunnerDeployment], flow: str, heard: set[str]
+) -> None:
+    """The events, the resource that they must be about, and the parameters of the run."""
+    woken = {each.name: each.triggers[0] for each in made if each.flow_name == flow}
 
-    assert {each.flow_name for each in made if each.triggers} == {"trade"}
+    assert {each.flow_name for each in made if each.triggers} == {"trade", "admit"}
     assert set(woken) == set(SCHEDULES)
     for name, trigger in woken.items():
-        assert trigger.expect == {"nightshift.model.promoted"}  # type: ignore[union-attr]
+        assert trigger.expect == heard  # type: ignore[union-attr]
         assert trigger.match.root == {"prefect.resource.id": f"nightshift.model.{name}"}  # type: ignore[union-attr]
         assert trigger.parameters == {"market": name}

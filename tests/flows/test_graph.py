@@ -18,7 +18,7 @@ from flows.stages import STAGES, Job
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("domain", "features", "models", "pipelines", "flows")
-ORDER = ["snapshot", "features", "datasets", "tuning", "training", "ensemble", "evaluation", "replay"]
+ORDER = ["snapshot", "features", "datasets", "tuning", "training", "ensemble", "evaluation", "replay", "dossier"]
 
 
 def test_dvc_yaml_says_what_the_stages_say() -> None:
@@ -33,7 +33,11 @@ def test_the_stages_stand_in_the_order_of_the_path() -> None:
     written: set[str] = set()
     for stage in STAGES:
         assert set(stage.inputs) <= written, f"{stage.name} reads what is not there yet"
-        written |= {path.split("/")[0] for path in stage.outputs} | set(stage.outputs)
+        written |= {path.split("/")[0] for path in stage.outputs} | {
+            *stage.outputs,
+            *stage.metrics,
+            *(plot[0] for plot in stage.plots),
+        }
 
     assert [stage.name for stage in STAGES] == ORDER
 
@@ -110,10 +114,10 @@ def test_a_second_repro_runs_nothing(experiment: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({"decisions": {"band": 1.5}}, ["replay"]),
+        ({"decisions": {"band": 1.5}}, ["ensemble", "evaluation", "replay", "dossier"]),
         (
             {"profiles": {"tiny": {"training": {"trees": {"rounds": 10}}}}},
-            ["tuning", "training", "ensemble", "evaluation", "replay"],
+            ["tuning", "training", "ensemble", "evaluation", "replay", "dossier"],
         ),
     ],
 )

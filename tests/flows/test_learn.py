@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from domain.error import ModelError, NoData
 from flows import evidence, learn, prepare, retrain, stages
 from flows.home import Home
 from flows.stages import Job
-from models import bundle
+from models import bundle, signature
 from pipelines.data import materialize
 from pipelines.model.learning import Action, Plan
 from pipelines.registry import Registry
@@ -105,6 +106,18 @@ def test_a_night_before_the_champion_leaves_it_out(copied: Passed) -> None:
     p = next(gate for gate in earlier["gates"] if gate["name"] == "challenger_p")
     assert (earlier["action"], p["found"], earlier["drift"]) == ("retrain", None, None)
     assert "later bars" in earlier["reason"]
+
+
+def test_a_champion_that_nobody_vouches_for_is_not_learned_from(copied: Passed) -> None:
+    """It could not be served either: the night trains anew, and what passes the gates takes its place."""
+    stranger = Ed25519PrivateKey.generate()
+    version = Registry(copied.home.mlflow).version(MARKET, 1)
+    signature.sign(Registry(copied.home.mlflow).fetch(version, copied.home.models / MARKET / version.run_id), stranger)
+
+    told = learn.night(MARKET, LATER, copied.home, tiny(registry=OPEN, learning={"drifted_share_max": 1.0}))
+
+    assert (told["action"], told["drift"], told["champion"]) == ("retrain", None, 2)
+    assert "nobody vouches for it" in told["reason"]
 
 
 @pytest.mark.parametrize("action", [Action.FINE_TUNE, Action.RECALIBRATE])

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -13,8 +13,8 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from domain.clock import SystemClock
-from domain.error import DeadlinePassed, ResourceError
-from flows import learn, prepare, retrain, shift, stages, trade
+from domain.error import DeadlinePassed, DiskFull, ResourceError
+from flows import learn, prepare, retrain, sentence, shift, stages, trade
 from flows.beside import Beside
 from flows.home import Home
 from flows.stages import P, R
@@ -204,6 +204,46 @@ def test_a_registry_that_cannot_be_read_ends_the_night_with_a_report(copied: Pas
 
     assert (served, still, told["champion"]) == ("1", "1", 2)
     assert f"**Not through**: {failure.value}" in report
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a memory disk of 64 MiB, where mounting is allowed."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a memory disk needs root")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("step", ["snapshot", "datasets", "training", "gates"])
+def test_a_full_disk_ends_the_night_with_a_sentence_and_the_next_one_completes(
+    passed: Passed, small_disk: Path, step: str, undisturbed: str
+) -> None:
+    """Wherever it fills up: the champion loads as before, and freeing the space is enough."""
+    home, params = Home(small_disk / "home"), tiny(registry=OPEN, learning=RETRAIN)
+    shutil.copytree(passed.home.root, home.root)
+    trade.champion(params.market(MARKET), params, home, Registry(home.mlflow))
+    ballast = small_disk / "ballast"
+
+    def filling(name: str, called: Callable[P, R], /, *arguments: P.args, **named: P.kwargs) -> R:
+        if name == step:
+            free = shutil.disk_usage(small_disk).free
+            ballast.write_bytes(bytes(free - 4096))
+        return called(*arguments, **named)
+
+    with pytest.raises((ResourceError, OSError)) as failure:
+        learn.night(MARKET, LATER, home, params, filling)
+    served = trade.champion(params.market(MARKET), params, home, Registry(home.mlflow)).version
+    ballast.unlink()
+    told = learn.night(MARKET, LATER, home, params)
+
+    assert isinstance(failure.value, DiskFull) or isinstance(sentence.refused(failure.value), DiskFull)
+    assert served == "1"
+    assert (told["champion"], digest(told)) == (2, undisturbed)
 
 
 def test_a_silent_source_leaves_what_is_stored(copied: Passed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ def planted(bars: int = 360, symbols: int = 6, edge: float = 0.3, features: int 
 
 #: How small networks learn in tests.
 SCHOOL = {"hidden": 8, "dropout": 0.1, "epochs": 4, "patience": 2, "batch": 256, "span": 4, "rate": 0.01, "decay": 0.01}
-PROCESSOR = Hardware(device="cpu", devices=1, nodes=1, bf16=False, graph=False, compile=False)
+PROCESSOR = Hardware(device="cpu", devices=1, nodes=1, bf16=False, graph=False, compile=False, workers=1)
 
 
 def training(threads: int = 1, hardware: Hardware = PROCESSOR, **trees: float) -> Training:

@@ -9,6 +9,7 @@ import pytest
 
 from domain.error import CorruptBundle
 from domain.panel import FloatArray
+from domain.params import Sizing
 from models import bundle, family
 from models.bundle import Golden, Schema
 from models.contract import Dataset, Float32Array, Model
@@ -30,9 +31,9 @@ def _fitted(dataset: Dataset) -> Model:
     return model
 
 
-def _write(folder: Path, dataset: Dataset, lineage: dict[str, object] = LINEAGE) -> bundle.Manifest:
-    schema = Schema(dataset.names, "s" * 64)
-    return bundle.write(folder, _fitted(dataset), schema, Golden.of(dataset), params_hash="p" * 64, lineage=lineage)
+def _write(folder: Path, dataset: Dataset, lineage: dict[str, object] = LINEAGE, sizing: Sizing | None = None) -> bundle.Manifest:
+    schema, golden = Schema(dataset.names, "s" * 64), Golden.of(dataset)
+    return bundle.write(folder, _fitted(dataset), schema, golden, params_hash="p" * 64, lineage=lineage, sizing=sizing)
 
 
 @pytest.fixture(scope="module")
@@ -225,3 +226,49 @@ def _seal(folder: Path) -> None:
     files = {name: bundle._digest((folder / name).read_bytes()) for name in told["files"]}
     manifest = bundle.Manifest(**{**told, "levels": tuple(told["levels"]), "features": tuple(told["features"]), "files": files})
     (folder / bundle.MANIFEST).write_bytes(bundle._sealed(manifest))
+
+
+def test_a_model_brings_the_settings_that_it_was_given(dataset: Dataset, pristine: Path, tmp_path: Path):
+    """To the bit, covered by the digests of the manifest; a bundle without them leaves them to params.yaml."""
+    brought = Sizing(edge_sigma_full=0.1 + 0.2, band=0.0, rate=1.0)
+
+    manifest = _write(tmp_path / "bundle", dataset, sizing=brought)
+
+    assert bundle.sizing(tmp_path / "bundle") == brought
+    assert bundle.DECISIONS in manifest.files
+    assert manifest.model_digest != bundle.verify(pristine).model_digest
+    assert bundle.sizing(pristine) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "wrong"),
+    [
+        ('{"edge_sigma_full": 0.25, "band": 1.0, "rate": 1.5}', "rate"),
+        ('{"edge_sigma_full": 0.0, "band": 1.0, "rate": 0.5}', "edge_sigma_full"),
+        ('{"edge_sigma_full": Infinity, "band": 1.0, "rate": 0.5}', "edge_sigma_full"),
+        ('{"edge_sigma_full": 0.25, "band": "1", "rate": 0.5}', "band"),
+        ('{"edge_sigma_full": 0.25, "rate": 0.5}', "band"),
+        ('{"edge_sigma_full": 0.25, "band": 1.0, "rate": 0.5, "volatility_target": 9.0}', "volatility_target"),
+        ("[]", r"decisions\.json"),
+        ("nonsense", r"decisions\.json"),
+    ],
+)
+def test_settings_that_params_could_not_hold_are_refused(dataset: Dataset, tmp_path: Path, told: str, wrong: str):
+    """Sealed with matching digests: out of bounds, of another kind, lacking or more than a model may bring."""
+    folder = tmp_path / "bundle"
+    _write(folder, dataset, sizing=Sizing(edge_sigma_full=0.1, band=1.0, rate=1.0))
+    (folder / bundle.DECISIONS).write_text(told)
+    _seal(folder)
+
+    with pytest.raises(CorruptBundle, match=rf"{wrong} cannot be traded by") as caught:
+        bundle.load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_taken_out_of_a_bundle_are_missed(dataset: Dataset, tmp_path: Path):
+    """What was signed with settings of its own is not traded by others."""
+    _write(tmp_path / "bundle", dataset, sizing=Sizing(edge_sigma_full=0.1, band=1.0, rate=1.0))
+    (tmp_path / "bundle" / bundle.DECISIONS).unlink()
+
+    with pytest.raises(CorruptBundle, match=r"lacks 'decisions\.json'"):
+        bundle.load(tmp_path / "bundle")

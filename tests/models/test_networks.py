@@ -143,7 +143,7 @@ def test_the_served_transformer_is_pytorch_forecastings(steps: int, heads: int, 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is trained elsewhere instead."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    asked = Hardware(device="cuda", devices=1, nodes=1, bf16=True, graph=True, compile=False)
+    asked = Hardware(device="cuda", devices=1, nodes=1, bf16=True, graph=True, compile=False, workers=1)
     model, dataset = Sequence.create(training(hardware=asked), HORIZON), planted()
 
     with pytest.raises(ConfigurationError, match="'cuda' was asked for, but torch finds no GPU"):
@@ -153,7 +153,7 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 def test_fast_numbers_are_a_gpus_business() -> None:
     """On a processor they are refused where they are asked for."""
     with pytest.raises(ValueError, match="bf16 and compile are for device cuda"):
-        Hardware(device="cpu", devices=1, nodes=1, bf16=True, graph=False, compile=True)
+        Hardware(device="cpu", devices=1, nodes=1, bf16=True, graph=False, compile=True, workers=1)
     assert device.chosen("cpu") == CPU
 
 

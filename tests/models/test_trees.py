@@ -12,7 +12,7 @@ import xgboost
 
 from domain.error import ModelError
 from domain.forecast import MEDIAN
-from models import bundle, metrics, trees
+from models import bundle, forest, metrics
 from models.bundle import Golden, Schema
 from models.contract import Dataset
 from models.trees import Trees
@@ -176,7 +176,7 @@ def test_rows_that_stop_the_rounds_are_not_learned_from(edge: float):
     model.fit(alone, np.arange(600), np.arange(610, 890))
     known = [rows[~np.isnan(alone.label[rows, 0])] for rows in (np.arange(600), np.arange(610, 890))]
     features, label = ([values[rows, 0] for rows in known] for values in (alone.features, np.clip(alone.label, -4.0, 4.0)))
-    bins = {"max_bin": trees.BINS}
+    bins = {"max_bin": forest.BINS}
     both = xgboost.QuantileDMatrix(np.concatenate(features), label=np.concatenate(label), **bins)
     learned = xgboost.QuantileDMatrix(features[0], label=label[0], ref=both, **bins)
     watched = xgboost.DMatrix(features[1], label=label[1])
@@ -206,6 +206,6 @@ def test_thresholds_of_some_samples_rank_like_those_of_all(monkeypatch: pytest.M
     dataset = planted(bars=900)
     every = _rank_ic(_fitted(dataset), dataset)
 
-    monkeypatch.setattr(trees, "DRAWN_SAMPLES", 400)
+    monkeypatch.setattr(forest, "DRAWN_SAMPLES", 400)
 
     assert _rank_ic(_fitted(dataset), dataset) == pytest.approx(every, abs=0.02)

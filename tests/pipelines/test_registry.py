@@ -239,6 +239,54 @@ def test_a_promotion_written_by_hand_is_told_and_written_over(
         assert standing(registry, market) == {CHAMPION: number, PREVIOUS: before}
 
 
+def test_a_rollback_of_a_champion_that_no_longer_stands_does_nothing(
+    registry: Registry, market: str, run: Callable[..., Version]
+) -> None:
+    """Another one was promoted meanwhile: it stays; of the one that stands it is a rollback like any other."""
+    for seed in (1, 2):
+        run(registry, market, seed)
+        registry.promote(market, seed, PASSED)
+
+    assert registry.rollback(market, "it lost", of=1).number == 2
+    assert standing(registry, market) == {CHAMPION: 2, PREVIOUS: 1}
+    assert len(registry.promotions(market)) == 2
+    assert registry.rollback(market, "it lost", of=2).number == 1
+    assert registry.promotions(market)[-1].report == "it lost"
+
+
+def test_whoever_was_moved_by_hand_does_not_stand_and_can_be_put_back(
+    registry: Registry, market: str, run: Callable[..., Version]
+) -> None:
+    """To another version, with a borrowed tag, or away: the record says who stands, and no promotion is added to it."""
+    for seed in (1, 2, 3):
+        run(registry, market, seed)
+    assert registry.stands(market)
+    client, name = registry._client(), f"nightshift-{market}"
+    client.set_registered_model_alias(name, CHAMPION, "1")
+    assert not registry.stands(market)
+    assert registry.restore(market) is None
+    assert standing(registry, market) == {}
+    for seed in (1, 2):
+        registry.promote(market, seed, PASSED)
+    assert registry.stands(market)
+    told = registry.promotions(market)
+
+    tag = client.get_model_version(name, "2").tags["promotion"]
+    for change in (
+        lambda: client.set_registered_model_alias(name, CHAMPION, "3"),
+        lambda: (client.set_model_version_tag(name, "3", "promotion", tag), client.set_registered_model_alias(name, CHAMPION, "3")),
+        lambda: client.set_model_version_tag(name, "2", "promotion", "approved"),
+        lambda: client.delete_registered_model_alias(name, CHAMPION),
+    ):
+        change()
+        assert not registry.stands(market)
+        assert registry.restore(market) == registry.version(market, CHAMPION)
+        assert standing(registry, market) == {CHAMPION: 2, PREVIOUS: 1}
+        assert registry.stands(market)
+        assert registry.version(market, CHAMPION).promotion == told[-1]
+    assert registry.promotions(market) == told
+
+
 def test_the_first_champion_cannot_be_rolled_back(registry: Registry, market: str, run: Callable[..., Version]) -> None:
     """One sentence, and it still stands."""
     run(registry, market)

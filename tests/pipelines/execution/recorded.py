@@ -12,7 +12,7 @@ from domain import panel as panels
 from domain import params as parameters
 from domain.market import Market
 from domain.panel import Panel
-from domain.params import Params
+from domain.params import Params, Sizing
 from features import catalog
 from features.engine import FeatureEngine
 from models import bundle, family
@@ -127,7 +127,12 @@ def real(market: str) -> Panel:
     return whole.rows(whole.bars - bars, whole.bars)
 
 
-def bundled(panel: Panel, folder: Path, families: tuple[str, ...] = ("average", "momentum", "volatility", "cross_section")) -> Path:
+def bundled(
+    panel: Panel,
+    folder: Path,
+    families: tuple[str, ...] = ("average", "momentum", "volatility", "cross_section"),
+    sizing: Sizing | None = None,
+) -> Path:
     """Train a small tree model on the first half of a panel, write its bundle and return the folder."""
     market, params = terms(panel.market, training={"trees": {"rounds": 12, "depth": 3, "min_child_weight": 5}})
     features = catalog.select(families)
@@ -143,5 +148,6 @@ def bundled(panel: Panel, folder: Path, families: tuple[str, ...] = ("average", 
         Golden.of(dataset),
         params_hash=params.digest(),
         lineage={"seed": 7, "last": f"{panel.event_at[panel.bars // 2]}Z"},
+        sizing=sizing,
     )
     return folder

@@ -4,12 +4,15 @@ import itertools
 import os
 import signal
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from domain.clock import ReplayClock
 from domain.error import ConfigurationError, LeaseTaken, TradingError
+from domain.params import Sizing
 from pipelines import journal
 from pipelines.execution import commands, loop, orders, simulate
 from pipelines.execution.loop import Loop
@@ -256,3 +259,101 @@ def test_every_record_of_a_bar_is_one_transaction(tmp_path):
         records = list(facts.records())
     assert records[-1].kind == "bar"
     assert sum(record.kind == "bar" for record in records) == 19
+
+
+SIZED = Sizing(edge_sigma_full=0.1, band=0.25, rate=0.9)
+
+
+def resized(version="2"):
+    """Return the model of these tests with settings of its own."""
+    return replace(recorded.served(version), sizing=SIZED)
+
+
+def sized_from(row):
+    """Return what a simulation comes to whose settings change at a row of the panel."""
+    forecasts = recorded.served().forecasts(PANEL)
+    return simulate.run(PANEL, forecasts, MARKET, PARAMS, model_version="2", since=SINCE, sized=[(row, SIZED)])
+
+
+def swapped(home, row, point=lambda name: None):
+    """Trade to the end with a model that another one, with settings of its own, takes over from at a row; go on if begun."""
+
+    def successor(bar):
+        return (resized(), PANEL.rows(0, row)) if bar.event_at[0] >= PANEL.event_at[row] else None
+
+    with journaled(home) as known:
+        served = resized() if "2" in known else recorded.served()
+    with live(home, served=served, successor=successor, point=point) as trader:
+        start = FIRST if trader.cursor is None else int(np.searchsorted(PANEL.event_at, trader.cursor, side="right"))
+        trader.recover(PANEL.rows(0, start))
+        for t in range(start, BARS):
+            trader.on_bar(PANEL.rows(t, t + 1))
+        return trader.outcome()
+
+
+@contextmanager
+def journaled(home):
+    """Yield the versions that a journal tells of; none before there is one."""
+    if not (home / loop.JOURNAL).exists():
+        yield []
+        return
+    with journal.Journal.read_only(home / loop.JOURNAL) as facts:
+        yield [record.payload["version"] for record in facts.records("model")]
+
+
+def test_a_model_trades_by_the_settings_that_it_brings(tmp_path):
+    """Bar by bar as in a simulation by those settings, which differs from one by params.yaml's."""
+    ours = loop.replay(PANEL, resized("1"), MARKET, PARAMS, tmp_path, since=SINCE)
+    theirs = simulate.run(PANEL, recorded.served().forecasts(PANEL), MARKET, PARAMS.sized(SIZED), model_version="1", since=SINCE)
+
+    assert same(ours, theirs)
+    assert ours.orders_digest != simulated().orders_digest
+
+
+def test_settings_change_with_the_model_and_the_journal_says_so(tmp_path):
+    """From the bar on at which it took over, decisions are made by the new model's; both are facts, with the first bar of each."""
+    outcome = swapped(tmp_path, 90)
+
+    with journal.Journal.read_only(tmp_path / loop.JOURNAL) as facts:
+        told = [record.payload for record in facts.records("model")]
+    assert outcome.equity.tobytes() == sized_from(90).equity.tobytes()
+    assert told == [
+        {"version": "1", "bars": 0, "sizing": PARAMS.decisions.sizing.model_dump()},
+        {"version": "2", "bars": 90 - FIRST, "sizing": SIZED.model_dump()},
+    ]
+
+
+@pytest.mark.parametrize(("name", "count"), [(name, 90 - FIRST + k) for name in POINTS for k in (0, 1, 2)])
+def test_killed_around_a_change_of_settings_it_ends_the_same(tmp_path, name, count):
+    """SIGKILL at every point of the bar before the change, of the change itself, and of the one after."""
+    left = itertools.count(count, -1)
+
+    def point(reached):
+        if reached == name and next(left) == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if child == 0:
+        try:
+            swapped(tmp_path, 90, point)
+        finally:
+            os._exit(0)
+
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    outcome = swapped(tmp_path, 90)
+    assert outcome.equity.tobytes() == sized_from(90).equity.tobytes()
+    assert outcome.models == ((0, "1"), (90 - FIRST, "2"))
+
+
+def test_a_restart_under_a_model_with_other_settings_is_a_fact(tmp_path):
+    """Two accounts that stop and go on, one of them under another model: its decisions are the new one's, and the journal tells."""
+    loop.replay(PANEL.rows(0, 90), recorded.served(), MARKET, PARAMS, tmp_path, since=SINCE)
+    with live(tmp_path, served=resized()) as trader:
+        trader.recover(PANEL.rows(0, 90))
+        for t in range(90, BARS):
+            trader.on_bar(PANEL.rows(t, t + 1))
+        outcome = trader.outcome()
+
+    assert outcome.equity.tobytes() == sized_from(90).equity.tobytes()
+    with journaled(tmp_path) as known:
+        assert known == ["1", "2"]

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from domain.error import CorruptBundle, ModelError
+from domain.params import Sizing
 from features import catalog
 from models import bundle
 from pipelines.execution import loop, orders, serving, simulate
@@ -140,3 +141,28 @@ def test_a_model_that_reads_several_rows_is_fed_several_rows():
 
     assert served.forecasts(panel).tobytes() == barwise.tobytes()
     assert np.isfinite(barwise[-1]).all()
+
+
+def test_a_bundle_with_settings_is_replayed_as_it_is_simulated(tmp_path):
+    """Loaded from its bundle, over history and bar by bar: the same orders, and other ones than params.yaml's settings give."""
+    panel, (market, params) = recorded.panel(300, 6, seed=8), recorded.terms()
+    brought = Sizing(edge_sigma_full=0.05, band=0.1, rate=1.0)
+    served = serving.load(recorded.bundled(panel, tmp_path / "bundle", sizing=brought))
+    since = panel.event_at[-60]
+
+    replayed = loop.replay(panel, served, market, params, tmp_path / "home", since=since)
+    simulated, other = (
+        simulate.run(panel, served.forecasts(panel), market, terms, model_version=served.version, since=since)
+        for terms in (params.sized(brought), params)
+    )
+
+    assert served.terms(params) == params.sized(brought)
+    assert replayed.orders_digest == simulated.orders_digest != other.orders_digest
+    assert replayed.equity.tobytes() == simulated.equity.tobytes()
+
+
+def test_a_bundle_without_settings_leaves_them_to_params(small):
+    """As those that were made before a model could bring any."""
+    _, params = recorded.terms()
+
+    assert serving.load(small).terms(params) == params

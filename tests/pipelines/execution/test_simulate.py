@@ -2,6 +2,7 @@
 
 import pytest
 
+from domain.params import Sizing
 from pipelines.execution import simulate
 from tests.pipelines.execution import naive, recorded
 
@@ -43,3 +44,46 @@ def test_simulation_equals_the_naive_twin_to_the_bit(market, case):
         assert list(zip(ours.ordered.row, ours.ordered.symbol, *zip(*orders, strict=True), strict=True)) == theirs.orders
         assert list(zip(*(column.tolist() for column in ours.filled[:6]), strict=True)) == theirs.fills
         assert ours.filled.row.size > 0
+
+
+def test_settings_that_take_over_decide_from_their_row_on():
+    """The naive twin's settings are changed by hand before the same bars: the same account, order by order."""
+    market, params = recorded.terms()
+    panel = recorded.panel(120, 8, 6)
+    sigma = recorded.scale(panel)
+    forecasts = recorded.forecasts(panel, sigma, seed=6)
+    sized = [(40, Sizing(edge_sigma_full=0.1, band=0.0, rate=1.0)), (90, Sizing(edge_sigma_full=1.0, band=3.0, rate=0.2))]
+    at = dict(sized)
+
+    class Changed(naive.Twin):
+        decided = 0
+
+        def decide(self, *bar):
+            self.params = params.sized(at[self.decided]) if self.decided in at else self.params
+            self.decided += 1
+            return super().decide(*bar)
+
+    ours = simulate.run(panel, forecasts, market, params, model_version="1", scale=sigma, sized=sized)
+    columns = (panel.open, panel.close, panel.volume, forecasts, sigma)
+    theirs = Changed(market, params, 8, params.fills.capital).run(*(values.tolist() for values in columns))
+
+    orders = ours.orders.select("asked", "quantity", "outcome", "rule", "reason").rows()
+    assert ours.equity.tolist() == theirs.equity
+    assert list(zip(ours.ordered.row, ours.ordered.symbol, *zip(*orders, strict=True), strict=True)) == theirs.orders
+    assert list(zip(*(column.tolist() for column in ours.filled[:6]), strict=True)) == theirs.fills
+    assert ours.equity[-1] != simulate.run(panel, forecasts, market, params, model_version="1", scale=sigma).equity[-1]
+
+
+def test_the_last_settings_before_trading_starts_are_those_that_count():
+    """Rows are of the panel: what took over before `since` decides from the first bar traded."""
+    market, params = recorded.terms()
+    panel = recorded.panel(100, 6, 7)
+    sigma = recorded.scale(panel)
+    forecasts = recorded.forecasts(panel, sigma, seed=7)
+    first, second = Sizing(edge_sigma_full=9.0, band=9.0, rate=0.1), Sizing(edge_sigma_full=0.1, band=0.0, rate=1.0)
+    keys = {"model_version": "1", "scale": sigma, "since": panel.event_at[50]}
+
+    ours = simulate.run(panel, forecasts, market, params, sized=[(10, first), (30, second)], **keys)
+
+    assert ours.orders.equals(simulate.run(panel, forecasts, market, params.sized(second), **keys).orders)
+    assert ours.metrics["trades"] > 0

@@ -25,7 +25,7 @@ def good(**changes: object) -> Evidence:
     """Return evidence that opens every gate, but for the changes."""
     returns = np.random.default_rng(1).normal(0.001, 0.01, 1000)
     measured = {"rank_ic_t": 5.0, "baseline_t": 1.0, "coverage_error": 0.01, "pinball_skill": 0.02}
-    evidence = Evidence(measured, 500, returns, np.full(1000, 1.0), 20.0, ORIGIN, horizon=5)
+    evidence = Evidence(measured, 500, returns, np.full(1000, 1.0), 20.0, 100.0, ORIGIN, horizon=5)
     return replace(evidence, **changes)  # type: ignore[arg-type]
 
 
@@ -45,6 +45,7 @@ REFUSED: dict[str, dict[str, object]] = {
     "drawdown": {"returns": FALLING},
     "trades": {"trades": 99},
     "latency_ms": {"latency_ms": 251.0},
+    "memory_mb": {"memory_mb": 512.1},
     "lineage_gaps": {"lineage": replace(ORIGIN, commit="")},
 }
 
@@ -89,6 +90,7 @@ MISSING: dict[str, dict[str, object]] = {
     "drawdown": {"returns": np.array([])},
     "trades": {"trades": math.nan},
     "latency_ms": {"latency_ms": math.nan},
+    "memory_mb": {"memory_mb": math.nan},
 }
 
 
