@@ -15,7 +15,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from domain.clock import SystemClock
-from flows import cli, screen
+from flows import cli, screen, shift
 from flows.home import Home
 from tests.flows.conftest import MARKET, ROOT, Passed
 
@@ -194,7 +194,7 @@ def test_a_demo_stops_at_ctrl_c(few: dict[str, str], tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_night_that_was_stopped_is_worked_again(few: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it had half made is gone, and the next one ends with a version."""
+    """What it had made stays for the next one, which ends with a version and leaves nothing."""
     home = Home(tmp_path / "home")
     words = ["learn", "--market", MARKET]
 
@@ -203,8 +203,9 @@ def test_a_night_that_was_stopped_is_worked_again(few: dict[str, str], tmp_path:
     monkeypatch.setenv("NIGHTSHIFT_HOME", str(home.root))
     monkeypatch.setenv("NIGHTSHIFT_PARAMETERS", few["NIGHTSHIFT_PARAMETERS"])
     assert_stopped(done)
-    assert not list(home.runs.glob("*/*"))
+    assert shift.standing(home, MARKET) is not None
     assert strict(run(*words, "--json").stdout)["version"] == 1
+    assert shift.standing(home, MARKET) is None
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import socket
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -109,15 +110,17 @@ def test_killed_at_random_moments_it_ends_the_same(tmp_path):
     rng = np.random.default_rng(99)
     ends = []
     for points in rng.integers(1, 20, size=20):
-        passed, tell = os.pipe()
-        child = lives(tmp_path, point=lambda name, tell=tell: os.write(tell, b"."))
-        os.close(tell)
+        ours, theirs = socket.socketpair()
+        # At every point the child waits for us, so that on a busy machine it cannot be done before it is killed.
+        child = lives(tmp_path, point=lambda name, theirs=theirs: theirs.send(b".") and theirs.recv(1))
+        theirs.close()
         for _ in range(points):
-            os.read(passed, 1)
+            ours.recv(1)
+            ours.send(b".")
         time.sleep(float(rng.exponential(0.0005)))
         os.kill(child, signal.SIGKILL)
         ends.append(os.WIFSIGNALED(os.waitpid(child, 0)[1]))
-        os.close(passed)
+        ours.close()
 
     assert all(ends)
     assert same(replay(tmp_path), simulated())
