@@ -16,7 +16,7 @@ from domain.params import Params
 from features import catalog
 from features.engine import FeatureEngine
 from flows import home as homes
-from flows import stages
+from flows import learn, stages
 from flows.home import Home
 from flows.stages import Job
 from models.contract import Dataset, IntArray
@@ -72,7 +72,7 @@ def recorded(name: str, place: Path) -> Case:
     pl.read_parquet(DATA / f"{file}.parquet").drop("kind", strict=False).write_parquet(place / f"{file}.parquet")
     imports.bring(place / f"{file}.parquet", market, params, Store(home.store), home.docs / section)
     job = Job(place / "job", home, market, params)
-    stages.run(job, skip=("tuning", "training", "ensemble", "evaluation", "replay"))
+    stages.run(job, skip=learn.MAKING)
     made = stages.load_dataset(job)
     return Case(name, market, params, replace(made, features=np.array(made.features), nearer={}))
 

@@ -24,7 +24,7 @@ from domain.panel import FloatArray, Panel
 from domain.params import Params
 from features import labels
 from flows import home as homes
-from flows import stages
+from flows import learn, stages
 from flows.home import Home
 from flows.stages import Job
 from models import family, metrics
@@ -61,7 +61,7 @@ def world(name: str, families: tuple[str, ...], place: Path) -> World:
     if not home.store.exists():
         imports.bring(DATA / f"{FILES[name]}.parquet", market, params, Store(home.store), home.docs / name)
     job = Job(place / "-".join(families), home, market, params)
-    stages.run(job, skip=("training", "ensemble", "evaluation", "replay"))
+    stages.run(job, skip=learn.MAKING)
     dataset = stages.load_dataset(job)
     panel = materialize.load_panel(job.at("snapshot"))
     return World(market, params, panel.rows(panel.bars - dataset.bars, panel.bars), dataset)
