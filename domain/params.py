@@ -443,7 +443,7 @@ class Learning(Section):
     psi_max: float = Field(gt=0)
     """Population stability index of a feature above which it has drifted."""
     drifted_share_max: float = Field(gt=0, le=1)
-    """Share of drifted features above which the model is fitted anew rather than fine-tuned."""
+    """Share of drifted features above which the model is fitted anew however many nights that takes."""
     recent_bars: int = Field(ge=10)
     """Bars that count as recent for drift."""
     fine_tune_rounds: int = Field(ge=1)

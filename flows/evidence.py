@@ -16,7 +16,7 @@ from flows.home import Home
 from flows.stages import Job
 from models import bundle, footprint, metrics, signature
 from models.bundle import SIGNATURE, Manifest
-from models.contract import Dataset, Model
+from models.contract import Dataset, IntArray, Model
 from pipelines.data import measuring
 from pipelines.model.promotion import Evidence
 from pipelines.registry import CHAMPION, Lineage, Registry, Version
@@ -43,9 +43,13 @@ class Champion:
         """Close of the newest bar that its members learned from: recalibrating sees later ones and teaches them nothing."""
         return moment(self.manifest.lineage.get("learned", self.version.lineage.last))
 
-    def unseen(self, dataset: Dataset) -> FloatArray:
-        """Return [T, S, Q] its forecasts for bars after its training alone."""
-        return np.where((dataset.event_at > self.last)[:, None, None], self.forecasts, np.nan)
+    def judged(self, dataset: Dataset) -> IntArray:
+        """Return the rows that a challenger is compared on: the newer half of those that this one has not seen.
+
+        The older half is what the challenger may have learned from and this one may not; without it none could ever be fresher.
+        """
+        unseen: IntArray = np.flatnonzero(dataset.event_at > self.last)
+        return unseen[len(unseen) // 2 :]
 
 
 def champion(job: Job, registry: Registry, dataset: Dataset) -> Champion | None:
@@ -142,8 +146,9 @@ def of_candidate(job: Job, dataset: Dataset, forecasts: FloatArray, lineage: Lin
 
 
 def of_champion(known: Champion, dataset: Dataset) -> Evidence:
-    """Return the champion's losses on bars after its training; the other gates it has passed already."""
-    losses = metrics.pinball_rows(known.unseen(dataset), dataset.forward, LEVELS)
+    """Return the champion's losses on the bars that it is judged on; the other gates it has passed already."""
+    losses, judged = np.full(dataset.bars, np.nan), known.judged(dataset)
+    losses[judged] = metrics.pinball_rows(known.forecasts[judged], dataset.forward[judged], LEVELS)
     return Evidence({}, 0, np.empty(0), losses, 0.0, 0.0, known.version.lineage, dataset.horizon)
 
 

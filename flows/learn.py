@@ -139,9 +139,8 @@ class Work:
             return self.shift.resumed
         dataset = stages.load_dataset(self.shift.job)
         wanted = choose(self.told.drift, champion, self.registry, dataset, self.shift.job)
-        plan = learning.afford(
-            wanted, {action: self.shift.needed_s(action.value, *AFTER) for action in REFINED}, self.shift.left_s()
-        )
+        needed_s = {action: self.shift.needed_s(*steps, *AFTER) for action, steps in STEPS.items()}
+        plan = learning.afford(wanted, needed_s, self.shift.left_s())
         self.shift.begin(plan, _number(self.registry, self.shift.job.market.name))
         self._tell(plan=plan)
         return plan
@@ -194,7 +193,7 @@ def choose(moved: Drift | None, champion: Champion | None, registry: Registry, d
 def act(job: Job, registry: Registry, plan: Plan, champion: Champion | None, do: Do, done: Collection[str] = ()) -> Concluded:
     """Make the challenger that was planned, judge it out of sample, and let the gates decide; steps that are done are left."""
     if plan.action not in REFINED or champion is None:
-        stages.run(job, do, skip=(*LOOKING, *JUDGING, *done))
+        stages.run(retrain.against(job, champion), do, skip=(*LOOKING, *JUDGING, *done))
     elif plan.action.value not in done:
         do(plan.action.value, refine, job, champion, plan.action)
     stages.run(job, do, skip=(*LOOKING, *FITTING, *done))
@@ -204,12 +203,11 @@ def act(job: Job, registry: Registry, plan: Plan, champion: Champion | None, do:
 def refine(job: Job, champion: Champion, action: Action) -> None:
     """Fine-tune or recalibrate a copy of the champion on the newest bars and write it, with its parent, as the job's model.
 
-    What it is judged by is out of sample: the newer half of the bars that the champion has not seen is forecast by a copy that was
-    refined without them, with the same purge and embargo as in training; the older bars by the champion, as it was served.
+    What it is judged by is out of sample: the bars that champion and challenger are compared on are forecast by a copy that was
+    refined without them, with the same purge and embargo as in training; the older ones by the champion, as it was served.
     """
     dataset = stages.load_dataset(job)
-    unseen = np.flatnonzero(dataset.event_at > champion.last)
-    test = unseen[len(unseen) // 2 :]
+    test = champion.judged(dataset)
     gap = labels.known_after(dataset.horizon) + job.params.training.embargo_bars
     forecasts = champion.forecasts.copy()
     judged, model = (REFINED[action](job, champion, dataset, last) for last in (int(test[0]) - gap, dataset.bars))
@@ -248,6 +246,8 @@ REFINED: dict[Action, Callable[[Job, Champion, Dataset, int], Model]] = {
     Action.FINE_TUNE: _tuned,
     Action.RECALIBRATE: _recalibrated,
 }
+#: The steps that make what an action asks for.
+STEPS: dict[Action, tuple[str, ...]] = {Action.RETRAIN: FITTING, **{action: (action.value,) for action in REFINED}}
 
 
 def _report(work: Work, home: Home) -> None:

@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from tempfile import mkdtemp
@@ -78,8 +78,18 @@ def retrain(market: str, until: date | None, home: Home, params: Params, do: Do 
     """Train a challenger from nothing on what was known by `until` and let the gates decide."""
     registry = Registry(home.mlflow)
     with opened(market, until, home, params) as job:
-        stages.run(job, do)
-        return do("gates", conclude, job, registry, evidence.champion(job, registry, stages.load_dataset(job)))
+        stages.run(job, do, skip=[stage.name for stage in stages.STAGES if stage.name not in stages.LOOKING])
+        champion = evidence.champion(job, registry, stages.load_dataset(job))
+        stages.run(against(job, champion), do, skip=stages.LOOKING)
+        return do("gates", conclude, job, registry, champion)
+
+
+def against(job: Job, champion: Champion | None) -> Job:
+    """Return the job of training a challenger, whose forecasts of the bars that both are compared on are as fresh as it will be."""
+    if champion is None:
+        return job
+    judged = champion.judged(stages.load_dataset(job))
+    return replace(job, fresh=int(judged[0])) if len(judged) else job
 
 
 def conclude(job: Job, registry: Registry, champion: Champion | None) -> Concluded:

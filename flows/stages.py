@@ -72,6 +72,8 @@ class Job:
     """The one member that training is about; None means all."""
     versions: Mapping[str, int] | None = None
     """Versions of the tables that are read; None means the newest."""
+    fresh: int | None = None
+    """First row that a model trained on everything before it is to forecast; None leaves the folds as they are."""
 
     def at(self, stage: str) -> Path:
         """Return the folder of a stage, created if need be."""
@@ -193,7 +195,7 @@ def training(job: Job) -> None:
     for name in [job.family] if job.family is not None else job.params.training.families:
         place = job.at(f"training/{name}")
         workshop = _workshop(job, params, name)
-        _write_member(place, fitting.train(dataset, params, job.market, name, workshop))
+        _write_member(place, fitting.train(dataset, params, job.market, name, workshop, job.fresh))
         shutil.rmtree(workshop)
 
 

@@ -1,8 +1,11 @@
 """Learning: what the night shift decides to do, and what it tells in the morning.
 
 The policy, in this order: a market without champion is trained; a night without new bars changes nothing; a model whose world or
-whose skill has gone is trained anew; one that has only drifted, whose ranking an alarm was raised about, or that has grown old, is
-fine-tuned; one whose errors alone have moved is recalibrated. Whatever comes out of it is a challenger, and the gates decide.
+whose skill has gone is trained anew, however many nights it takes; one that has only drifted, whose ranking an alarm was raised
+about, or that has grown old, is trained anew where that fits into the night, and fine-tuned where it does not; one whose errors
+alone have moved is recalibrated. Whatever comes out of it is a challenger, and the gates decide.
+
+Fine-tuning comes second because it was measured: again and again, it makes forecasts several times too large (LOG.md).
 """
 
 import math
@@ -35,6 +38,8 @@ class Plan:
 
     action: Action
     reason: str
+    urgent: bool = False
+    """Whether it is begun even where the night is too short for it, and goes on the next one."""
 
 
 @dataclass(frozen=True)
@@ -64,24 +69,25 @@ class Night:
 def plan(moved: drift.Drift | None, new_bars: int, age_bars: int, limits: params.Learning) -> Plan:
     """Choose what to do; `moved` is None without a champion, `age_bars` counts the bars since it was last trained."""
     if moved is None:
-        return Plan(Action.RETRAIN, "this market has no champion yet")
+        return Plan(Action.RETRAIN, "this market has no champion yet", urgent=True)
     if new_bars == 0:
         return Plan(Action.NOTHING, "no bar has arrived since the last night")
     if moved.share > limits.drifted_share_max:
-        return Plan(Action.RETRAIN, f"{moved.share:.0%} of the features drifted, above the limit of {limits.drifted_share_max:.0%}")
+        return Plan(
+            Action.RETRAIN,
+            f"{moved.share:.0%} of the features drifted, above the limit of {limits.drifted_share_max:.0%}",
+            urgent=True,
+        )
     if moved.skill_p <= SKILL_P_MAX and moved.skill_recent <= 0:
         fell = f"the rank IC fell from {moved.skill_reference:.3f} to {moved.skill_recent:.3f}"
-        return Plan(Action.RETRAIN, f"{fell} (p = {moved.skill_p:.4f}, limit {SKILL_P_MAX})")
+        return Plan(Action.RETRAIN, f"{fell} (p = {moved.skill_p:.4f}, limit {SKILL_P_MAX})", urgent=True)
     return _refine(moved, age_bars, limits)
 
 
 def afford(wanted: Plan, needed_s: Mapping[Action, float], left_s: float) -> Plan:
-    """Return the plan, or the next cheaper one that the time allows, by what each action is known to need.
-
-    Retraining is always begun: it goes on the next night where this one has to leave it.
-    """
-    cheaper = {Action.FINE_TUNE: Action.RECALIBRATE, Action.RECALIBRATE: Action.NOTHING}
-    if wanted.action not in cheaper or needed_s[wanted.action] <= left_s:
+    """Return the plan, or the next cheaper one that the time allows, by what each action is known to need."""
+    cheaper = {Action.RETRAIN: Action.FINE_TUNE, Action.FINE_TUNE: Action.RECALIBRATE, Action.RECALIBRATE: Action.NOTHING}
+    if wanted.urgent or wanted.action not in cheaper or needed_s[wanted.action] <= left_s:
         return wanted
     name = wanted.action.value.replace("_", " ")
     short = f"{wanted.reason}; to {name} needs {needed_s[wanted.action]:.0f} s and {left_s:.0f} s are left"
@@ -91,12 +97,12 @@ def afford(wanted: Plan, needed_s: Mapping[Action, float], left_s: float) -> Pla
 def _refine(moved: drift.Drift, age_bars: int, limits: params.Learning) -> Plan:
     features, residuals = moved.drifted(drift.FEATURE), moved.drifted(drift.RESIDUAL)
     if features:
-        return Plan(Action.FINE_TUNE, f"{moved.share:.0%} of the features drifted, {features[0]} most")
+        return Plan(Action.RETRAIN, f"{moved.share:.0%} of the features drifted, {features[0]} most")
     raised = {alarm.series: alarm.detector for alarm in moved.alarms}
     if alarms.SKILL in raised:
-        return Plan(Action.FINE_TUNE, f"{raised[alarms.SKILL]} raised an alarm about the rank IC")
+        return Plan(Action.RETRAIN, f"{raised[alarms.SKILL]} raised an alarm about the rank IC")
     if age_bars >= limits.recent_bars:
-        return Plan(Action.FINE_TUNE, f"the champion has not seen the last {age_bars} bars, {limits.recent_bars} or more are due")
+        return Plan(Action.RETRAIN, f"the champion has not seen the last {age_bars} bars, {limits.recent_bars} or more are due")
     if residuals or alarms.LOSS in raised:
         told = f": {raised[alarms.LOSS]} raised an alarm about the pinball loss" if alarms.LOSS in raised else ""
         return Plan(Action.RECALIBRATE, f"the forecast errors moved while the features did not{told}")

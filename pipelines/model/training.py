@@ -34,15 +34,23 @@ class Trained:
     """Best round of each fold; the final model takes their median."""
 
 
-def train(dataset: Dataset, params: Params, market: Market, name: str, workshop: Path | None = None) -> Trained:
+def train(
+    dataset: Dataset, params: Params, market: Market, name: str, workshop: Path | None = None, fresh: int | None = None
+) -> Trained:
     """Forecast every fold's test rows by family `name`, then fit the final model to all rows whose label is known.
 
-    `workshop` is a folder that keeps what is finished, and what a fit needs to go on, until all is done: whoever was killed begins
-    where they were. It belongs to this dataset and these parameters. Raises DataError or ModelError when there is too little to
-    learn from.
+    With `fresh` the rows from there on are forecast by a model of their own, fitted to everything before them: the newest fold's
+    may be much older than the model that is going to be served. `workshop` is a folder that keeps what is finished, and what a fit
+    needs to go on, until all is done: whoever was killed begins where they were. It belongs to this dataset and these parameters.
+    Raises DataError or ModelError when there is too little to learn from.
     """
     folds = split(dataset, params, market)
     forecasts, rounds = walk(dataset, params, market, folds, name, workshop)
+    if fresh is not None:
+        last = fresh - labels.known_after(market.horizon) - params.training.embargo_bars
+        newest = Fold(np.arange(last, dtype=np.int64), np.arange(fresh, dataset.bars, dtype=np.int64))
+        again, _ = walk(dataset, params, market, [newest], name, workshop / "fresh" if workshop is not None else None)
+        forecasts[newest.test] = again[newest.test]
     steps = int(np.median(rounds)) or None
     model = family.create(params.training, market.horizon, family=name, rounds=steps)
     known = np.arange(dataset.bars, dtype=np.int64)

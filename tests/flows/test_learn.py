@@ -81,7 +81,7 @@ def test_refused_versions_are_recorded_with_the_reason(tmp_path: Path) -> None:
 
 
 def test_nights_after_the_first_do_what_the_bars_ask_for(copied: Passed) -> None:
-    """Nothing new changes nothing; an old champion is fine-tuned and compared on bars that neither had seen; rollback restores."""
+    """Nothing new changes nothing; an old champion is trained anew and compared on bars unseen by both; rollback restores."""
     home, params = copied.home, tiny(registry=OPEN, learning={"drifted_share_max": 1.0})
 
     same = learn.night(MARKET, FIRST_NIGHT, home, params)
@@ -93,10 +93,19 @@ def test_nights_after_the_first_do_what_the_bars_ask_for(copied: Passed) -> None
         True,
         len(copied.night["gates"]),
     )
-    assert (later["action"], later["version"], later["champion"]) == ("fine_tune", 2, 2)
+    assert (later["action"], later["version"], later["champion"]) == ("retrain", 2, 2)
     assert 0.0 <= next(gate["found"] for gate in later["gates"] if gate["name"] == "challenger_p") <= 1.0
     assert later["drift"]["share"] <= 1.0
     assert Registry(home.mlflow).rollback(MARKET).number == 1
+
+
+def test_a_challenger_is_compared_on_the_newer_half_of_what_the_champion_has_not_seen(copied: Passed) -> None:
+    """166 sessions from 2 December to 1 August, 83 in their newer half, the outcomes of six of these still to come."""
+    told = learn.night(MARKET, LATER, copied.home, copied.params)
+
+    note = next(gate["note"] for gate in told["gates"] if gate["name"] == "challenger_p")
+    assert told["action"] == "retrain"
+    assert "on 77 bars that neither had seen" in note
 
 
 def test_a_night_before_the_champion_leaves_it_out(copied: Passed) -> None:

@@ -151,23 +151,24 @@ def test_without_time_nothing_is_begun(copied: Passed) -> None:
 @pytest.mark.parametrize(
     ("wanted", "left_s", "expected"),
     [
-        (Action.FINE_TUNE, 100.0, Action.FINE_TUNE),
-        (Action.FINE_TUNE, 99.0, Action.RECALIBRATE),
-        (Action.FINE_TUNE, 19.0, Action.NOTHING),
-        (Action.RECALIBRATE, 19.0, Action.NOTHING),
-        (Action.RETRAIN, 1.0, Action.RETRAIN),
-        (Action.NOTHING, 0.0, Action.NOTHING),
+        (Plan(Action.RETRAIN, "why"), 300.0, Action.RETRAIN),
+        (Plan(Action.RETRAIN, "why"), 299.0, Action.FINE_TUNE),
+        (Plan(Action.RETRAIN, "why"), 99.0, Action.RECALIBRATE),
+        (Plan(Action.RETRAIN, "why"), 19.0, Action.NOTHING),
+        (Plan(Action.RETRAIN, "why", urgent=True), 1.0, Action.RETRAIN),
+        (Plan(Action.RECALIBRATE, "why"), 19.0, Action.NOTHING),
+        (Plan(Action.NOTHING, "why"), 0.0, Action.NOTHING),
     ],
 )
-def test_what_does_not_fit_gives_way_to_what_does(wanted: Action, left_s: float, expected: Action) -> None:
-    """By what each has taken before; retraining is begun in any case, for it goes on the next night."""
-    needed = {Action.FINE_TUNE: 100.0, Action.RECALIBRATE: 20.0}
+def test_what_does_not_fit_gives_way_to_what_does(wanted: Plan, left_s: float, expected: Action) -> None:
+    """By what each has taken before; what is urgent is begun in any case, for it goes on the next night."""
+    needed = {Action.RETRAIN: 300.0, Action.FINE_TUNE: 100.0, Action.RECALIBRATE: 20.0}
 
-    plan = learning.afford(Plan(wanted, "why"), needed, left_s)
+    plan = learning.afford(wanted, needed, left_s)
 
     assert plan.action == expected
     assert plan.reason.startswith("why")
-    assert (f"{left_s:.0f} s are left" in plan.reason) is (expected != wanted)
+    assert (f"{left_s:.0f} s are left" in plan.reason) is (expected != wanted.action)
 
 
 def test_two_nights_of_a_market_do_not_meet(copied: Passed) -> None:

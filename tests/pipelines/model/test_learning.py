@@ -40,9 +40,9 @@ POLICY = {
     ),
     "skill fell but is there": (moved(recent=0.01, chance=0.002), 5, 0, Action.NOTHING, None),
     "skill fell by chance": (moved(recent=-0.01, chance=0.2), 5, 0, Action.NOTHING, None),
-    "some features moved": (moved(share=0.3), 5, 0, Action.FINE_TUNE, "30% of the features drifted, feature 0 most"),
-    "the champion is old": (moved(), 5, 120, Action.FINE_TUNE, "the champion has not seen the last 120 bars, 120 or more are due"),
-    "an alarm about the ranking": (moved(alarm=alarms.SKILL), 5, 0, Action.FINE_TUNE, "ADWIN raised an alarm about the rank IC"),
+    "some features moved": (moved(share=0.3), 5, 0, Action.RETRAIN, "30% of the features drifted, feature 0 most"),
+    "the champion is old": (moved(), 5, 120, Action.RETRAIN, "the champion has not seen the last 120 bars, 120 or more are due"),
+    "an alarm about the ranking": (moved(alarm=alarms.SKILL), 5, 0, Action.RETRAIN, "ADWIN raised an alarm about the rank IC"),
     "an alarm about the loss": (
         moved(alarm=alarms.LOSS),
         5,
@@ -64,6 +64,7 @@ def test_the_policy_gives_its_action_and_its_reason(case: str) -> None:
     plan = learning.plan(found, new_bars, age_bars, LIMITS)
 
     assert plan.action == action
+    assert plan.urgent is (case in {"no champion", "the world moved", "skill went"})
     assert reason is None or plan.reason == reason
 
 

@@ -10,8 +10,10 @@ from domain import params
 from domain.error import DataError, ModelError
 from domain.forecast import LEVELS, MEDIAN
 from domain.params import Params
+from features import labels
 from models import metrics
 from models.contract import Dataset
+from models.splits import Fold
 from pipelines.model import training
 from tests.models.planted import HORIZON, planted
 from tests.models.planted import training as small
@@ -100,3 +102,17 @@ def test_too_few_labels_for_trees_are_refused(chosen: Params):
     """With what was asked, what was found and what is needed."""
     with pytest.raises(ModelError, match=r"a model was to be fitted to \d+ bars of 2 symbols, but only \d+ labels are known there"):
         training.train(planted(bars=80, symbols=2), chosen, MARKET, "trees")
+
+
+def test_the_newest_rows_are_forecast_by_a_model_as_fresh_as_the_final_one(dataset: Dataset, chosen: Params):
+    """By hand: trees fitted to what lies a purge and an embargo before them; all else, the final model too, stays as it is."""
+    plain, fresh = (training.train(dataset, chosen, MARKET, "trees", fresh=first) for first in (None, 320))
+    before = np.arange(320 - labels.known_after(HORIZON) - 5)
+    model = training.fitted(dataset, chosen, MARKET, Fold(before, np.arange(320, 360)), "trees")
+
+    np.testing.assert_array_equal(fresh.forecasts[320:], model.predict(dataset.features[320:], dataset.scale[320:]))
+    np.testing.assert_array_equal(fresh.forecasts[:320], plain.forecasts[:320])
+    assert (fresh.forecasts[320:] != plain.forecasts[320:]).any()
+    assert fresh.rounds == plain.rounds
+    both = (trained.model.predict(dataset.features, dataset.scale) for trained in (plain, fresh))
+    np.testing.assert_array_equal(*both)
