@@ -109,19 +109,23 @@ def frozen(case: Case) -> Run:
     return run
 
 
+def fitted(case: Case, now: int, memory: int) -> Trees:
+    """Return trees fitted to what is known at row `now`, which end early by the newest of it."""
+    view = markets.known(case.dataset, now, memory)
+    rows = np.arange(view.bars - gap(case), dtype=np.int64)
+    inner = splits.tail(rows, training.VALID_SHARE, labels.known_after(case.market.horizon), case.params.training.embargo_bars)
+    model = Trees.create(case.params.training, case.market.horizon)
+    model.fit(view, inner.train, inner.test)
+    return model
+
+
 def periodic(case: Case, memory: int, moments: Collection[int]) -> Run:
     """Fit from nothing at the steps that begin at `moments`, the first one among them."""
     run, model = empty(case), Trees.create(case.params.training, case.market.horizon)
     for block in markets.blocks(case.dataset, MEMORY, STEP):
         if block.start in moments:
             began = time.process_time()
-            view = markets.known(case.dataset, block.start, memory)
-            rows = np.arange(view.bars - gap(case), dtype=np.int64)
-            inner = splits.tail(
-                rows, training.VALID_SHARE, labels.known_after(case.market.horizon), case.params.training.embargo_bars
-            )
-            model = Trees.create(case.params.training, case.market.horizon)
-            model.fit(view, inner.train, inner.test)
+            model = fitted(case, block.start, memory)
             run.seconds, run.actions["retrain"] = run.seconds + time.process_time() - began, run.actions["retrain"] + 1
         run.score(model, case.dataset, block)
     return run

@@ -10,8 +10,9 @@ anything else runs they wait for each other longer than they work. Writes refits
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,12 @@ from domain.panel import FloatArray
 from domain.params import Training
 from features import labels
 from flows import home as homes
-from models import contract, metrics, splits, trees
+from models import forest, metrics, splits
 from models.baseline import PAST_RETURN
-from models.contract import Dataset, Float32Array, IntArray
+from models.contract import BoolArray, Dataset, Float32Array, IntArray
+from models.forest import Ground, Plan
 from models.splits import Fold
 from models.trees import Trees
-from models.walker import Forest
 from pipelines.model.training import VALID_SHARE
 
 SYMBOLS, BARS, FEATURES, HORIZON, FOLDS = 50, 2500, 50, 5, 8
@@ -38,43 +39,40 @@ SEEDS = range(5)
 EDGE = 0.08
 
 
+@dataclass(frozen=True)
+class Anew:
+    """Samples of which every set of rows gets a matrix of its own, of a kind to be chosen, with as many bins as XGBoost has."""
+
+    features: Float32Array
+    kind: Callable[..., Any]
+    threads: int
+
+    def ask(self, work: Callable[..., Any], plan: Plan, *columns: FloatArray | BoolArray) -> Any:
+        """Grow on all samples, or choose the rounds on the ones that are learned from."""
+        settings = plan.settings | {"max_bin": 256}
+        if work is forest.grow:
+            matrix = self._matrix(self.features, columns[0])
+            return bytes(xgboost.train(settings, matrix, num_boost_round=plan.rounds).save_raw("ubj"))
+        label, learned = columns
+        matrix = self._matrix(self.features[learned], label[learned])
+        like = {"ref": matrix} if self.kind is xgboost.QuantileDMatrix else {}
+        check = self._matrix(self.features[~learned], label[~learned], **like)
+        stop = xgboost.callback.EarlyStopping(rounds=forest.STOP_ROUNDS)
+        watch: dict[str, Any] = {"evals": [(check, "valid")], "callbacks": [stop], "verbose_eval": False}
+        return int(xgboost.train(settings, matrix, num_boost_round=plan.rounds, **watch).best_iteration) + 1
+
+    def _matrix(self, features: Float32Array, label: FloatArray, **like: Any) -> Any:
+        return self.kind(features, label=label, nthread=self.threads, **like)
+
+
 class Fresh(Trees):
     """The recipe of before: a matrix for every set of rows, of a kind to be chosen."""
 
     kind: Callable[..., Any] = xgboost.DMatrix
 
-    def fit(self, dataset: Dataset, train: IntArray, valid: IntArray) -> None:
-        """Choose the rounds on `train` alone, then grow everything on the rows of both."""
-        self.rounds = self._stopped(dataset, train, valid)
-        settings, self.settings = self.settings, replace(self.settings, rounds=self.rounds)
-        super().fit(dataset, np.concatenate([train, valid]), valid[:0])
-        self.settings = settings
-
-    def _stopped(self, dataset: Dataset, train: IntArray, valid: IntArray) -> int:
-        known, features, target = self._samples(dataset, train, len(train))
-        matrix = self._matrix(features, target[known])
-        known = contract.believable(dataset.features[valid], dataset.scale[valid]) & np.isfinite(dataset.label[valid])
-        answer = trees._target(dataset.label[valid], dataset.scale[valid], known)[known]
-        check = self._checked(dataset.features[valid][known], answer, matrix)
-        stop = xgboost.callback.EarlyStopping(rounds=trees.STOP_ROUNDS)
-        watch: dict[str, Any] = {"evals": [(check, "valid")], "callbacks": [stop], "verbose_eval": False}
-        grown = xgboost.train(self._told(base_score=0.0), matrix, num_boost_round=self.settings.rounds, **watch)
-        return int(grown.best_iteration) + 1
-
-    def _checked(self, features: Float32Array, label: FloatArray, matrix: Any) -> Any:
-        like = {"ref": matrix} if self.kind is xgboost.QuantileDMatrix else {}
-        return self.kind(features, label=label, nthread=self.threads, **like)
-
-    def _matrix(self, features: Float32Array, label: FloatArray) -> Any:
-        return self.kind(features, label=label, nthread=self.threads)
-
-    def _grow(self, matrix: Any, rounds: int, *, grown: bytearray | None = None, **special: Any) -> Forest:
-        booster = xgboost.train(self._told(**special), matrix, num_boost_round=rounds, xgb_model=grown)
-        return Forest.read(bytes(booster.save_raw("ubj")))
-
-    def _told(self, **special: Any) -> dict[str, Any]:
-        """Return the settings with as many bins as XGBoost has by default."""
-        return self.settings.booster(nthread=self.threads, max_bin=256, **special)
+    @contextmanager
+    def _ground(self, features: Float32Array, label: FloatArray, bars: IntArray) -> Iterator[Ground]:
+        yield Anew(features, type(self).kind, self.threads)
 
 
 class Lean(Fresh):
