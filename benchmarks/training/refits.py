@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,8 @@ class Anew:
         """Grow on all samples, or choose the rounds on the ones that are learned from."""
         settings = plan.settings | {"max_bin": 256}
         if work is forest.grow:
-            matrix = self._matrix(self.features, columns[0])
-            return bytes(xgboost.train(settings, matrix, num_boost_round=plan.rounds).save_raw("ubj"))
+            self.both.set_label(columns[0])
+            return bytes(xgboost.train(settings, self.both, num_boost_round=plan.rounds).save_raw("ubj"))
         label, learned = columns
         matrix = self._matrix(self.features[learned], label[learned])
         like = {"ref": matrix} if self.kind is xgboost.QuantileDMatrix else {}
@@ -60,6 +60,11 @@ class Anew:
         stop = xgboost.callback.EarlyStopping(rounds=forest.STOP_ROUNDS)
         watch: dict[str, Any] = {"evals": [(check, "valid")], "callbacks": [stop], "verbose_eval": False}
         return int(xgboost.train(settings, matrix, num_boost_round=plan.rounds, **watch).best_iteration) + 1
+
+    @cached_property
+    def both(self) -> Any:
+        """The matrix of all samples, from which location and spread are grown."""
+        return self._matrix(self.features, np.zeros(len(self.features)))
 
     def _matrix(self, features: Float32Array, label: FloatArray, **like: Any) -> Any:
         return self.kind(features, label=label, nthread=self.threads, **like)
