@@ -60,7 +60,7 @@ def champion(job: Job, registry: Registry, dataset: Dataset) -> Champion | None:
     """
     try:
         version = registry.version(job.market.name, CHAMPION)
-        vouched(registry, version, job.home)
+        signature.verified(fetched_signed(registry, version, job.home), keys.trusted(job.home))
     except NoChampion:
         return None
     except CorruptBundle as refused:
@@ -104,15 +104,11 @@ def fetched(registry: Registry, version: Version, home: Home) -> Path:
     return folder
 
 
-def vouched(registry: Registry, version: Version, home: Home) -> Path:
-    """Return the folder of a version's bundle on this machine; a copy from before it was signed is fetched again.
-
-    Raises CorruptBundle where no trusted key vouches for it.
-    """
+def fetched_signed(registry: Registry, version: Version, home: Home) -> Path:
+    """Return the folder of a version's bundle on this machine; a copy from before it was signed is fetched again."""
     folder = fetched(registry, version, home)
     if not (folder / SIGNATURE).exists():
         registry.fetch(version, folder)
-    signature.verified(folder, keys.trusted(home))
     return folder
 
 

@@ -31,7 +31,6 @@ from flows import evidence, keys
 from flows import home as homes
 from flows.home import Home
 from models import signature
-from models.bundle import SIGNATURE
 from pipelines.data import covariates, materialize
 from pipelines.data.covariates import Wanted
 from pipelines.data.reading import Following
@@ -195,7 +194,7 @@ def champion(market: Market, params: Params, home: Home, registry: Registry) -> 
     try:
         version = registry.version(market.name, CHAMPION)
         standing = Standing(str(version.number), version.run_id, _promotion(version, last))
-        _fetch_signed(registry, version, home)
+        evidence.fetched_signed(registry, version, home)
     except ResourceError:
         if last is None:
             raise
@@ -229,13 +228,6 @@ def _promotion(version: Version, last: Standing | None) -> int:
             f"{asked} by promotion {made.number}, but promotion {last.promotion} has been served here: promote it anew"
         )
     return made.number
-
-
-def _fetch_signed(registry: Registry, version: Version, home: Home) -> None:
-    """See that a version's bundle is on this machine; a copy from before it was signed is fetched again."""
-    folder = evidence.fetched(registry, version, home)
-    if not (folder / SIGNATURE).exists():
-        registry.fetch(version, folder)
 
 
 def _vouched(standing: Standing, market: Market, params: Params, home: Home) -> Served:

@@ -81,7 +81,6 @@ class Trees:
 
     def fit(self, dataset: Dataset, train: IntArray, valid: IntArray, checkpoint: Path | None = None) -> None:
         """Choose the rounds by stopping early on `valid`, then grow everything on the rows of both; `checkpoint` is left empty."""
-        self.names = dataset.names
         lesson = Lesson.of(dataset, np.concatenate([train, valid]), len(train))
         known, features, target = lesson.known, _samples(lesson), lesson.target()[lesson.known]
         score, width = np.zeros(known.shape), np.zeros(known.shape)
@@ -93,7 +92,8 @@ class Trees:
             miss = np.log(np.abs(shape.miss(lesson, score)[known]) + MISS_SIGMA_MIN)
             spread = self._grow(ground, miss, SPREAD_ROUNDS, base_score=float(miss.mean()), **SPREAD)
         width[known] = spread.predict(features)
-        self.rounds, self._location, self._spread = rounds, location, spread
+        # All at once: a fit that fails leaves what was fitted before.
+        self.names, self.rounds, self._location, self._spread = dataset.names, rounds, location, spread
         self._shape = shape.closed(lesson, score, width)
 
     def fine_tune(self, dataset: Dataset, rows: IntArray, rounds: int) -> None:
