@@ -158,7 +158,7 @@ def _folder(checkpoint: Path | None) -> Iterator[Path]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Lightning's tips and its advice on loaders to itself: batches come from no loader."""
+    """Keep Lightning's tips to itself, its advice on loaders, as batches come from no loader, and cuDNN's on memory."""
     names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
     loggers = [logging.getLogger(name) for name in names]
     levels = [each.level for each in loggers]
@@ -166,6 +166,8 @@ def _quiet() -> Iterator[None]:
         each.setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
+        # Parameters are views of one vector, which the optimiser wants; on a GPU a recurrent layer gathers its own at each call.
+        warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous chunk")
         try:
             yield
         finally:
