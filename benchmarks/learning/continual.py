@@ -1,22 +1,21 @@
 """Does learning every night pay? `python -m benchmarks.learning.continual`.
 
-The night shift steps through a market: at every step it measures drift, plans, refines or retrains, and what comes of it forecasts
-the bars until the next step. It is the written policy (`drift.measure`, `learning.plan`) and what the flow does with it, without
-the store and the registry around it. A night's world is the newest MEMORY bars. Three gates: as it is, where a challenger must beat
-the champion beyond doubt on bars that neither has seen; one that refuses only a challenger that is worse beyond doubt; and none, to
-tell learning from the gate; and the first once more with a policy that retrains where it would fine-tune. The other gates are
-left out: they ask whether a model may trade at all. Against it a model that is fitted once, and fits from nothing at every step, or
-as seldom as the night shift made one, over a rolling window of MEMORY bars or over everything. Trees alone.
+The night shift steps through a market: at every step it measures drift and plans by the written policy (`drift.measure`,
+`learning.plan`). Where the policy asks for more than recalibration, a challenger is trained on everything known. The newer half of
+the bars that the champion has not seen is forecast by a model fitted to all before them, and only there are the two compared, as
+the flow does it: the challenger is taken when the paired test's p is at most a limit, and limits are what is compared.
+Recalibration and the other gates are left out: these ask whether a model may trade at all. Against it a model that is fitted once,
+and fits from nothing at every step, or as seldom as the night shift made one, over a rolling window of MEMORY bars or over
+everything. Trees alone.
 """
 
 import argparse
-import copy
 import itertools
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from domain.panel import FloatArray
 from features import labels
 from flows import home as homes
 from models import metrics, splits
-from models.contract import Dataset, IntArray, Model
+from models.contract import Dataset, Model
 from models.trees import Trees
 from pipelines import pictures
 from pipelines.model import drift, learning, training
@@ -40,24 +39,22 @@ from pipelines.model.promotion import COMMON_BARS_MIN
 HERE = Path(__file__)
 PICTURE = HERE.parents[2] / "docs" / "pictures" / "continual.png"
 FROZEN, ROLLING, EXPANDING = "frozen", "rolling, every step", "expanding, every step"
-NIGHT, LENIENT, UNGATED = "night shift", "night shift, refusing what is worse", "night shift, every challenger taken"
-ANEW = "night shift that never fine-tunes"
+NIGHT, SELDOM = "night shift, p up to {}", "rolling, as seldom as the night shift retrains"
+#: Limits of the paired test's p: beyond doubt, probably, more likely than not, and whatever is not worse beyond doubt.
+LIMITS = (0.05, 0.2, 0.5, 0.95)
 MEMORY, STEP = 1500, 120
 #: Windows in time that skill is told for, and ages of a regime, in bars.
 WINDOWS = 8
 AGES = (0, 120, 300, 10_000)
 Z95 = 1.959964
 
-Taken = Callable[[FloatArray, FloatArray, Case], bool]
-
 
 @dataclass
 class Run:
-    """What one way of learning forecast, and what it took."""
+    """What one way of learning forecast, and what it did."""
 
     series: FloatArray
     """[2, T] rank IC and pinball loss, NaN before the first forecast."""
-    seconds: float = 0.0
     actions: Counter[str] = field(default_factory=Counter)
 
     def score(self, model: Model, dataset: Dataset, rows: slice) -> None:
@@ -76,8 +73,6 @@ class Champion:
     """[T, S, Q] out of sample, NaN elsewhere."""
     last: int
     """First row that it has not seen."""
-    learned: int
-    """First row that its trees have not learned from."""
 
 
 def empty(case: Case) -> Run:
@@ -85,32 +80,22 @@ def empty(case: Case) -> Run:
     return Run(np.full((2, case.dataset.bars), np.nan))
 
 
-def gap(case: Case) -> int:
-    """Return the rows before a forecast that nothing is learned from."""
-    return labels.known_after(case.market.horizon) + case.params.training.embargo_bars
+class Fits:
+    """Trees of a market fitted to what was known at a row; ways that ask for the same get the same."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self._made: dict[tuple[int, int], Trees] = {}
+
+    def at(self, now: int, memory: int) -> Trees:
+        """Return trees fitted to the newest `memory` rows known at row `now`, which end early by the newest of them."""
+        key = now, min(memory, now)
+        if key not in self._made:
+            self._made[key] = _fitted(self.case, *key)
+        return self._made[key]
 
 
-def trained(case: Case, now: int, memory: int) -> Champion:
-    """Return what training from nothing makes of what is known at row `now`, its walk-forward included."""
-    view = markets.known(case.dataset, now, memory)
-    made = training.train(view, case.params, case.market, "trees")
-    forecasts = np.full((*case.dataset.forward.shape, len(LEVELS)), np.nan)
-    forecasts[now - view.bars : now] = made.forecasts
-    return Champion(made.model, forecasts, now, now)
-
-
-def frozen(case: Case) -> Run:
-    """Fit once."""
-    run = empty(case)
-    began = time.process_time()
-    model = trained(case, MEMORY, MEMORY).model
-    run.seconds, run.actions["retrain"] = time.process_time() - began, 1
-    run.score(model, case.dataset, slice(MEMORY, case.dataset.bars))
-    return run
-
-
-def fitted(case: Case, now: int, memory: int) -> Trees:
-    """Return trees fitted to what is known at row `now`, which end early by the newest of it."""
+def _fitted(case: Case, now: int, memory: int) -> Trees:
     view = markets.known(case.dataset, now, memory)
     rows = np.arange(view.bars - gap(case), dtype=np.int64)
     inner = splits.tail(rows, training.VALID_SHARE, labels.known_after(case.market.horizon), case.params.training.embargo_bars)
@@ -119,91 +104,57 @@ def fitted(case: Case, now: int, memory: int) -> Trees:
     return model
 
 
-def periodic(case: Case, memory: int, moments: Collection[int]) -> Run:
+def gap(case: Case) -> int:
+    """Return the rows before a forecast that nothing is learned from."""
+    return labels.known_after(case.market.horizon) + case.params.training.embargo_bars
+
+
+def periodic(fits: Fits, memory: int, moments: Collection[int]) -> Run:
     """Fit from nothing at the steps that begin at `moments`, the first one among them."""
-    run, model = empty(case), Trees.create(case.params.training, case.market.horizon)
+    case, run = fits.case, empty(fits.case)
     for block in markets.blocks(case.dataset, MEMORY, STEP):
         if block.start in moments:
-            began = time.process_time()
-            model = fitted(case, block.start, memory)
-            run.seconds, run.actions["retrain"] = run.seconds + time.process_time() - began, run.actions["retrain"] + 1
+            model = fits.at(block.start, memory)
+            run.actions["retrain"] += 1
         run.score(model, case.dataset, block)
     return run
 
 
-def night_shift(case: Case, taken: Taken, *, anew: bool = False) -> Run:
-    """Work a night before every step; with `anew` it retrains where it would fine-tune."""
-    run = empty(case)
-    began = time.process_time()
-    champion = trained(case, MEMORY, MEMORY)
-    run.actions["retrain"] = 1
+def night_shift(fits: Fits, limit: float) -> Run:
+    """Work a night before every step."""
+    case, run = fits.case, empty(fits.case)
+    forecasts = np.full((*case.dataset.forward.shape, len(LEVELS)), np.nan)
+    champion = Champion(fits.at(MEMORY, MEMORY), forecasts, MEMORY)
     for block in markets.blocks(case.dataset, MEMORY, STEP):
         if block.start > MEMORY:
-            champion, done = night(case, champion, block.start, taken, anew=anew)
-            run.actions.update(done)
+            champion = night(fits, champion, block.start, limit, run.actions)
         champion.forecasts[block] = champion.model.predict(case.dataset.features[block], case.dataset.scale[block])
         run.score(champion.model, case.dataset, block)
-    run.seconds = time.process_time() - began
     return run
 
 
-def night(case: Case, champion: Champion, now: int, taken: Taken, *, anew: bool) -> tuple[Champion, list[str]]:
-    """Return who forecasts after the night before row `now`, and what was done."""
-    limits, view = case.params.learning, markets.known(case.dataset, now, MEMORY)
-    theirs = champion.forecasts[now - view.bars : now]
+def night(fits: Fits, champion: Champion, now: int, limit: float, actions: Counter[str]) -> Champion:
+    """Return who forecasts after the night before row `now`, and count in `actions` what was done."""
+    case, limits = fits.case, fits.case.params.learning
+    view, theirs = markets.known(case.dataset, now, now), champion.forecasts[:now]
     moved = drift.measure(view.features, view.names, theirs, view.forward, limits.recent_bars, limits.psi_max, view.horizon)
-    action = learning.plan(moved, STEP, now - champion.learned, limits).action
-    action = Action.RETRAIN if anew and action is Action.FINE_TUNE else action
-    if action is Action.NOTHING:
-        return champion, [action.value]
-    made = trained(case, now, MEMORY) if action is Action.RETRAIN else refined(case, champion, view, now, action)
-    if not taken(*losses(made, champion, view, now), case):
-        return champion, [action.value, "refused"]
-    return made, [action.value]
+    action = learning.plan(moved, STEP, now - champion.last, limits).action
+    taken = action is Action.RETRAIN and compared(fits, champion, view.forward, now) <= limit
+    actions["refused" if action is Action.RETRAIN and not taken else action.value] += 1
+    return Champion(fits.at(now, now), champion.forecasts, now) if taken else champion
 
 
-def refined(case: Case, champion: Champion, view: Dataset, now: int, action: Action) -> Champion:
-    """Return a refined copy of the champion; the newer half of what it has not seen is forecast by one refined without it."""
-    first, unseen = now - view.bars, max(champion.last, now - view.bars)
-    test = np.arange(unseen, now)[(now - unseen) // 2 :]
-    refine = {Action.FINE_TUNE: _tuned, Action.RECALIBRATE: _recalibrated}[action]
-    judged, model = (refine(case, champion, view, first, last) for last in (int(test[0]) - gap(case) - first, view.bars))
-    forecasts = champion.forecasts.copy()
-    forecasts[test] = judged.predict(case.dataset.features[test], case.dataset.scale[test])
-    return Champion(model, forecasts, now, champion.learned if action is Action.RECALIBRATE else now)
+def compared(fits: Fits, champion: Champion, outcome: FloatArray, now: int) -> float:
+    """Return the p of the paired test between the champion and a challenger that is as fresh as the new one; 1 for too few rows.
 
-
-def _tuned(case: Case, champion: Champion, view: Dataset, first: int, last: int) -> Model:
-    limits, model = case.params.learning, copy.copy(champion.model)
-    rows: IntArray = np.arange(max(min(last - limits.recent_bars, champion.learned - first), 0), last, dtype=np.int64)
-    model.fine_tune(view, rows, limits.fine_tune_rounds)
-    return model
-
-
-def _recalibrated(case: Case, champion: Champion, view: Dataset, first: int, last: int) -> Model:
-    model, start = copy.copy(champion.model), max(last - case.params.learning.recent_bars, 0)
-    model.recalibrate(champion.forecasts[first + start : first + last], view.forward[start:last])
-    return model
-
-
-def losses(made: Champion, champion: Champion, view: Dataset, now: int) -> tuple[FloatArray, FloatArray]:
-    """Return [N] pinball losses of champion and challenger on the bars that neither has seen."""
-    rows = slice(max(champion.last, now - view.bars), now)
-    outcome = view.forward[rows.start - now :]
-    old, new = (metrics.pinball_rows(each.forecasts[rows], outcome, LEVELS) for each in (champion, made))
+    `outcome` [now, S] is what is known of outcomes; the rows are the newer half of those that the champion has not seen.
+    """
+    case, unseen = fits.case, np.arange(champion.last, now)
+    test = unseen[len(unseen) // 2 :]
+    made = fits.at(int(test[0]), int(test[0])).predict(case.dataset.features[test], case.dataset.scale[test])
+    old, new = (metrics.pinball_rows(each, outcome[test], LEVELS) for each in (champion.forecasts[test], made))
     common = np.isfinite(old) & np.isfinite(new)
-    return old[common], new[common]
-
-
-def better(old: FloatArray, new: FloatArray, case: Case) -> bool:
-    """Return whether a challenger loses less beyond doubt, as the gate asks."""
-    limit = case.params.registry.challenger_p_max
-    return len(old) >= COMMON_BARS_MIN and metrics.paired_p(old, new, case.market.horizon) <= limit
-
-
-def not_worse(old: FloatArray, new: FloatArray, case: Case) -> bool:
-    """Return whether a challenger does not lose more beyond doubt."""
-    return len(old) < COMMON_BARS_MIN or metrics.paired_p(new, old, case.market.horizon) > case.params.registry.challenger_p_max
+    return metrics.paired_p(old[common], new[common], case.market.horizon) if common.sum() >= COMMON_BARS_MIN else 1.0
 
 
 def seldom(case: Case, fits: int) -> set[int]:
@@ -214,24 +165,17 @@ def seldom(case: Case, fits: int) -> set[int]:
 
 def walk(case: Case) -> dict[str, Run]:
     """Return every way's run by name."""
-    every = {block.start for block in markets.blocks(case.dataset, MEMORY, STEP)}
+    every, fits = {block.start for block in markets.blocks(case.dataset, MEMORY, STEP)}, Fits(case)
     runs: dict[str, Run] = {}
-    ways: dict[str, Callable[[], Run]] = {
-        FROZEN: lambda: frozen(case),
-        NIGHT: lambda: night_shift(case, better),
-        ANEW: lambda: night_shift(case, better, anew=True),
-        LENIENT: lambda: night_shift(case, not_worse),
-        UNGATED: lambda: night_shift(case, lambda old, new, case: True),
-        ROLLING: lambda: periodic(case, MEMORY, every),
-        "rolling, as seldom as the night shift retrains": lambda: periodic(
-            case, MEMORY, seldom(case, runs[UNGATED].actions["retrain"])
-        ),
-        EXPANDING: lambda: periodic(case, case.dataset.bars, every),
-    }
+    ways: dict[str, Callable[[], Run]] = {FROZEN: partial(periodic, fits, MEMORY, {MEMORY})}
+    ways |= {NIGHT.format(limit): partial(night_shift, fits, limit) for limit in LIMITS}
+    ways[ROLLING] = partial(periodic, fits, MEMORY, every)
+    ways[SELDOM] = lambda: periodic(fits, MEMORY, seldom(case, runs[NIGHT.format(LIMITS[0])].actions["retrain"] + 1))
+    ways[EXPANDING] = partial(periodic, fits, case.dataset.bars, every)
     for name, way in ways.items():
         runs[name] = way()
         told = runs[name]
-        print(case.name, name, f"{metrics.mean(told.series[0]):.4f} {told.seconds:.0f} s", dict(told.actions), flush=True)
+        print(case.name, name, f"{metrics.mean(told.series[0]):.4f}", dict(told.actions), flush=True)
     return runs
 
 
@@ -240,7 +184,6 @@ def joined(told: list[dict[str, Run]]) -> dict[str, Run]:
     return {
         name: Run(
             np.concatenate([each[name].series for each in told], axis=1),
-            sum(each[name].seconds for each in told),
             sum((each[name].actions for each in told), Counter()),
         )
         for name in told[0]
@@ -250,7 +193,7 @@ def joined(told: list[dict[str, Run]]) -> dict[str, Run]:
 def table(runs: dict[str, Run], horizon: int) -> list[str]:
     """Return a row a way; p values are one-sided, that the way is no better than the one named, paired by bar."""
     titles = ["way", "made", "rank IC", "low", "high", "pinball, bp", "p, frozen", "p, rolling"]
-    titles += ["p of pinball, frozen", "p of pinball, rolling", "seconds"]
+    titles += ["p of pinball, frozen", "p of pinball, rolling"]
     lines = ["| " + " | ".join(titles) + " |", "|---|---|" + "---:|" * (len(titles) - 2)]
     lags = metrics.OVERLAP_LAGS * horizon
     for name, run in runs.items():
@@ -262,7 +205,7 @@ def table(runs: dict[str, Run], horizon: int) -> list[str]:
         told = " | ".join("-" if other == name else f"{metrics.paired_p(*pair, lags):.3f}" for other, pair in pairs)
         made = ", ".join(f"{count} {action.replace('_', ' ')}" for action, count in sorted(run.actions.items()))
         figures = f"{mean:.4f} | {mean - reach:.4f} | {mean + reach:.4f} | {1e4 * metrics.mean(loss):.3f}"
-        lines.append(f"| {name} | {made} | {figures} | {told} | {run.seconds:.0f} |")
+        lines.append(f"| {name} | {made} | {figures} | {told} |")
     return lines
 
 
@@ -321,9 +264,10 @@ def report(cases: list[tuple[Case, int]], made: list[dict[str, Run]], bars: int,
     lines = [
         "# Does learning every night pay?",
         "",
-        f"`python -m benchmarks.learning.continual --seeds {len(cases)} --bars {bars}`; a night every {STEP} bars, memory {MEMORY}",
-        "bars, trees of the shipped parameters, one thread. Low and high: 95%, HAC. p: one-sided, that the way is no better than",
-        "the one named (paired by bar, HAC); above 0.95 it is worse. Seconds are of the processor.",
+        f"`python -m benchmarks.learning.continual --seeds {len(cases)} --bars {bars}`; a night every {STEP} bars, a",
+        f"rolling window of {MEMORY} bars, trees of the shipped parameters, one thread. Low and high: 95%, HAC. p: one-sided, that",
+        "the way is no better than the one named (paired by bar, HAC); above 0.95 it is worse. A night shift refuses a challenger",
+        "that is not better with the p that it is named after; the one that is shipped is `registry.challenger_p_max`.",
         "",
         f"## {markets.SIMULATED}: {len(first.symbols)} symbols x {first.bars} bars, {len(cases)} markets",
         "",

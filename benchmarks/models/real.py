@@ -5,6 +5,7 @@ traded by the house's own decisions and risk on the paper exchange. The table of
 """
 
 import argparse
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ from flows.home import Home
 from flows.stages import Job
 from models import family, metrics
 from models.contract import Dataset
-from pipelines.data import imports, materialize
+from pipelines.data import imports, materialize, news
 from pipelines.execution import simulate
 from pipelines.model import training
 from pipelines.model.training import Trained
@@ -37,6 +38,8 @@ from pipelines.store import Store
 
 HERE = Path(__file__).parent
 DATA = Path(os.environ.get("NIGHTSHIFT_DATA", HERE.parents[2] / "shared" / "data"))
+#: Recorded headlines of some of a market's symbols.
+HEADLINES = {"us_equity": "news_headlines"}
 FILES = {"us_equity": "equities_daily_sp500", "crypto": "crypto_1h", "fx": "fx_1h"}
 MEMBERS = ("trees", "sequence", "tft")
 #: Configurations that were tried on these markets before this table was made: the families and baselines of it, and their rivals.
@@ -60,6 +63,8 @@ def world(name: str, families: tuple[str, ...], place: Path) -> World:
     market, home = params.market(name), Home(place)
     if not home.store.exists():
         imports.bring(DATA / f"{FILES[name]}.parquet", market, params, Store(home.store), home.docs / name)
+        if name in HEADLINES:
+            news.store_file(DATA / f"{HEADLINES[name]}.parquet", market, params, Store(home.store))
     job = Job(place / "-".join(families), home, market, params)
     stages.run(job, skip=learn.MAKING)
     dataset = stages.load_dataset(job)
@@ -97,6 +102,15 @@ def _traded(forecasts: FloatArray, here: World) -> dict[str, float]:
     found |= {"deflated": metrics.deflated_sharpe(returns, TRIALS), "ROI, %": 100 * told["roi"]}
     found |= {"win rate": told["win_rate"], "drawdown": told["max_drawdown"], "turnover a year": told["turnover"]}
     return found
+
+
+def told(name: str, families: tuple[str, ...], place: Path) -> Iterator[tuple[str, dict[str, float], float]]:
+    """Yield what trees make of headlines as well, on the same rows and folds; nothing where no headline was recorded."""
+    if name in HEADLINES:
+        began, here = SystemClock().monotonic_ns(), world(name, (*families, "news"), place)
+        folds = training.split(here.dataset, here.params, here.market)
+        forecasts, _ = training.walk(here.dataset, here.params, here.market, folds, "trees")
+        yield "trees, with headlines", figures(forecasts, here), (SystemClock().monotonic_ns() - began) / 6e10
 
 
 def rows(here: World, alpha: World) -> Iterator[tuple[str, dict[str, float], float]]:
@@ -154,7 +168,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as place:
             here, alpha = (world(name, chosen, Path(place)) for chosen in (families, ("alpha158",)))
             found = []
-            for row in rows(here, alpha):
+            for row in itertools.chain(told(name, families, Path(place)), rows(here, alpha)):
                 found.append(row)
                 print(name, row, flush=True)
             write(name, here, found)
