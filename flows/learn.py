@@ -24,6 +24,7 @@ from flows.shift import Shift
 from flows.stages import LOOKING, Do, Job
 from models import bundle
 from models.contract import Dataset, IntArray, Model
+from pipelines.data.sources.simulated import Simulated
 from pipelines.model import drift, learning
 from pipelines.model.drift import Drift
 from pipelines.model.learning import Action, Night, Plan
@@ -161,6 +162,8 @@ def _late(shift: Shift, dataset: Dataset) -> int:
     """Return how many bars the calendar has had, by the end of the day asked for or by now, that are not stored."""
     market, last = shift.job.market, dataset.event_at[-1]
     asked = min(shift.job.until or shift.clock.now(), shift.clock.now())
+    if market.source == "simulated":
+        asked = min(asked, Simulated(shift.job.params.sources.simulated).last(market))
     first = last.astype(datetime).replace(tzinfo=UTC)
     due = session.closes(market, session.grid(market, first, asked)) if asked > first else dataset.event_at[:0]
     return int(((due > last) & (due <= session.moment(asked))).sum())

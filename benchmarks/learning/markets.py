@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from domain import panel as panels
 from domain import params as parameters
@@ -68,9 +67,7 @@ def recorded(name: str, place: Path) -> Case:
     section, file = RECORDED[name]
     params = parameters.load(homes.parameters(), section)
     market, home = params.market(section), Home(place)
-    # The column that tells stocks from funds is not part of a bar.
-    pl.read_parquet(DATA / f"{file}.parquet").drop("kind", strict=False).write_parquet(place / f"{file}.parquet")
-    imports.bring(place / f"{file}.parquet", market, params, Store(home.store), home.docs / section)
+    imports.bring(DATA / f"{file}.parquet", market, params, Store(home.store), home.docs / section)
     job = Job(place / "job", home, market, params)
     stages.run(job, skip=learn.MAKING)
     made = stages.load_dataset(job)

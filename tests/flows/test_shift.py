@@ -18,6 +18,7 @@ from flows import learn, prepare, retrain, sentence, shift, stages, trade
 from flows.beside import Beside
 from flows.home import Home
 from flows.stages import P, R
+from pipelines.data.sources.simulated import Simulated
 from pipelines.model import learning
 from pipelines.model.learning import Action, Plan
 from pipelines.registry import CHAMPION, Registry
@@ -274,6 +275,14 @@ def test_bars_that_the_calendar_has_had_are_counted(copied: Passed, monkeypatch:
 
     assert told["late_bars"] == 4
     assert "4 bars that the calendar has had are missing" in told["markdown"]
+    assert learn.night(MARKET, None, copied.home, copied.params)["late_bars"] == simulated_after(copied)
+
+
+def simulated_after(passed: Passed) -> int:
+    """Return how many sessions the simulated market has after the champion's last day: it ends, and nothing is late after that."""
+    source = Simulated(passed.params.sources.simulated)
+    closes = source.bars(passed.params.market(MARKET), None, None)["event_at"].unique()
+    return int((closes.dt.date() > FIRST_NIGHT).sum())
 
 
 def at_work() -> list[str]:

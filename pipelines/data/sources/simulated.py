@@ -118,6 +118,10 @@ class Simulated:
             list(TABLES["quotes"].schema)
         )
 
+    def last(self, market: Market) -> datetime:
+        """Return the close of the last bar that there will ever be."""
+        return self._world(market).event_at[-1].astype(datetime).replace(tzinfo=UTC)  # type: ignore[no-any-return]
+
     def truth(self, market: Market) -> FloatArray:
         """Return float64 [T, S]: the planted log return from the next open over the horizon, as known at each bar's close.
 

@@ -44,11 +44,13 @@ def read(path: Path, market: Market) -> dict[str, pl.DataFrame]:
     known = {columns.plain(name): name for name in reversed(told.columns)}
     found = {role: next((known[alias] for alias in aliases if alias in known), None) for role, aliases in NAMES.items()}
     part = {role: told[name].alias(role) for role, name in found.items() if name is not None}
-    if {"symbol", "day", "kind", "value"} <= part.keys() and not {"open", "close", "price"} & known.keys():
+    # Bars have days too, and may say in a column what kind of symbol each is of.
+    dated = {"symbol", "day", "kind"} <= part.keys() and not {"open", "close", "price"} & known.keys()
+    if dated and "value" in part:
         rows = _actions(path, part, market)
         action.refuse(rows)
         return {"actions": rows}
-    if "symbol" in part and ({"listed", "delisted"} & part.keys() or {"day", "kind"} <= part.keys()):
+    if dated or ("symbol" in part and {"listed", "delisted"} & part.keys()):
         return {"listings": _listings(path, part, market)}
     return {}
 

@@ -100,3 +100,8 @@ def test_parquet_is_read_with_its_types(tmp_path: Path) -> None:
 def test_files_about_something_else_are_left_to_other_readers(name: str) -> None:
     """Bars and ticks have neither kinds nor days of listing."""
     assert events.read(shelf.real(name), STOCKS) == {}
+
+
+def test_bars_that_say_what_kind_each_symbol_is_are_no_listings() -> None:
+    """The longest recorded history tells stocks from funds in a column beside the prices."""
+    assert events.read(shelf.real("equities_daily_long.parquet"), STOCKS) == {}
