@@ -26,6 +26,8 @@ from flows.home import Home
 from pipelines.registry import CHAMPION, Registry, market_of
 
 HOST, PLACE = "127.0.0.1", "/alias"
+#: Beside the database that is of no use without it: MLflow does not even list webhooks whose secrets it cannot read.
+KEY = "webhook.key"
 #: Older deliveries may be a replay of one that was overheard.
 AGE_S = 300
 BYTES_MAX = 65_536
@@ -41,12 +43,12 @@ Tell = Callable[[str, int | None], bool]
 
 def secret(home: Home) -> str:
     """Return what MLflow's server and the receiver sign and check with; the home makes it when it is first asked."""
-    return hmac.new(_kept(home.keys / "webhook.key"), b"delivery", hashlib.sha256).hexdigest()
+    return hmac.new(_kept(home.mlflow / KEY), b"delivery", hashlib.sha256).hexdigest()
 
 
 def encryption_key(home: Home) -> str:
     """Return the key under which MLflow's server keeps that secret in its database, as Fernet takes it."""
-    return base64.urlsafe_b64encode(hmac.new(_kept(home.keys / "webhook.key"), b"database", hashlib.sha256).digest()).decode()
+    return base64.urlsafe_b64encode(hmac.new(_kept(home.mlflow / KEY), b"database", hashlib.sha256).digest()).decode()
 
 
 def _kept(path: Path) -> bytes:

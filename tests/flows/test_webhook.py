@@ -148,8 +148,8 @@ def test_a_home_keeps_one_secret(tmp_path: Path) -> None:
     assert first == again
     assert first != webhook.secret(Home(tmp_path / "other"))
     assert Fernet(webhook.encryption_key(home)).decrypt(Fernet(webhook.encryption_key(home)).encrypt(b"a")) == b"a"
-    assert [path.name for path in home.keys.iterdir()] == ["webhook.key"]
-    (home.keys / "webhook.key").chmod(0o644)
+    assert [path.name for path in home.mlflow.iterdir()] == ["webhook.key"]
+    (home.mlflow / "webhook.key").chmod(0o644)
     with pytest.raises(ConfigurationError, match=r"webhook\.key must hold 32 bytes with mode 600, found 32 with 644: remove it"):
         webhook.secret(home)
 
