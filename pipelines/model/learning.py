@@ -117,9 +117,7 @@ def report(night: Night) -> str:
         f"**Not through**: {night.stopped}." if night.stopped else "",
         f"{night.late_bars:,} bars that the calendar has had are missing." if night.late_bars else "",
         _outcome(night),
-        _section(
-            "Ingested", _table(("what", "found"), [(name, str(value)) for name, value in night.ingested.items() if _told(value)])
-        ),
+        _section("Ingested", _table(("what", "found"), _ingested(night.ingested))),
         _section("Drift", _drift(night.drift)),
         _section("Gates", night.gates.markdown() if night.gates is not None else ""),
         _section("Time", _table(("stop", "seconds"), [(name, f"{seconds:.1f}") for name, seconds in night.seconds.items()])),
@@ -127,9 +125,9 @@ def report(night: Night) -> str:
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
-def _told(value: object) -> bool:
-    """Return whether a value says anything: nothing read is told by its number, 0."""
-    return value is not None and value != {}
+def _ingested(told: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Return what says anything: nothing read is told by its number, 0."""
+    return [(name, str(value)) for name, value in told.items() if value is not None and value != {}]
 
 
 def _outcome(night: Night) -> str:
