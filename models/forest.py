@@ -8,10 +8,11 @@ NIGHTSHIFT_DASK names the scheduler of a cluster; without it a cluster of this m
 """
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -187,7 +188,8 @@ def _meet(work: Callable[..., Answer], meeting: dict[str, Any], plan: Plan, rank
     """Do the work as one rank of several, in a worker; the first answers for all, since all know the same."""
     from xgboost.collective import CommunicatorContext
 
-    with CommunicatorContext(**meeting, dmlc_task_id=f"{rank:06}", dmlc_timeout=MEETING_S):
+    # XGBoost says on stdout which rank it got; that belongs to whoever asked for JSON there.
+    with redirect_stdout(sys.stderr), CommunicatorContext(**meeting, dmlc_task_id=f"{rank:06}", dmlc_timeout=MEETING_S):
         answer = work(matrix, plan, *columns)
     return None if rank else answer
 

@@ -6,7 +6,8 @@ the bars that the champion has not seen is forecast by a model fitted to all bef
 the flow does it: the challenger is taken when the paired test's p is at most a limit, and limits are what is compared.
 Recalibration and the other gates are left out: these ask whether a model may trade at all. Against it a model that is fitted once,
 and fits from nothing at every step, or as seldom as the night shift made one, over a rolling window of MEMORY bars or over
-everything. Trees alone.
+everything. Trees alone, all in as many rounds as the folds of the first training found best, so that what is compared is what they
+learn from.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from domain.forecast import LEVELS, MEDIAN
 from domain.panel import FloatArray
 from features import labels
 from flows import home as homes
-from models import metrics, splits
+from models import metrics
 from models.contract import Dataset, Model
 from models.trees import Trees
 from pipelines import pictures
@@ -90,20 +91,13 @@ class Fits:
         self._made: dict[tuple[int, int], Trees] = {}
 
     def at(self, now: int, memory: int) -> Trees:
-        """Return trees fitted to the newest `memory` rows known at row `now`, which end early by the newest of them."""
+        """Return trees fitted to the newest `memory` rows known at row `now`, in as many rounds as the first ones."""
         key = now, min(memory, now)
         if key not in self._made:
-            self._made[key] = _fitted(self.case, *key)
+            view = markets.known(self.case.dataset, *key)
+            self._made[key] = Trees.create(self.case.params.training, self.case.market.horizon, self.first.rounds)
+            self._made[key].fit(view, np.arange(view.bars - gap(self.case), dtype=np.int64), np.arange(0))
         return self._made[key]
-
-
-def _fitted(case: Case, now: int, memory: int) -> Trees:
-    view = markets.known(case.dataset, now, memory)
-    rows = np.arange(view.bars - gap(case), dtype=np.int64)
-    inner = splits.tail(rows, training.VALID_SHARE, labels.known_after(case.market.horizon), case.params.training.embargo_bars)
-    model = Trees.create(case.params.training, case.market.horizon)
-    model.fit(view, inner.train, inner.test)
-    return model
 
 
 def gap(case: Case) -> int:

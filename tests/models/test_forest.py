@@ -82,8 +82,10 @@ def test_two_workers_that_draw_rows_lose_as_little_as_one_process(dataset: Datas
     assert loss(forecasts(2, dataset), dataset) == pytest.approx(loss(forecasts(1, dataset), dataset), rel=5e-3)
 
 
-def test_two_workers_give_the_same_bits_again(dataset: Dataset, two: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a cluster that was there and in one of our own, whatever its workers' addresses are."""
+def test_two_workers_give_the_same_bits_again(
+    dataset: Dataset, two: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In a cluster that was there and in one of our own, whatever its workers' addresses are; and say nothing on stdout."""
     found = []
     for address in (two, two, ""):
         monkeypatch.setenv("NIGHTSHIFT_DASK", address)
@@ -93,6 +95,7 @@ def test_two_workers_give_the_same_bits_again(dataset: Dataset, two: str, monkey
 
     np.testing.assert_array_equal(found[1], found[0])
     np.testing.assert_array_equal(found[2], found[0])
+    assert capfd.readouterr().out == ""
 
 
 @pytest.mark.usefixtures("named")
