@@ -231,6 +231,13 @@ def row_demean(values: FloatArray) -> FloatArray:
     return values - row_mean(values)[:, None]
 
 
+def row_median(values: FloatArray) -> FloatArray:
+    """Return [T] the median of each row of [T, S] without its NaNs, NaN for rows of nothing else: `np.nanmedian`, much faster."""
+    ordered, count, row = np.sort(values, axis=1), (~np.isnan(values)).sum(axis=1), np.arange(len(values))
+    # NaNs are sorted to the end: in a row of nothing else place -1 is one as well.
+    return np.asarray(0.5 * (ordered[row, (count - 1) // 2] + ordered[row, count // 2]))
+
+
 def row_ranks(values: FloatArray, known: BoolArray) -> FloatArray:
     """Return [T, S] ranks within each row, 1 the smallest, ties getting their mean; NaN where not known."""
     ranked: FloatArray = stats.rankdata(np.where(known, values, np.nan), axis=1, nan_policy="omit")

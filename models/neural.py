@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
 from domain import params
+from domain.compiled import routine
 from domain.error import ModelError
 from domain.forecast import LEVELS
 from domain.panel import FloatArray
 from domain.params import Training
 from models.contract import Dataset, Float32Array, IntArray
-from models.forward import Weights
+from models.forward import Stream, Weights
 from models.inputs import Scaler
 from models.shape import Lesson, Shape
 
@@ -29,10 +31,6 @@ if TYPE_CHECKING:
 
 #: Fine-tuning goes on with this share of the step size that learning peaked at.
 FINE_RATE = 0.1
-#: Rows whose forecasts are made at a time.
-CHUNK = 256
-#: Rows that are handed over are held until the next ones come, unless they are a history of more contexts than this.
-HELD_CONTEXTS = 4
 
 
 @dataclass(frozen=True)
@@ -53,18 +51,44 @@ class Schooling:
         return cls(section.epochs, section.patience, section.batch, section.span, section.rate, section.decay, seed)
 
 
-@dataclass(frozen=True)
-class _Held:
-    """Rows that were handed over, and what was made of them with which weights."""
+class _Live:
+    """A stream of a network with these weights, and the rows that entered it, as they were handed over."""
 
-    weights: Weights
-    raw: Float32Array
-    made: Float32Array
+    def __init__(self, weights: Weights, stream: Stream, context: int, row: Float32Array) -> None:
+        self.weights, self.stream = weights, stream
+        self._entered = 0
+        self._raw = np.empty((context, *row.shape), dtype=np.float32)
+
+    def enter(self, raw: Float32Array, scaled: Float32Array) -> None:
+        """Take in a row of features [S, F]."""
+        self.stream.enter(scaled)
+        self._raw[self._entered % len(self._raw)] = raw
+        self._entered += 1
+
+    def precedes(self, raw: Float32Array) -> bool:
+        """Return whether `raw` [T, S, F] is one context of which all but the newest row entered last, to the last bit."""
+        context = len(self._raw)
+        if raw.shape != self._raw.shape or self._entered < context - 1:
+            return False
+        oldest = (self._entered - context + 1) % context
+        return bool(_alike(self._raw.reshape(context, -1).view(np.int32), oldest, raw.reshape(context, -1).view(np.int32)))
 
 
-def _follows(before: Float32Array, now: Float32Array) -> bool:
-    """Return whether `now` [T, S, F] is `before` one row later, to the last bit, missing values included."""
-    return len(now) > 1 and before.shape == now.shape and np.array_equal(before[1:].view(np.int32), now[:-1].view(np.int32))
+@routine
+def _alike(held: npt.NDArray[np.int32], oldest: int, rows: npt.NDArray[np.int32]) -> bool:
+    """Return whether all `rows` [T, N] but the newest are those `held` [T, N] in turn from `oldest` on; missing values included."""
+    last, t = rows.shape[0] - 1, 0
+    while t < last and not _differ(held[(oldest + t) % held.shape[0]], rows[t]):
+        t += 1
+    return t == last
+
+
+@routine
+def _differ(one: npt.NDArray[np.int32], other: npt.NDArray[np.int32]) -> np.int32:
+    found = np.int32(0)
+    for n in range(one.shape[0]):
+        found |= one[n] ^ other[n]
+    return found
 
 
 class Neural:
@@ -80,7 +104,7 @@ class Neural:
         self.curve: tuple[float, ...] = ()
         self._scaler: Scaler | None = None
         self._weights: Weights = {}
-        self._held: _Held | None = None
+        self._live: _Live | None = None
         self._shape = Shape(0.0, 0.0, 0.0)
 
     @property
@@ -174,12 +198,8 @@ class Neural:
         """Return [T, S, K] what the network learns of a lesson, NaN where it is not known; a row's targets come from that row."""
         raise NotImplementedError
 
-    def _digest(self, inputs: Float32Array) -> Float32Array:
-        """Return [T, S, D] what the network makes of each row of scaled features [T, S, F] alone."""
-        raise NotImplementedError
-
-    def _outputs(self, digests: Float32Array) -> Float32Array:
-        """Return [T, S, O] what the network says of digested rows [T, S, D], NaN in rows without their context."""
+    def _stream(self, symbols: int) -> Stream:
+        """Return the network, as it was learned, over the bars of so many symbols."""
         raise NotImplementedError
 
     def _read(self, outputs: FloatArray, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -214,28 +234,32 @@ class Neural:
     def _answers(self, features: Float32Array, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return score and log width [T, S], NaN in rows without their context."""
         before = self.context_bars - 1
-        pieces = []
-        for first in range(0, len(features), CHUNK):
-            begin = max(first - before, 0)
-            pieces.append(self._outputs(self._digests(features[begin : first + CHUNK]))[first - begin :])
-        told = np.concatenate(pieces)[before:].astype(np.float64)
         score, width = np.full(scale.shape, np.nan), np.full(scale.shape, np.nan)
-        score[before:], width[before:] = self._read(told, scale[before:])
+        if len(scale) > before:
+            score[before:], width[before:] = self._read(self._outputs(features).astype(np.float64), scale[before:])
         return score, width
 
-    def _digests(self, features: Float32Array) -> Float32Array:
-        """Return [T, S, D] what the network makes of each row alone; of rows handed over the last time it is not made again.
+    def _outputs(self, features: Float32Array) -> Float32Array:
+        """Return [T - context + 1, S, O] what the network says of each row that has its context, one at least.
 
         A live bar comes with its context, of which all but the newest row was there a bar ago: it costs one row.
         """
-        scaler, raw, held = self._fitted(), np.ascontiguousarray(features, dtype=np.float32), self._held
-        if held is not None and held.weights is self._weights and _follows(held.raw, raw):
-            made = np.concatenate((held.made[1:], self._digest(scaler.apply(raw[-1:]))))
-        else:
-            made = self._digest(scaler.apply(raw))
-        if len(raw) <= HELD_CONTEXTS * self.context_bars:
-            self._held = _Held(self._weights, raw.copy(), made)
-        return made
+        raw = np.ascontiguousarray(features, dtype=np.float32)
+        live, first = self._following(raw)
+        said = []
+        for t in range(first, len(raw)):
+            live.enter(raw[t], self._fitted().apply(raw[t]))
+            if t >= self.context_bars - 1:
+                said.append(live.stream.said())
+        return np.stack(said)
+
+    def _following(self, raw: Float32Array) -> tuple[_Live, int]:
+        """Return the stream that rows [T, S, F] go into, and the first of them that it has not taken in."""
+        held = self._live
+        if held is not None and held.weights is self._weights and held.precedes(raw):
+            return held, len(raw) - 1
+        self._live = _Live(self._weights, self._stream(raw.shape[1]), self.context_bars, raw[0])
+        return self._live, 0
 
     def _fitted(self) -> Scaler:
         if self._scaler is None:

@@ -7,8 +7,7 @@ import numpy as np
 
 from domain.panel import FloatArray
 from domain.params import Training
-from models.contract import Float32Array
-from models.forward import convolution
+from models.forward.convolution import Convolution
 from models.neural import Neural, Schooling
 from models.shape import MISS_SIGMA_MIN, Lesson
 
@@ -69,11 +68,8 @@ class Sequence(Neural):
         """Return the normal score of each rank, and the logarithm of how far the outcome lies from its row's."""
         return np.stack((lesson.target(), np.log(np.abs(lesson.apart()) + MISS_SIGMA_MIN)), axis=2)
 
-    def _digest(self, inputs: Float32Array) -> Float32Array:
-        return convolution.entered(inputs, self._weights)
-
-    def _outputs(self, digests: Float32Array) -> Float32Array:
-        return convolution.convolutional(digests, self._weights)
+    def _stream(self, symbols: int) -> Convolution:
+        return Convolution(self._weights, symbols)
 
     def _read(self, outputs: FloatArray, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
         return outputs[..., 0], outputs[..., 1]

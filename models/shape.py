@@ -153,7 +153,4 @@ def ranked(known: BoolArray) -> bool:
 def ratio(scale: FloatArray) -> FloatArray:
     """Return [T, S] the row's median volatility over the symbol's own: what a return in the one unit is in the other."""
     positive = np.where(scale > 0.0, scale, np.nan)
-    middle = np.full(len(scale), np.nan)
-    some = np.isfinite(positive).any(axis=1)
-    middle[some] = np.nanmedian(positive[some], axis=1)
-    return middle[:, None] / positive
+    return metrics.row_median(positive)[:, None] / positive

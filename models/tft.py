@@ -14,7 +14,7 @@ from domain.forecast import LEVELS, MEDIAN
 from domain.panel import FloatArray
 from domain.params import Hardware, Training
 from models.contract import Dataset, Float32Array, IntArray
-from models.forward import Weights
+from models.forward import Stream, Weights
 from models.forward.transformer import Transformer
 from models.neural import Neural, Schooling
 from models.shape import Lesson, Shape, ratio
@@ -90,9 +90,11 @@ class Tft(Neural):
 
         As the network says them, without the market's own move and without calibration; NaN in rows without their context.
         """
-        outputs = self._outputs(self._digests(features)).astype(np.float64)
+        fan, before = np.full((*scale.shape, len(self.horizons), len(LEVELS)), np.nan), self.context_bars - 1
+        if len(scale) > before:
+            fan[before:] = self._outputs(features).astype(np.float64).reshape(-1, *fan.shape[1:])
         sigma = np.where(scale > 0.0, scale, np.nan)[..., None, None] * np.sqrt(np.array(self.horizons, dtype=np.float64))[:, None]
-        return np.asarray(np.sort(outputs.reshape(*scale.shape, len(self.horizons), -1), axis=-1) * sigma)
+        return np.asarray(np.sort(fan, axis=-1) * sigma)
 
     def importance(self) -> dict[str, float]:
         """Return how much of each feature the encoder took, on average over windows that it last learned from."""
@@ -137,15 +139,8 @@ class Tft(Neural):
         """Return how far each outcome lies from its row's, in volatilities of its horizon, the nearest horizon first."""
         return np.stack([each.apart() for each in (*lesson.nearer(), lesson)], axis=2)
 
-    def _digest(self, inputs: Float32Array) -> Float32Array:
-        return self._served().rows(inputs)
-
-    def _outputs(self, digests: Float32Array) -> Float32Array:
-        bars, symbols, _ = digests.shape
-        out = np.full((bars, symbols, len(self.horizons) * len(LEVELS)), np.nan, dtype=np.float32)
-        if bars >= self.context_bars:
-            out[self.context_bars - 1 :] = self._served().tell(digests).reshape(-1, symbols, out.shape[2])
-        return out
+    def _stream(self, symbols: int) -> Stream:
+        return self._served().stream(symbols)
 
     def _served(self) -> Transformer:
         """Return the weights folded for serving, anew when they have changed."""

@@ -24,8 +24,7 @@ def past(features: Float32Array, names: tuple[str, ...], scale: FloatArray) -> F
     known = np.isfinite(moved) & (scale > 0.0)
     count = known.sum(axis=1)
     total = np.where(known, moved, 0.0).sum(axis=1)
-    middle = np.full(len(scale), np.nan)
-    middle[count > 0] = np.nanmedian(np.where(known, scale, np.nan)[count > 0], axis=1)
+    middle = metrics.row_median(np.where(known, scale, np.nan))
     mean = np.divide(total, count * middle * np.sqrt(PAST_BARS), out=np.zeros(len(scale)), where=count > 0)
     clipped: FloatArray = np.clip(mean, -CLIP_SIGMA, CLIP_SIGMA)
     return clipped

@@ -1,5 +1,6 @@
 """Recurrent: the architecture that the sequence network was chosen against, a GRU over the same rows with the same two answers."""
 
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -45,16 +46,25 @@ class Gru(Sequence):
         chosen = self.architecture
         return Recurrent(len(self.names), chosen.hidden, self.context_bars, chosen.dropout), sequence.squared
 
-    def _digest(self, inputs: Float32Array) -> Float32Array:
-        return inputs
+    def _stream(self, symbols: int) -> "Windows":
+        network = self.network()[0].eval()
+        network.load_state_dict(school.tensors(self._weights))
+        return Windows(network)
 
-    def _outputs(self, digests: Float32Array) -> Float32Array:
-        bars, symbols, _ = digests.shape
-        out = np.full((bars, symbols, 2), np.nan, dtype=np.float32)
-        if bars >= self.context_bars:
-            network = self.network()[0].eval()
-            network.load_state_dict(school.tensors(self._weights))
-            with torch.inference_mode():
-                said = network(torch.from_numpy(np.ascontiguousarray(digests.transpose(1, 0, 2))))
-            out[self.context_bars - 1 :] = said.numpy().transpose(1, 0, 2)
+
+class Windows:
+    """A network of torch over the bars of one universe, all of a window anew at each; see `models.forward.Stream`."""
+
+    def __init__(self, network: Recurrent) -> None:
+        self._network = network
+        self._rows: deque[Float32Array] = deque(maxlen=network.context)
+
+    def enter(self, row: Float32Array) -> None:
+        """Take in scaled features [S, F] of the next bar."""
+        self._rows.append(row)
+
+    def said(self) -> Float32Array:
+        """Return [S, 2] what the network says of the newest bar."""
+        with torch.inference_mode():
+            out: Float32Array = self._network(torch.from_numpy(np.stack(self._rows, axis=1)))[:, -1].numpy()
         return out

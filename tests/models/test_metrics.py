@@ -291,3 +291,16 @@ def test_certainty_by_hand():
     assert metrics.certainty(np.array([1.0, 2.0, 4.0, 3.0]), 0) == pytest.approx(0.95)
     assert metrics.certainty(np.array([1.0, -1.0, 1.0, -1.1]), 0) == 0.0
     assert metrics.certainty(np.zeros(1), 5) == 0.0
+
+
+def test_row_medians_are_numpys_without_missing_values():
+    """Odd and even counts, infinities, a single value and none at all."""
+    rng = np.random.default_rng(3)
+    values = rng.standard_normal((60, 9))
+    values[rng.random(values.shape) < 0.4] = np.nan
+    values[0], values[1, 1:], values[2, :2] = np.nan, np.nan, np.inf
+
+    found = metrics.row_median(values)
+
+    assert np.isnan(found[0])
+    np.testing.assert_array_equal(found[1:], np.nanmedian(values[1:], axis=1))

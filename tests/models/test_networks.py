@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 from domain.error import ConfigurationError, ModelError, ResourceError
 from domain.params import Hardware
 from models.contract import Dataset
-from models.forward import convolution
-from models.forward.transformer import Transformer
+from models.forward import Stream
+from models.forward.convolution import Convolution
+from models.forward.transformer import Contexts, Transformer
 from models.inputs import CLIP_SIGMA, Scaler
 from models.networks import device, school, sequence, tft
 from models.networks.strips import Strips, windows
@@ -106,18 +108,32 @@ def rough(network: torch.nn.Module) -> torch.nn.Module:
     return network.eval()
 
 
+def fused(steps: int, heads: int, continuous: int) -> Transformer:
+    """Return a transformer of six features over ten bars, as it is served."""
+    names = tuple(f"x{place}" for place in range(6))
+    network = rough(tft.Fused(tft.Architecture(names, 10, steps, 5, 8, continuous, heads, 0.1)))
+    return Transformer(school.arrays(network), 10, steps, heads)
+
+
+def told(stream: Stream, inputs: np.ndarray) -> np.ndarray:
+    """Return [T, S, O] what a stream says of each bar of [T, S, F], its context there or not."""
+    said = []
+    for row in inputs:
+        stream.enter(row)
+        said.append(stream.said())
+    return np.stack(said)
+
+
 def test_the_served_convolution_is_torchs() -> None:
-    """Within 1e-5, on every row that has its context; the others are missing."""
+    """Bar by bar, each of which makes one row a layer: within 1e-5, on every bar that has its context."""
     network = rough(sequence.Convolutional(7, 16, 3, 0.1))
     inputs = np.random.default_rng(1).standard_normal((30, 9, 7)).astype(np.float32)
 
-    weights = school.arrays(network)
-    served = convolution.convolutional(convolution.entered(inputs, weights), weights)
+    served = told(Convolution(school.arrays(network), 9), inputs)
 
     with torch.inference_mode():
         expected = network(torch.from_numpy(np.ascontiguousarray(inputs.transpose(1, 0, 2)))).numpy().transpose(1, 0, 2)
     np.testing.assert_allclose(served[7:], expected, atol=1e-5)
-    assert np.isnan(served[:7]).all()
 
 
 @pytest.mark.parametrize(("steps", "heads", "continuous"), [(1, 1, 2), (3, 2, 4), (2, 4, 5)])
@@ -129,15 +145,69 @@ def test_the_served_transformer_is_pytorch_forecastings(steps: int, heads: int, 
     inputs = np.random.default_rng(2).standard_normal((14, 4, 6)).astype(np.float32)
     bars = torch.from_numpy(np.ascontiguousarray(inputs.transpose(1, 0, 2)))
 
-    served = Transformer(school.arrays(network), 10, steps, heads)
-    told = served.tell(served.rows(inputs)).transpose(1, 0, 2, 3)
+    served = told(Transformer(school.arrays(network), 10, steps, heads).stream(4), inputs)[9:]
 
     with torch.inference_mode():
         cut = windows(bars, 10)
         library = network.library(tft.asked(cut.reshape(-1, 10, 6), architecture))["prediction"].reshape(4, 5, steps, 5).numpy()
         fused = network(bars).reshape(4, 5, steps, 5).numpy()
     np.testing.assert_allclose(fused, library, atol=1e-5)
-    np.testing.assert_allclose(told, library, atol=1e-5)
+    np.testing.assert_allclose(served.transpose(1, 0, 2).reshape(library.shape), library, atol=1e-5)
+
+
+def convolved() -> Callable[[int], Stream]:
+    """Return what makes streams of one convolutional network of six features."""
+    weights = school.arrays(rough(sequence.Convolutional(6, 7, 3, 0.1)))
+    return lambda symbols: Convolution(weights, symbols)
+
+
+@pytest.mark.parametrize("network", [convolved, lambda: fused(2, 2, 4).stream], ids=["convolution", "transformer"])
+def test_a_symbol_is_told_the_same_bits_in_any_lane(network: Callable[[], Callable[[int], Stream]]) -> None:
+    """Alone, among some that fill two blocks and a bit, and in any order."""
+    stream = network()
+    inputs = np.random.default_rng(4).standard_normal((12, 37, 6)).astype(np.float32)
+    order = np.random.default_rng(5).permutation(37)
+
+    together = told(stream(37), inputs)
+
+    assert np.isfinite(together[9:]).all()
+    np.testing.assert_array_equal(told(stream(37), inputs[:, order])[9:], together[9:, order])
+    for symbol in (0, 16, 36):
+        np.testing.assert_array_equal(told(stream(1), inputs[:, [symbol]])[9:], together[9:, [symbol]])
+
+
+def test_what_is_said_of_a_symbol_follows_its_static_context() -> None:
+    """Each of the four contexts moves the symbol that it is of and no other; the library's own where there is none."""
+    inputs = np.random.default_rng(6).standard_normal((10, 3, 6)).astype(np.float32)
+    network = fused(1, 2, 4)
+    plain = told(network.stream(3), inputs)[-1]
+
+    for place, name in enumerate(Contexts._fields):
+        contexts = Contexts(*(each.copy() for each in network.alike(3)))
+        contexts[place][1] += 0.5
+        stream = network.stream(3)
+        stream.situate(contexts)
+        said = told(stream, inputs)[-1]
+        assert np.abs(said[1] - plain[1]).max() > 1e-4, name
+        np.testing.assert_array_equal(said[[0, 2]], plain[[0, 2]])
+
+
+@pytest.mark.parametrize("bar", [0, 3, 6, 7])
+def test_a_context_that_was_corrected_is_read_anew(bar: int) -> None:
+    """One value of one symbol, missing or not, at either end or between: the forecast is that of a model that saw nothing else."""
+    dataset = planted(bars=120, symbols=20)
+    model, fresh = Sequence.create(training(), HORIZON), Sequence.create(training(), HORIZON)
+    for each in (model, fresh):
+        each.fit(dataset, np.arange(110), np.arange(0))
+    for last in range(110, 117):
+        model.predict(dataset.features[last - 8 : last], dataset.scale[last - 8 : last])
+    for value in (0.25, np.nan):
+        features, scale = dataset.features[109:117].copy(), dataset.scale[109:117]
+        features[bar, 19, -1] = value
+
+        found = model.predict(features, scale)
+
+        np.testing.assert_array_equal(found, fresh.predict(features, scale))
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +238,7 @@ def test_a_history_without_any_context_is_refused() -> None:
 
 WORKER = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 import numpy as np
 from models.sequence import Sequence
