@@ -298,6 +298,7 @@ def test_row_medians_are_numpys_without_missing_values():
     rng = np.random.default_rng(3)
     values = rng.standard_normal((60, 9))
     values[rng.random(values.shape) < 0.4] = np.nan
+    values[:3, 0] = 0.5
     values[0], values[1, 1:], values[2, :2] = np.nan, np.nan, np.inf
 
     found = metrics.row_median(values)
