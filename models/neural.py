@@ -80,7 +80,7 @@ def _alike(held: npt.NDArray[np.int32], oldest: int, rows: npt.NDArray[np.int32]
     last, t = rows.shape[0] - 1, 0
     while t < last and not _differ(held[(oldest + t) % held.shape[0]], rows[t]):
         t += 1
-    return t == last
+    return bool(t == last)
 
 
 @routine

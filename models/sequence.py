@@ -7,6 +7,7 @@ import numpy as np
 
 from domain.panel import FloatArray
 from domain.params import Training
+from models.forward import Stream
 from models.forward.convolution import Convolution
 from models.neural import Neural, Schooling
 from models.shape import MISS_SIGMA_MIN, Lesson
@@ -68,7 +69,7 @@ class Sequence(Neural):
         """Return the normal score of each rank, and the logarithm of how far the outcome lies from its row's."""
         return np.stack((lesson.target(), np.log(np.abs(lesson.apart()) + MISS_SIGMA_MIN)), axis=2)
 
-    def _stream(self, symbols: int) -> Convolution:
+    def _stream(self, symbols: int) -> Stream:
         return Convolution(self._weights, symbols)
 
     def _read(self, outputs: FloatArray, scale: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.contract import Float32Array
+from models.forward import Stream
 from models.networks import school, sequence
 from models.networks.strips import windows
 from models.sequence import Sequence
@@ -46,7 +47,7 @@ class Gru(Sequence):
         chosen = self.architecture
         return Recurrent(len(self.names), chosen.hidden, self.context_bars, chosen.dropout), sequence.squared
 
-    def _stream(self, symbols: int) -> "Windows":
+    def _stream(self, symbols: int) -> Stream:
         network = self.network()[0].eval()
         network.load_state_dict(school.tensors(self._weights))
         return Windows(network)
