@@ -67,12 +67,14 @@ class Ensemble:
 
     def predict(self, features: Float32Array, scale: FloatArray) -> FloatArray:
         """Return [T, S, Q] quantiles; see the contract."""
-        forecasts = np.full((len(self.members), *scale.shape, len(LEVELS)), np.nan)
-        for place, member in enumerate(self.members):
+        before, quantiles = self.context_bars - 1, np.full((*scale.shape, len(LEVELS)), np.nan)
+        told = []
+        for member in self.members:
             # What lies before its own context in the ensemble's is nothing to a member.
             rows = slice(self.context_bars - member.context_bars, None)
-            forecasts[place, rows] = member.predict(features[rows], scale[rows])
-        return self.offsets.apply(blend(forecasts, np.array(self.weights)))
+            told.append(member.predict(features[rows], scale[rows])[member.context_bars - 1 :])
+        quantiles[before:] = self.offsets.apply(blend(np.stack(told), np.array(self.weights)))
+        return quantiles
 
     def importance(self) -> dict[str, float]:
         """Return the weighted mean of what the members tell, of those that tell."""
