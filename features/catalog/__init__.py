@@ -19,6 +19,7 @@ from features.catalog import (
     realised,
     regime,
     session,
+    static,
     technical,
     timeframe,
 )
@@ -39,6 +40,7 @@ CATALOG: tuple[Feature, ...] = (
     + normalised.FEATURES
     + regime.FEATURES
     + group.FEATURES
+    + static.FEATURES
     + session.FEATURES
     + timeframe.FEATURES
     + alpha101.FEATURES

@@ -8,6 +8,7 @@ from features.catalog.series import (
     LOG_HIGH,
     LOG_LOW,
     LOG_VOLUME,
+    MARKET_RETURN,
     RETURN,
     RETURN_5,
     RETURN_20,
@@ -17,12 +18,11 @@ from features.catalog.series import (
     root,
 )
 from features.feature import Feature
-from features.kernels import cross_section, group
+from features.kernels import group
 
-_MARKET = Feature("market_return", cross_section.mean, (RETURN,), whole_row=True)
-_BETA = plain.beta(_MARKET, RETURN, 60)
-_CORRELATION = steps.correlation(_MARKET, RETURN, 60)
-_RESIDUAL = steps.residual(RETURN, _MARKET, _BETA)
+_BETA = plain.beta(MARKET_RETURN, RETURN, 60)
+_CORRELATION = steps.correlation(MARKET_RETURN, RETURN, 60)
+_RESIDUAL = steps.residual(RETURN, MARKET_RETURN, _BETA)
 _DEVIATION = plain.deviation(RETURN, 60)
 _UNEXPLAINED = steps.step("unexplained", group.unexplained, _DEVIATION, _CORRELATION)
 _VOLATILITY = root(plain.ema(SQUARE, 20))

@@ -3,13 +3,14 @@
 from features import indicators as plain
 from features import steps
 from features.feature import Feature
-from features.kernels import volatility
+from features.kernels import cross_section, volatility
 
 LOG_OPEN, LOG_HIGH, LOG_LOW, LOG_CLOSE, LOG_VOLUME = (
     plain.logarithm(column) for column in ("open", "high", "low", "close", "volume")
 )
 RETURN, RETURN_5, RETURN_20, RETURN_60 = (plain.change(LOG_CLOSE, bars) for bars in (1, 5, 20, 60))
 SQUARE = plain.pointwise("return_squared", volatility.square, RETURN)
+MARKET_RETURN = Feature("market_return", cross_section.mean, (RETURN,), whole_row=True)
 VWAP = steps.vwap()
 VALUE = steps.traded_value()
 #: Bars of what is called the long run.

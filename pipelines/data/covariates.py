@@ -54,12 +54,14 @@ def joined(store: Store, market: Market, panel: Panel, wanted: Wanted, after: np
 def sectors(listings: pl.DataFrame, panel: Panel) -> dict[str, FloatArray]:
     """Return each symbol's sector as a number, float64 [T, S]; NaN while it is unknown, nothing when all are.
 
-    A row holds the sector that was told, and in force, by its close.
+    A row holds the sector that was told, and in force, by its close. Sectors are numbered in the order in which they were first
+    told, those of one moment by name: a new one leaves the numbers of the others as they were, which models have learned.
     """
     told = listings.filter(pl.col("sector").is_not_null()).with_columns(since=pl.max_horizontal("event_at", "known_at"))
     if told.is_empty():
         return {}
-    code = {name: float(i) for i, name in enumerate(told["sector"].unique().sort().to_list())}
+    order = told.group_by("sector").agg(pl.col("since").min()).sort("since", "sector")["sector"]
+    code = {name: float(i) for i, name in enumerate(order)}
     values = np.full(panel.close.shape, np.nan)
     place = {symbol: column for column, symbol in enumerate(panel.symbols)}
     rows = told.filter(pl.col("symbol").is_in(list(place))).sort("since", "event_at")

@@ -15,6 +15,7 @@ from pipelines.store import TABLES, Store
 from tests.pipelines.data.test_materialize import FIRST, bars, market
 
 ROOT = Path(__file__).parents[3]
+SECTORS = indicators.difference("sector", "close")
 PARAMS = parameters.load(ROOT / "params.yaml", "sim_crypto", "tiny")
 
 
@@ -63,14 +64,26 @@ def test_only_what_a_feature_reads_is_joined(store: Store) -> None:
 
 def test_a_sector_counts_from_the_close_by_which_it_was_told(store: Store) -> None:
     """By hand: AAA is in metals until its bar that closes at 11:00, BBB's sector was told at 02:30 and counts at 03:00."""
-    feature = indicators.difference("sector", "close")
-    panel = materialize.read(store, market(), wanted=Wanted.by(PARAMS, (feature,)))
+    panel = materialize.read(store, market(), wanted=Wanted.by(PARAMS, (SECTORS,)))
     sector = panel.covariates["sector"]
 
     assert np.isnan(sector[:2, 1]).all()
     assert (sector[2:, 1] == sector[10, 0]).all()
     assert len({*sector[:10, 0]}) == 1
     assert sector[9, 0] != sector[10, 0]
+
+
+def test_a_new_sector_leaves_the_numbers_of_the_others(store: Store) -> None:
+    """By hand: metals at 00:00, x at 01:00, banks, known at 02:30; airlines come last although their name is the first."""
+    before = materialize.read(store, market(), wanted=Wanted.by(PARAMS, (SECTORS,))).covariates["sector"]
+    told = [listing("BBB", "airlines", 20), listing("CCC", "zinc", 20)]
+    store.upsert("listings", pl.DataFrame(told, schema=TABLES["listings"].schema))
+
+    after = materialize.read(store, market(), wanted=Wanted.by(PARAMS, (SECTORS,))).covariates["sector"]
+
+    assert before[[0, 10, 2], [0, 0, 1]].tolist() == [0.0, 2.0, 2.0]
+    np.testing.assert_array_equal(after[:19], before[:19])
+    assert after[20, 1] == 3.0
 
 
 def test_nothing_is_seen_before_it_was_known(store: Store) -> None:
