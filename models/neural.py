@@ -117,7 +117,7 @@ class Neural:
         self.names = dataset.names
         rows = np.concatenate([train, valid])
         lesson = Lesson.of(dataset, rows)
-        self._scaler = Scaler.fit(dataset.features[train])
+        self._scaler = Scaler.fit(dataset.features[train], self._codes())
         self._learn(dataset, train, valid, self.schooling.rate, self.rounds or self.schooling.epochs, checkpoint)
         shape = self._valued(lesson)
         self._shape = shape.closed(lesson, *self._said(dataset, rows))
@@ -193,6 +193,10 @@ class Neural:
     def network(self) -> tuple["nn.Module", "Objective"]:
         """Return torch's network for the named features, unfitted, and what it is asked for."""
         raise NotImplementedError
+
+    def _codes(self) -> tuple[int, ...]:
+        """Return the places of features that the network takes for classes; all others are numbers to it."""
+        return ()
 
     def _targets(self, lesson: Lesson) -> FloatArray:
         """Return [T, S, K] what the network learns of a lesson, NaN where it is not known; a row's targets come from that row."""

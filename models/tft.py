@@ -1,7 +1,8 @@
 """Tft: a Temporal Fusion Transformer that forecasts quantiles of what tells symbols apart, over several horizons at once.
 
 Its last horizon is the market's: the median there is the ranking score, the distance between its outer quantiles the width. The
-nearer horizons are learned beside it, and can be asked for.
+nearer horizons are learned beside it, and can be asked for. What a feature's name says is static tells it one symbol from another;
+all else it reads over time.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +17,7 @@ from domain.params import Hardware, Training
 from models.contract import Dataset, Float32Array, IntArray
 from models.forward import Stream, Weights
 from models.forward.transformer import Transformer
+from models.inputs import Places
 from models.neural import Neural, Schooling
 from models.shape import Lesson, Shape, ratio
 
@@ -47,7 +49,7 @@ class Insight:
     """What the network says of itself; empty before it has learned."""
 
     taken: tuple[float, ...] = ()
-    """Share of each feature in what its encoder took."""
+    """Share of each feature in what its encoder took, of static ones in what tells symbols apart."""
     attention: tuple[float, ...] = ()
     """Share of each row of the context in what its last horizon attended to, the oldest first."""
 
@@ -79,9 +81,10 @@ class Tft(Neural):
         return self.architecture.context
 
     def fit(self, dataset: Dataset, train: IntArray, valid: IntArray, checkpoint: "Path | None" = None) -> None:
-        """Learn all horizons of the dataset; see the contract. Raises ModelError for fewer than two features to choose from."""
-        if len(dataset.names) < 2:
-            raise ModelError(f"a transformer chooses among features, two or more, but got {', '.join(dataset.names) or 'none'}")
+        """Learn all horizons of the dataset; see the contract. Raises ModelError for fewer than two features that vary."""
+        varying = [dataset.names[place] for place in Places.of(dataset.names).varying]
+        if len(varying) < 2:
+            raise ModelError(f"a transformer chooses among features that vary, two or more, but got {', '.join(varying) or 'none'}")
         self.horizons = (*sorted(dataset.nearer), dataset.horizon)
         super().fit(dataset, train, valid, checkpoint)
 
@@ -134,6 +137,9 @@ class Tft(Neural):
         inputs = self._fitted().apply(np.asarray(dataset.features[max(last - self.context_bars, 0) : last]))
         if len(inputs) == self.context_bars:
             self.insight = Insight(*tft.insight(self._library(), self._weights, inputs.transpose(1, 0, 2)))
+
+    def _codes(self) -> tuple[int, ...]:
+        return Places.of(self.names).codes
 
     def _targets(self, lesson: Lesson) -> FloatArray:
         """Return how far each outcome lies from its row's, in volatilities of its horizon, the nearest horizon first."""

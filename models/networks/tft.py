@@ -4,6 +4,10 @@ Lim et al. 2021, International Journal of Forecasting 37(4). The library walks t
 kernels each, for every row of every window. What it computes for a row of the encoder does not depend on the window that the row is
 seen in, so here it is done once a row, for all variables side by side; the windows are cut afterwards. The outputs are the
 library's within rounding, its state is the only one there is, and its own forward pass remains for what it can tell of itself.
+
+Features whose names say that they are static tell a symbol from others (4.3 of the paper): which variables are taken of a row is
+decided in the light of that row's own, memory and enrichment in that of the newest row's. Where they do not change within a window
+that is the library's network.
 """
 
 import warnings
@@ -17,6 +21,7 @@ from torch.nn import functional
 
 from models.contract import Float32Array
 from models.forward import Weights
+from models.inputs import CLASSES, Places
 from models.networks import school
 from models.networks.strips import windows
 
@@ -28,7 +33,7 @@ class Architecture:
     """What decides the network, apart from its weights."""
 
     features: tuple[str, ...]
-    """Known of every row of the context."""
+    """Known of every row of the context, what is static included."""
     context: int
     """Rows that a forecast reads."""
     steps: int
@@ -47,7 +52,8 @@ def library(architecture: Architecture) -> Any:
     from pytorch_forecasting.metrics import QuantileLoss
     from pytorch_forecasting.models.temporal_fusion_transformer import TemporalFusionTransformer
 
-    names = [f"f{place}" for place in range(len(architecture.features))]
+    places = Places.of(architecture.features)
+    names, codes, measures = named("f", places.varying), named("c", places.codes), named("s", places.measures)
     with warnings.catch_warnings():
         # The library keeps its own arguments, modules included, and Lightning advises against it.
         warnings.filterwarnings("ignore", module="lightning")
@@ -60,27 +66,38 @@ def library(architecture: Architecture) -> Any:
             attention_head_size=architecture.heads,
             max_encoder_length=architecture.context,
             hidden_continuous_size=architecture.continuous,
+            static_categoricals=codes,
+            static_reals=measures,
+            x_categoricals=codes,
+            embedding_sizes=dict.fromkeys(codes, (CLASSES, architecture.continuous)),
             time_varying_reals_encoder=names,
             time_varying_reals_decoder=[STEP],
-            x_reals=[*names, STEP],
+            x_reals=[*names, *measures, STEP],
             logging_metrics=nn.ModuleList(),
             output_transformer=TorchNormalizer(method="identity", center=False),
             causal_attention=True,
         )
 
 
+def named(letter: str, places: tuple[int, ...]) -> list[str]:
+    """Return the library's names of variables: what they are called elsewhere may be no name of a module."""
+    return [f"{letter}{number}" for number in range(len(places))]
+
+
 def asked(windows: Tensor, architecture: Architecture) -> dict[str, Tensor]:
-    """Return windows [N, context, F] in the form that the library's forward pass takes."""
+    """Return windows [N, context, F] in the form that the library's forward pass takes; what is static is that of the last row."""
     count, context, steps = len(windows), architecture.context, architecture.steps
-    whole = functional.pad(windows, (0, 1))
-    ahead = functional.pad(places(steps, windows), (windows.shape[2], 0)).expand(count, -1, -1)
-    categories = {
-        name: torch.zeros(count, rows, 0, dtype=torch.long, device=windows.device)
-        for name, rows in (("encoder_cat", context), ("decoder_cat", steps))
-    }
-    return categories | {
-        "encoder_cont": whole,
-        "decoder_cont": ahead,
+    chosen = Places.of(architecture.features)
+    static = windows[:, -1:].expand(-1, context + steps, -1)
+    varying = functional.pad(windows[..., list(chosen.varying)], (0, 0, 0, steps))
+    step = functional.pad(places(steps, windows), (0, 0, context, 0)).expand(count, -1, -1)
+    numbers = torch.cat((varying, static[..., list(chosen.measures)], step), dim=2)
+    classes = static[..., list(chosen.codes)].long()
+    return {
+        "encoder_cat": classes[:, :context],
+        "decoder_cat": classes[:, context:],
+        "encoder_cont": numbers[:, :context],
+        "decoder_cont": numbers[:, context:],
         "encoder_lengths": torch.full((count,), context, device=windows.device),
         "decoder_lengths": torch.full((count,), steps, device=windows.device),
         "target_scale": torch.tensor([0.0, 1.0], device=windows.device).expand(count, 2),
@@ -93,73 +110,111 @@ def places(steps: int, like: Tensor) -> Tensor:
 
 
 def insight(architecture: Architecture, weights: Weights, windows: Float32Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return what the library says of windows [N, context, F]: shares of the features taken, and of the rows attended to."""
+    """Return what the library says of windows [N, context, F]: shares of the features taken, and of the rows attended to.
+
+    It chooses twice, among what varies and among what is static; each choice counts with the number of features that it is among:
+    one that is taken as much as the others has the same share in either.
+    """
     network = Fused(architecture)
     network.load_state_dict(school.tensors(weights))
     network.eval()
     with torch.inference_mode():
         told = network.library(asked(torch.from_numpy(np.ascontiguousarray(windows)), architecture))
         read = network.library.interpret_output(told, reduction="mean", attention_prediction_horizon=architecture.steps - 1)
-    taken, attention = read["encoder_variables"], read["attention"][: architecture.context]
-    return tuple((taken / taken.sum()).tolist()), tuple((attention / attention.sum()).tolist())
+    taken, chosen = torch.zeros(len(architecture.features)), Places.of(architecture.features)
+    for places, shares in ((chosen.varying, read["encoder_variables"]), (chosen.static, read["static_variables"])):
+        taken[list(places)] = shares / shares.sum() * (len(places) / len(taken))
+    attention = read["attention"][: architecture.context]
+    return tuple(taken.tolist()), tuple((attention / attention.sum()).tolist())
 
 
 class Fused(nn.Module):
     """The network over strips; see the module."""
 
     narrowing: Tensor
+    narrowing_static: Tensor
     widening: Tensor
+    classes: Tensor
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
         self.context = architecture.context
+        self.places = Places.of(architecture.features)
         self.library = library(architecture)
-        inputs = len(architecture.features)
-        self.register_buffer("narrowing", stretching(inputs * architecture.continuous, inputs), persistent=False)
-        self.register_buffer("widening", stretching(architecture.continuous, architecture.hidden), persistent=False)
+        size = architecture.continuous
+        for name, places in (("narrowing", self.places.varying), ("narrowing_static", self.places.static)):
+            if places:
+                self.register_buffer(name, stretching(len(places) * size, len(places)), persistent=False)
+        self.register_buffer("widening", stretching(size, architecture.hidden), persistent=False)
+        self.register_buffer("classes", torch.arange(CLASSES), persistent=False)
 
     def forward(self, strips: Tensor) -> Tensor:
         """Return [B, span, steps * Q] quantiles of strips [B, context + span - 1, F]."""
-        rows = self.rows(strips)
-        cut = windows(rows, self.context)
+        static = self.static(strips)
+        cut = windows(self.rows(strips, static), self.context)
         count, span = cut.shape[:2]
-        told = self.told(cut.reshape(count * span, self.context, -1))
+        newest = None if static is None else static[:, self.context - 1 :].reshape(count * span, 1, -1)
+        told = self.told(cut.reshape(count * span, self.context, -1), newest)
         return told.reshape(count, span, -1)
 
-    def rows(self, inputs: Tensor) -> Tensor:
+    def static(self, inputs: Tensor) -> Tensor | None:
+        """Return [B, L, d] what the static variable selection makes of each row of [B, L, F], or None where nothing is static."""
+        if not self.places.static:
+            return None
+        chosen = self.library.static_variable_selection
+        written, alone = [], []
+        for place, name in zip(self.places.codes, named("c", self.places.codes), strict=True):
+            # A product, where a look-up would sort on a GPU to add up gradients, and could not be recorded.
+            held = (inputs[..., place, None] == self.classes).to(inputs.dtype) @ self.library.input_embeddings[name].weight
+            written.append(held)
+            alone.append(_stretched(chosen.single_variable_grns[name], held, self.widening)[..., None, :])
+        if self.places.measures:
+            numbers = _alone(chosen, inputs[..., list(self.places.measures)], self.widening, self.architecture.dropout)
+            written.append(numbers[0])
+            alone.append(numbers[1])
+        beside = torch.cat(alone, dim=-2)
+        if len(self.places.static) == 1:
+            return beside[..., 0, :]
+        weights = torch.softmax(_gated(chosen.flattened_grn, torch.cat(written, dim=-1), None, self.narrowing_static), dim=-1)
+        return torch.einsum("...fd,...f->...d", beside, weights)
+
+    def rows(self, inputs: Tensor, static: Tensor | None) -> Tensor:
         """Return [B, L, d] what the variable selection makes of each row of [B, L, F]; rows know nothing of each other."""
         chosen = self.library.encoder_variable_selection
-        written, alone = _alone(chosen, inputs, self.widening, self.architecture.dropout)
-        context = self._context("static_context_variable_selection")
+        varying = inputs if static is None else inputs[..., list(self.places.varying)]
+        written, alone = _alone(chosen, varying, self.widening, self.architecture.dropout)
+        context = self._context("static_context_variable_selection", static)
         weights = torch.softmax(_gated(chosen.flattened_grn, written, context, self.narrowing), dim=-1)
         return torch.einsum("...fd,...f->...d", alone, weights)
 
-    def told(self, rows: Tensor) -> Tensor:
-        """Return [N, steps, Q] quantiles of windows of selected rows [N, context, d]."""
+    def told(self, rows: Tensor, static: Tensor | None) -> Tensor:
+        """Return [N, steps, Q] quantiles of windows of selected rows [N, context, d], with what is static of each [N, 1, d]."""
         net, count = self.library, len(rows)
         ahead = places(self.architecture.steps, rows)
         known = net.decoder_variable_selection
         decoded = _gated(known.single_variable_grns[STEP], known.prescalers[STEP](ahead), None, self.widening)
         decoded = decoded.expand(count, -1, -1)
         hidden, cell = (
-            self._context(f"static_context_initial_{name}_lstm").expand(1, count, -1).contiguous() for name in ("hidden", "cell")
+            self._context(f"static_context_initial_{name}_lstm", static).reshape(-1, decoded.shape[2]).expand(1, count, -1)
+            for name in ("hidden", "cell")
         )
-        remembered, state = nn.LSTM.forward(net.lstm_encoder, rows, (hidden, cell))
+        remembered, state = nn.LSTM.forward(net.lstm_encoder, rows, (hidden.contiguous(), cell.contiguous()))
         foreseen, _ = nn.LSTM.forward(net.lstm_decoder, decoded.contiguous(), state)
         local = torch.cat((remembered, foreseen), dim=1)
         local = net.post_lstm_add_norm_encoder(net.post_lstm_gate_encoder(local), torch.cat((rows, decoded), dim=1))
-        enriched = net.static_enrichment(local, self._context("static_context_enrichment"))
+        enriched = net.static_enrichment(local, self._context("static_context_enrichment", static))
         ask = enriched[:, self.context :]
         seen = _attended(net.multihead_attn, ask, enriched, self._mask(rows))
         out = net.pos_wise_ff(net.post_attn_gate_norm(seen, ask))
         answer: Tensor = net.output_layer(net.pre_output_gate_norm(out, local[:, self.context :]))
         return answer
 
-    def _context(self, name: str) -> Tensor:
-        """Return [d] what a static encoder makes of a market without static variables: the same for every sample."""
+    def _context(self, name: str, static: Tensor | None) -> Tensor:
+        """Return [..., d] what a static encoder makes of [..., d], or [d] what it makes of nothing, the same for every sample."""
         encoder = getattr(self.library, name)
-        out: Tensor = encoder(torch.zeros(1, self.architecture.hidden, device=encoder.fc1.weight.device))[0]
+        nothing = torch.zeros(1, self.architecture.hidden, device=encoder.fc1.weight.device)
+        out: Tensor = encoder(nothing)[0] if static is None else encoder(static)
         return out
 
     def _mask(self, like: Tensor) -> Tensor:
@@ -193,8 +248,8 @@ def stretching(size: int, wanted: int) -> Tensor:
 
 
 def _alone(chosen: Any, inputs: Tensor, widening: Tensor, dropout: float) -> tuple[Tensor, Tensor]:
-    """Return what each variable is written as, all in one [..., F * c], and what its own network makes of it [..., F, d]."""
-    names = list(chosen.single_variable_grns)
+    """Return what each number is written as, all in one [..., F * c], and what its own network makes of it [..., F, d]."""
+    names = list(chosen.prescalers)
     scalers = [chosen.prescalers[name] for name in names]
     networks = [chosen.single_variable_grns[name] for name in names]
     weight, bias = (torch.stack([getattr(each, name).reshape(-1) for each in scalers]) for name in ("weight", "bias"))
@@ -240,10 +295,15 @@ def _normed(values: Tensor, norms: list[nn.LayerNorm]) -> Tensor:
     return torch.addcmul(bias, functional.layer_norm(values, values.shape[-1:], eps=norms[0].eps), weight)
 
 
+def _stretched(resample: Any, inputs: Tensor, stretching: Tensor) -> Tensor:
+    """Return the library's resampling of [..., in] to [..., out], weighed and normed."""
+    out: Tensor = resample.norm(inputs @ stretching * (2.0 * torch.sigmoid(resample.mask)))
+    return out
+
+
 def _gated(grn: Any, inputs: Tensor, context: Tensor | None, stretching: Tensor) -> Tensor:
-    """Return the library's gated residual network of [..., in] in a context [d]; its residual is stretched like theirs."""
+    """Return the library's gated residual network of [..., in] in a context [..., d]; its residual is stretched like theirs."""
     held = functional.elu(grn.fc1(inputs) if context is None else grn.fc1(inputs) + grn.context(context))
-    stretched = grn.resample_norm
-    beside = stretched.norm(inputs @ stretching * (2.0 * torch.sigmoid(stretched.mask)))
+    beside = _stretched(grn.resample_norm, inputs, stretching)
     out: Tensor = grn.gate_norm.add_norm.norm(grn.gate_norm.glu(grn.fc2(held)) + beside)
     return out
