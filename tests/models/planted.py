@@ -9,20 +9,33 @@ from models.baseline import PAST_RETURN
 from models.contract import Dataset
 
 HORIZON = 5
+#: Sectors of a market whose symbols have something static.
+SECTORS = 4
 
 
-def planted(bars: int = 360, symbols: int = 6, edge: float = 0.3, features: int = 6, seed: int = 0) -> Dataset:
-    """Return features of which the past return moves the label by `edge` volatilities; 3% of symbols and of values are missing."""
+def planted(
+    bars: int = 360, symbols: int = 6, edge: float = 0.3, features: int = 6, seed: int = 0, *, static: bool = False
+) -> Dataset:
+    """Return features of which the past return moves the label by `edge` volatilities; 3% of symbols and of values are missing.
+
+    With what is `static` of a symbol beside them: a sector, in every other one of which the label is moved the other way, and a
+    number that means nothing.
+    """
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((bars, symbols, features)).astype(np.float32)
     noise = rng.standard_t(5, (bars, symbols)) / math.sqrt(5 / 3)
     scale = 0.01 * np.exp(0.3 * rng.standard_normal((bars, symbols)))
-    label = edge * x[..., 1].astype(np.float64) + noise
+    sector = np.arange(symbols) % SECTORS
+    side = np.where(sector % 2, -1.0, 1.0) if static else 1.0
+    label = edge * side * x[..., 1].astype(np.float64) + noise
     x[rng.random(x.shape) < 0.03] = np.nan
+    names = tuple(PAST_RETURN if i == 1 else f"noise_{i}" for i in range(features))
+    if static:
+        beside = np.stack((sector, np.linspace(-0.5, 0.5, symbols)), axis=1).astype(np.float32)
+        x, names = np.concatenate((x, np.tile(beside, (bars, 1, 1))), axis=2), (*names, "static_sector", "static_liquidity")
     gone = rng.random((bars, symbols)) < 0.03
     x[gone], scale[gone], label[gone], label[-HORIZON - 1 :] = np.nan, np.nan, np.nan, np.nan
     times = np.datetime64("2020-01-01T00:00:00", "us") + np.arange(bars) * np.timedelta64(1, "D")
-    names = tuple(PAST_RETURN if i == 1 else f"noise_{i}" for i in range(features))
     forward = label * scale * math.sqrt(HORIZON)
     return Dataset(x, forward, label, scale, times, names, tuple(f"S{i}" for i in range(symbols)), HORIZON)
 
