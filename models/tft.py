@@ -16,6 +16,7 @@ from domain.panel import FloatArray
 from domain.params import Hardware, Training
 from models.contract import Dataset, Float32Array, IntArray
 from models.forward import Stream, Weights
+from models.forward.statics import Situated, Statics
 from models.forward.transformer import Transformer
 from models.inputs import Places
 from models.neural import Neural, Schooling
@@ -64,7 +65,7 @@ class Tft(Neural):
         self.architecture = architecture
         self.horizons: tuple[int, ...] = (horizon,)
         self.insight = Insight()
-        self._folded: tuple[Weights, Transformer] | None = None
+        self._folded: tuple[Weights, Transformer, Statics | None] | None = None
 
     @classmethod
     def create(cls, training: Training, horizon: int, rounds: int | None = None) -> Self:
@@ -146,14 +147,16 @@ class Tft(Neural):
         return np.stack([each.apart() for each in (*lesson.nearer(), lesson)], axis=2)
 
     def _stream(self, symbols: int) -> Stream:
-        return self._served().stream(symbols)
+        network, statics = self._served()
+        return network.stream(symbols) if statics is None else Situated(network.stream(symbols), statics)
 
-    def _served(self) -> Transformer:
-        """Return the weights folded for serving, anew when they have changed."""
+    def _served(self) -> tuple[Transformer, Statics | None]:
+        """Return the weights folded for serving, what is static apart, anew when they have changed."""
         if self._folded is None or self._folded[0] is not self._weights:
-            chosen = self.architecture
-            self._folded = self._weights, Transformer(self._weights, chosen.context, len(self.horizons), chosen.heads)
-        return self._folded[1]
+            chosen, places = self.architecture, Places.of(self.names)
+            network = Transformer(self._weights, chosen.context, len(self.horizons), chosen.heads)
+            self._folded = self._weights, network, Statics(self._weights, places) if places.static else None
+        return self._folded[1:]
 
     def _read(self, outputs: FloatArray, scale: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return the last horizon's median in volatilities of the row's median symbol, and the logarithm of its outer range."""

@@ -466,7 +466,7 @@ class Stream:
 
 def encoded(weights: Weights, name: str, static: Float32Array) -> Float32Array:
     """Return [N, d] what a static encoder makes of embedded static variables [N, d]."""
-    return _through(_residual(weights, ROOT + name), static, static)
+    return _through(folded(weights, ROOT + name), static, static)
 
 
 def _blocks(samples: np.ndarray) -> Float32Array:
@@ -488,7 +488,8 @@ def _through(net: Residual, values: np.ndarray, beside: np.ndarray) -> Float32Ar
     return out
 
 
-def _norm(weights: Weights, name: str) -> Float32Array:
+def norm_weights(weights: Weights, name: str) -> Float32Array:
+    """Return [2, d] weight and bias of a layer norm."""
     return np.stack((weights[f"{name}.weight"], weights[f"{name}.bias"]))
 
 
@@ -497,7 +498,7 @@ def _gate(weights: Weights, gate: str, norm: str, before: tuple[FloatArray, Floa
     weight, bias = (weights[f"{gate}.{part}"].astype(np.float64) for part in ("weight", "bias"))
     if before is not None:
         weight, bias = before[0] @ weight, before[1] @ weight + bias
-    return Gate(single(weight.T), single(bias), _norm(weights, norm))
+    return Gate(single(weight.T), single(bias), norm_weights(weights, norm))
 
 
 def _gated(weights: Weights, name: str) -> Gate:
@@ -506,7 +507,8 @@ def _gated(weights: Weights, name: str) -> Gate:
     return _gate(weights, f"{name}.gate_norm.glu.fc", f"{name}.gate_norm.add_norm.norm", second)
 
 
-def _residual(weights: Weights, name: str) -> Residual:
+def folded(weights: Weights, name: str) -> Residual:
+    """Return a gated residual network, its second layer folded into its gate."""
     return Residual(single(weights[f"{name}.fc1.weight"].T), weights[f"{name}.fc1.bias"], _gated(weights, name))
 
 
@@ -521,11 +523,20 @@ def _stretch(size: int, wanted: int) -> tuple[IntArray, FloatArray]:
 def _stretched(weights: Weights, name: str, values: FloatArray, wanted: int) -> FloatArray:
     """Return [.., wanted] what the library adds a network of another size to, before its norm, from [.., size]."""
     places, shares = _stretch(values.shape[-1], wanted)
-    return np.asarray((values[..., places] * shares).sum(axis=-1) * _let(weights, name))
+    return np.asarray((values[..., places] * shares).sum(axis=-1) * _let(weights, f"{name}.resample_norm"))
+
+
+def resampling(weights: Weights, name: str, size: int) -> FloatArray:
+    """Return [wanted, size] what the library resamples an axis with: a linear interpolation, of which each place is weighed."""
+    weighed = _let(weights, name)
+    places, shares = _stretch(size, len(weighed))
+    matrix = np.zeros((len(weighed), size))
+    np.add.at(matrix, (np.arange(len(weighed))[:, None], places), shares)
+    return weighed[:, None] * matrix
 
 
 def _let(weights: Weights, name: str) -> FloatArray:
-    return np.asarray(2.0 / (1.0 + np.exp(-weights[f"{name}.resample_norm.mask"].astype(np.float64))))
+    return np.asarray(2.0 / (1.0 + np.exp(-weights[f"{name}.mask"].astype(np.float64))))
 
 
 def _selection(weights: Weights) -> Selection:
@@ -539,7 +550,7 @@ def _selection(weights: Weights) -> Selection:
     scale, shift = written("weight"), written("bias")
     shared = f"{ROOT}{TAKEN}"
     near, share = _stretch(scale.size, count)
-    share = share * _let(weights, shared)[:, None]
+    share = share * _let(weights, f"{shared}.resample_norm")[:, None]
     pulled, added = scale.reshape(-1)[near] * share, (shift.reshape(-1)[near] * share).sum(axis=1)
     taken = weights[f"{shared}.fc1.weight"].astype(np.float64).reshape(*scale.shape, -1)
     return Selection(
@@ -551,7 +562,7 @@ def _selection(weights: Weights) -> Selection:
         ),
         near=near // scale.shape[1],
         near_share=single(np.column_stack((pulled, added))),
-        near_norm=_norm(weights, f"{shared}.resample_norm.norm"),
+        near_norm=norm_weights(weights, f"{shared}.resample_norm.norm"),
     )
 
 
@@ -565,7 +576,7 @@ def _own(weights: Weights, names: list[str], scale: FloatArray, shift: FloatArra
     )
     slope, rise = slope - slope.mean(axis=1, keepdims=True), rise - rise.mean(axis=1, keepdims=True)
     weight, bias = (np.stack([weights[f"{name}.fc1.{part}"].astype(np.float64) for name in names]) for part in ("weight", "bias"))
-    norm = np.stack([_norm(weights, f"{name}.resample_norm.norm") for name in names])
+    norm = np.stack([norm_weights(weights, f"{name}.resample_norm.norm") for name in names])
     first = np.einsum("fc,fcm->fm", scale, weight), np.einsum("fc,fcm->fm", shift, weight) + bias
     return Own(
         first=single(np.stack(first, axis=1)),
@@ -593,11 +604,11 @@ def _ahead(weights: Weights, steps: int) -> Float32Array:
     net = f"{name}.single_variable_grns.step"
     place = np.linspace(0.0, 1.0, steps)[:, None] if steps > 1 else np.ones((1, 1))
     written = place @ weights[f"{name}.prescalers.step.weight"] + weights[f"{name}.prescalers.step.bias"]
-    norm = _norm(weights, f"{net}.resample_norm.norm")
+    norm = norm_weights(weights, f"{net}.resample_norm.norm")
     wide = _stretched(weights, net, written, norm.shape[1])
     apart = wide - wide.mean(axis=1, keepdims=True)
     narrow = np.sqrt((apart**2).mean(axis=1, keepdims=True) + NORM_EPSILON)
-    return _through(_residual(weights, net), written, apart / narrow * norm[0] + norm[1])
+    return _through(folded(weights, net), written, apart / narrow * norm[0] + norm[1])
 
 
 def _memory(weights: Weights, name: str) -> Memory:
@@ -630,10 +641,10 @@ def _fusion(weights: Weights, steps: int, heads: int) -> Fusion:
         encoder=_memory(weights, "lstm_encoder"),
         decoder=_memory(weights, "lstm_decoder"),
         local=_gate(weights, f"{ROOT}post_lstm_gate_encoder.fc", f"{ROOT}post_lstm_add_norm_encoder.norm"),
-        enrich=_residual(weights, f"{ROOT}{ENRICHED}"),
+        enrich=folded(weights, f"{ROOT}{ENRICHED}"),
         attention=Attention(*_ask(weights, heads), seen),
         leaving=Leaving(
-            forward=_residual(weights, f"{ROOT}pos_wise_ff"),
+            forward=folded(weights, f"{ROOT}pos_wise_ff"),
             gate=_gate(weights, f"{ROOT}pre_output_gate_norm.glu.fc", f"{ROOT}pre_output_gate_norm.add_norm.norm"),
             weight=single(weights[f"{ROOT}output_layer.weight"].T),
             bias=weights[f"{ROOT}output_layer.bias"],
