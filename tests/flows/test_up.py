@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from flows.up import Ports
 ROOT = Path(__file__).parents[2]
 MARKET = "sim_crypto"
 PATIENCE_S = 240.0
+BUSY_PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 ENDED = {"COMPLETED", "FAILED", "CRASHED"}
 MODELS = "{}/api/2.0/mlflow/registered-models"
 FLOWS = {"prepare", "learn", "retrain", "trade", "tune", "admit"}
@@ -158,8 +160,13 @@ def healthy(address: str) -> bool:
 
 
 def ask(ports: Ports, path: str, body: dict[str, Any] | None = None) -> Any:
-    """Return what Prefect's API answers; with a body it is a POST."""
-    answer = httpx.request("GET" if body is None else "POST", f"{ports.prefect_api}/{path}", json=body, timeout=30)
+    """Return what Prefect's API answers; with a body it is a POST. A server that is busy, 503, is asked again as by its client."""
+    method, url = "GET" if body is None else "POST", f"{ports.prefect_api}/{path}"
+    for pause in BUSY_PAUSES_S:
+        answer = httpx.request(method, url, json=body, timeout=30)
+        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            break
+        time.sleep(pause)
     answer.raise_for_status()
     return answer.json()
 
