@@ -1,18 +1,14 @@
 """What static covariates are worth: one market with and without the family `static`: `python -m benchmarks.training.static`.
 
 Rows are the same for both, since columns are taken away from one dataset. The newest QUARTER of them is forecast by a model that
-was fitted to what was known before. With `--recorded` the daily equities of NIGHTSHIFT_DATA, whose sectors nobody told, instead of
-simulated ones with sectors.
+was fitted to what was known before.
 """
 
 import argparse
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from benchmarks.models import real
 from domain import panel as panels
 from domain import params as parameters
 from domain.forecast import LEVELS, MEDIAN
@@ -45,15 +41,6 @@ def simulated(seed: int, bars: int) -> tuple[Dataset, Params]:
     return datasets.build(panel, values, tuple(each.name for each in chosen), market, params), params
 
 
-def recorded(place: Path, bars: int) -> tuple[Dataset, Params]:
-    """Return the newest bars of the recorded daily equities."""
-    params = parameters.load(homes.parameters(), "us_equity")
-    made = real.world("us_equity", (*params.features.families, "static"), place)
-    held, newest = made.dataset, slice(-bars, None)
-    columns = {name: getattr(held, name)[newest] for name in ("forward", "label", "scale", "event_at")}
-    return replace(held, features=np.array(held.features[newest]), nearer={}, **columns), made.params
-
-
 def plain(dataset: Dataset) -> Dataset:
     """Return the dataset without what is static."""
     kept = list(Places.of(dataset.names).varying)
@@ -81,14 +68,12 @@ def figures(dataset: Dataset, params: Params, learner: str) -> str:
 def main() -> None:
     """Print a line for each seed, learner and set of features."""
     asked = argparse.ArgumentParser(description=__doc__)
-    asked.add_argument("--recorded", action="store_true")
-    asked.add_argument("--seeds", type=int, nargs="+", default=[7, 8])
+    asked.add_argument("--seeds", type=int, nargs="+", default=[7, 8, 9])
     asked.add_argument("--bars", type=int, default=2500)
     asked.add_argument("--learners", nargs="+", default=list(LEARNERS))
     told = asked.parse_args()
     for seed in told.seeds:
-        with tempfile.TemporaryDirectory() as place:
-            dataset, params = recorded(Path(place), told.bars) if told.recorded else simulated(seed, told.bars)
+        dataset, params = simulated(seed, told.bars)
         params = params.model_copy(update={"training": params.training.model_copy(update={"seed": seed})})
         for learner in told.learners:
             for name, held in (("without", plain(dataset)), ("with", dataset)):
