@@ -23,7 +23,7 @@ from domain.error import DiskFull, JournalBroken, LeaseTaken, NightshiftError, N
 
 KINDS = (
     "session", "bar", "decision", "verdict", "intent", "order", "fill", "halt", "resume", "model", "reconcile", "alert",
-    "score", "shadow",
+    "score", "shadow", "charge",
 )  # fmt: skip
 GENESIS = "0" * 64
 HEAD_BYTES = 256

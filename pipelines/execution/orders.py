@@ -3,12 +3,14 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import numpy as np
 import polars as pl
 
 from domain.order import Order
 from domain.panel import FloatArray
+from pipelines.execution import fills
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: What the digest covers, in this order. Everything else about an order follows from it.
@@ -39,6 +41,12 @@ def intents(
         Order(start + symbols[s], market, symbols[s], float(quantity[s]), at, model_version, float(mark[s]))
         for s in np.flatnonzero(quantity).tolist()
     ]
+
+
+def exact(quantity: float, lot: Decimal) -> Decimal:
+    """Return a signed quantity in whole lots, as it goes over the wire: 0.30000000000000004 of lots of 0.1 is 0.3."""
+    lots = fills.whole_lots(quantity, float(lot)) / float(lot)
+    return Decimal(round(lots)) * lot
 
 
 def digest(table: pl.DataFrame) -> str:

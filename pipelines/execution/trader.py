@@ -6,7 +6,7 @@ No clock, no files, no broker. A simulation and a live loop differ only in where
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -92,14 +92,14 @@ def book_bar(trader: Trader, symbols: dict[str, int], bar: Panel, activities: Se
     return Worth(float(equity), float(gross), charge, booked)
 
 
-def packed(trader: Trader, progress: dict[str, int]) -> bytes:
-    """Return everything that a trader carries over a restart, to the last bit, with the numbers of `progress` before it."""
+def packed(trader: Trader, progress: dict[str, Any]) -> bytes:
+    """Return everything that a trader carries over a restart, to the last bit, with `progress`, JSON values, before it."""
     arrays = [*trader.book, *trader.memory, *trader.gate]
     header = json.dumps({"progress": progress, "sizes": [len(values) for values in arrays]}, sort_keys=True)
     return header.encode() + b"\n" + np.concatenate(arrays).astype("<f8", copy=False).tobytes()
 
 
-def restore(trader: Trader, raw: bytes) -> dict[str, int]:
+def restore(trader: Trader, raw: bytes) -> dict[str, Any]:
     """Put back what `packed` kept and return its progress; raise TradingError when it was another kind of trader's."""
     line, _, body = raw.partition(b"\n")
     header, arrays = json.loads(line), [*trader.book, *trader.memory, *trader.gate]

@@ -1,0 +1,225 @@
+"""The desk: every order that may still change the account, and the account itself to the last digit.
+
+Orders end by proof alone: a report that says so, a refusal, or absence, which is proven by a look that was begun `horizon_ns` after
+the order was sent. Executions are booked once each, whichever channel brings them and in whatever order.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from domain.order import Order, OrderState
+from pipelines.execution import fills
+from pipelines.execution.core.events import Answer, Answered, Charge, Execution, Found, Report
+from pipelines.execution.core.plan import Cancel, Find, Plan, Submit
+from pipelines.execution.core.working import ZERO, Working
+from pipelines.execution.fills import Book
+
+SECOND = 1_000_000_000
+
+
+class Patience(NamedTuple):
+    """How long to wait for what; nanoseconds."""
+
+    looks_ns: tuple[int, ...] = (0, 2 * SECOND, 5 * SECOND, 15 * SECOND, 30 * SECOND)
+    """After sending, when to look for an order of which nothing is known; from the last one on, every so often again."""
+    horizon_ns: int = 30 * SECOND
+    """After sending, when not being known means not being there."""
+    answer_ns: int = 10 * SECOND
+    """After sending, when an answer that has not come counts as lost."""
+    cancel_ns: int = 2 * SECOND
+    """Between two requests to cancel the same order."""
+    sync_ns: int = 60 * SECOND
+    """Between two readings of the whole account."""
+    busy_sync_ns: int = 5 * SECOND
+    """The same while orders are open."""
+    quiet_ns: int = 10 * SECOND
+    """How long a difference must stand before it is believed: a broker's positions may lag its orders."""
+    keep_ns: int = 3600 * SECOND
+    """How long an ended order is remembered, so that what is said of it again is not taken for news."""
+    late_ns: int = 300 * SECOND
+    """Age of a closed bar above which nothing new is opened on it."""
+    early_ns: int = 5 * SECOND
+    """How far ahead of our clock a bar may have closed."""
+
+
+@dataclass
+class Desk:
+    """Orders, holdings and cash. The compiled book is kept equal to them."""
+
+    places: dict[str, int]
+    """Symbol -> its place in the book."""
+    book: Book
+    patience: Patience
+    cash: Decimal
+    holdings: dict[str, Decimal] = field(default_factory=dict)
+    """Signed; flat symbols left out."""
+    orders: dict[str, Working] = field(default_factory=dict)
+    """Those that may still change the account, by client order id."""
+    ended: dict[str, Working] = field(default_factory=dict)
+    """Those that ended not long ago."""
+    charged: dict[str, None] = field(default_factory=dict)
+    """Charges that are in the cash, oldest first."""
+
+    def known(self, client_order_id: str) -> Working | None:
+        """Return an order that works or that ended not long ago."""
+        return self.orders.get(client_order_id) or self.ended.get(client_order_id)
+
+    def busy(self) -> set[str]:
+        """Return the symbols with an order that may still change the account."""
+        return {each.order.symbol for each in self.orders.values()}
+
+    def intend(self, order: Order, quantity: Decimal, plan: Plan, *, forced: bool = False) -> None:
+        """Take on an order of ours: from now on it counts, and it may be sent once the plan is written; less than a lot is none."""
+        if quantity == ZERO:
+            return
+        self.orders[order.client_order_id] = Working(order, quantity, forced=forced, since_ns=plan.at.monotonic_ns)
+        plan.requests.append(Submit(order, quantity))
+
+    def answered(self, said: Answered, plan: Plan) -> None:
+        """Take in the answer to a submission."""
+        working = self.known(said.client_order_id)
+        if working is None or working.state not in {OrderState.INTENT, OrderState.UNKNOWN}:
+            return
+        if said.answer == Answer.ACKED and said.report is not None:
+            self.report(said.report, plan)
+        elif said.answer == Answer.REFUSED:
+            working.end(OrderState.REJECTED, plan.at.monotonic_ns)
+            self._file(working)
+            self._note(working, plan, said.reason)
+        elif working.state == OrderState.INTENT:
+            working.state = OrderState.UNKNOWN
+            self._note(working, plan, said.reason)
+
+    def report(self, said: Report, plan: Plan) -> Working:
+        """Take in what a broker says of an order, whoever sent it."""
+        working = self.known(said.client_order_id) or self._adopt(said, plan)
+        back = working.absent
+        if working.report(said, plan.at.monotonic_ns):
+            self._note(working, plan, "")
+        self._file(working)
+        if back:
+            plan.alert(f"order {said.client_order_id} was given up as unknown to the broker, which now reports it {said.state}")
+        return working
+
+    def execute(self, execution: Execution, plan: Plan) -> str:
+        """Book an execution unless it is booked; return what is wrong with one that cannot be."""
+        working = self.known(execution.client_order_id)
+        if working is None:
+            return f"an execution of order {execution.client_order_id}, which is not known here"
+        if working.knows(execution):
+            return ""
+        fault = working.fault(execution)
+        if fault:
+            return f"an execution of order {execution.client_order_id} cannot be: {fault}"
+        working.book(execution)
+        self._file(working)
+        self._settle(execution, plan)
+        return ""
+
+    def charge(self, charge: Charge, plan: Plan) -> None:
+        """Book money that came or went otherwise than by a trade, once."""
+        if charge.identity in self.charged:
+            return
+        self.charged[charge.identity] = None
+        self.cash += charge.amount
+        self.book.cash[0] = float(self.cash)
+        plan.write("charge", "broker", {"identity": charge.identity, "amount": str(charge.amount), "kind": charge.kind})
+
+    def found(self, said: Found, plan: Plan) -> None:
+        """Take in the answer to a look."""
+        if said.report is not None:
+            self.report(said.report, plan)
+            return
+        working = self.known(said.client_order_id)
+        if working is not None and working.state == OrderState.UNKNOWN and self._proves_absence(working, said.asked_ns):
+            working.end(OrderState.REJECTED, plan.at.monotonic_ns, absent=True)
+            self._file(working)
+            self._note(working, plan, "the broker does not know it")
+
+    def look(self, plan: Plan) -> None:
+        """Ask for the orders of which nothing is known, when it is time to."""
+        for working in self.orders.values():
+            age_ns = plan.at.monotonic_ns - working.since_ns
+            if working.state == OrderState.INTENT and age_ns >= self.patience.answer_ns:
+                working.state = OrderState.UNKNOWN
+                self._note(working, plan, "no answer came")
+            if working.state == OrderState.UNKNOWN and plan.at.monotonic_ns >= self._next_look_ns(working):
+                working.looked_ns = plan.at.monotonic_ns
+                plan.requests.append(Find(working.order.client_order_id, plan.at.monotonic_ns))
+
+    def cancel(self, working: Working, plan: Plan) -> None:
+        """Ask for a cancel, unless that was asked a moment ago, or nothing can be asked yet."""
+        again_ns = working.cancelled_ns + self.patience.cancel_ns
+        if working.ended or working.foreign or not working.broker_id or (working.cancelled_ns and plan.at.monotonic_ns < again_ns):
+            return
+        working.cancelled_ns = plan.at.monotonic_ns
+        plan.requests.append(Cancel(working.order.client_order_id, working.broker_id))
+
+    def forget(self, now_ns: int) -> None:
+        """Let go of orders that ended long ago."""
+        for name in [name for name, each in self.ended.items() if now_ns - each.ended_ns > self.patience.keep_ns]:
+            del self.ended[name]
+
+    def restore(self, kept: list[dict[str, Any]], now_ns: int) -> None:
+        """Put back the orders that `Working.packed` kept."""
+        self.orders, self.ended = {}, {}
+        for each in kept:
+            self._file(Working.unpacked(each, now_ns))
+
+    def _file(self, working: Working) -> None:
+        """Keep an order among those that work or those that have ended."""
+        name = working.order.client_order_id
+        here, there = (self.ended, self.orders) if working.settled else (self.orders, self.ended)
+        there.pop(name, None)
+        here[name] = working
+
+    def _adopt(self, said: Report, plan: Plan) -> Working:
+        order = Order(said.client_order_id, "", said.symbol, float(said.quantity), plan.at.time, "", 0.0)
+        working = Working(order, said.quantity, OrderState.UNKNOWN, foreign=True, since_ns=plan.at.monotonic_ns)
+        self.orders[said.client_order_id] = working
+        plan.alert(
+            f"the broker holds order {said.client_order_id} for {said.quantity} of {said.symbol}, which was not sent from here"
+        )
+        return working
+
+    def _settle(self, execution: Execution, plan: Plan) -> None:
+        """Book an execution: exactly here, and by the compiled function in the book, which then follows what is exact."""
+        symbol, quantity = execution.symbol, execution.quantity
+        numbers = float(quantity), float(execution.price), float(execution.fee)
+        held = self.holdings.pop(symbol, ZERO) + quantity
+        if held != ZERO:
+            self.holdings[symbol] = held
+        self.cash -= quantity * execution.price + execution.fee
+        realised = self._book(symbol, float(held), *numbers)
+        plan.write("fill", "broker", {
+            "client_order_id": [execution.client_order_id], "symbol": [symbol], "quantity": [numbers[0]], "price": [numbers[1]],
+            "fee": [numbers[2]], "realised": [realised], "cumulative": [str(execution.cumulative)],
+        })  # fmt: skip
+
+    def _book(self, symbol: str, held: float, quantity: float, price: float, fee: float) -> float:
+        """Put a fill into the compiled book and return what it realised; the book must not drift from what is exact."""
+        self.book.cash[0] = float(self.cash)
+        place = self.places.get(symbol)
+        if place is None:
+            return 0.0
+        realised = float(fills.settle_one(self.book, place, quantity, price, fee))
+        self.book.quantity[place], self.book.cash[0] = held, float(self.cash)
+        if held == 0.0:
+            self.book.average[place] = 0.0
+        return realised
+
+    def _proves_absence(self, working: Working, asked_ns: int) -> bool:
+        return asked_ns - working.since_ns >= self.patience.horizon_ns
+
+    def _next_look_ns(self, working: Working) -> int:
+        """Return when to look next; the times count from sending, so that looking cannot put the end off."""
+        if not working.looked_ns:
+            return working.since_ns + self.patience.looks_ns[0]
+        times = [working.since_ns + after for after in self.patience.looks_ns]
+        later = [at for at in times if at > working.looked_ns]
+        return later[0] if later else working.looked_ns + self.patience.looks_ns[-1]
+
+    def _note(self, working: Working, plan: Plan, reason: str) -> None:
+        told: dict[str, Any] = {"client_order_id": working.order.client_order_id, "state": working.state.value}
+        plan.write("order", "broker", {**told, "filled": str(working.reported), "reason": reason})

@@ -1,0 +1,183 @@
+"""Events: everything that can happen to a trader, and in which words a broker speaks of its orders."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple
+
+from domain.order import OrderState
+from domain.panel import FloatArray, Panel
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Moment(NamedTuple):
+    """When an event reached us."""
+
+    ns: int
+    """Nanoseconds since 1970 UTC; may jump."""
+    monotonic_ns: int
+    """Nanoseconds that never run backwards within a process: durations are measured by these."""
+
+    @property
+    def time(self) -> datetime:
+        """Return the moment as an aware datetime."""
+        return EPOCH + timedelta(microseconds=self.ns // 1000)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a broker says of one order, by whatever channel."""
+
+    client_order_id: str
+    broker_id: str
+    symbol: str
+    quantity: Decimal
+    """Signed: what was ordered."""
+    state: OrderState
+    filled: Decimal
+    """Unsigned, all executions so far."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One execution. The same one comes by several channels, and each knows it by (order, cumulative)."""
+
+    client_order_id: str
+    symbol: str
+    quantity: Decimal
+    """Signed, this execution only."""
+    price: Decimal
+    fee: Decimal
+    cumulative: Decimal
+    """Unsigned quantity of the order filled so far, this execution included."""
+    event_at_ns: int
+
+
+@dataclass(frozen=True)
+class Charge:
+    """Money that came or went otherwise than by a trade: fees settled later, borrow, dividends."""
+
+    identity: str
+    amount: Decimal
+    """Signed: what cash changed by."""
+    kind: str
+    event_at_ns: int
+
+
+class Answer(StrEnum):
+    """What became of a request, as far as its answer proves it."""
+
+    ACKED = "acked"
+    REFUSED = "refused"  # the broker says that there is no such order and why
+    UNKNOWN = "unknown"  # it may have been done: a timeout, a reset, an answer that nobody understands
+
+
+class Channel(StrEnum):
+    """What a live trader listens to."""
+
+    ORDERS = "orders"
+    BARS = "bars"
+
+
+@dataclass(frozen=True)
+class BarClosed:
+    """A bar has closed, and the model has spoken."""
+
+    bar: Panel
+    """One row."""
+    forecast: FloatArray
+    """[S, Q] quantiles of the log return; NaN where nothing is known."""
+    scale: FloatArray
+    """[S] one-bar volatility."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The answer to a submission."""
+
+    client_order_id: str
+    answer: Answer
+    report: Report | None = None
+    """The order as the broker has it, when it was accepted."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class CancelRefused:
+    """A broker would not cancel: the order has ended, or is not known. What is true will be read."""
+
+    client_order_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The order stream said something."""
+
+    report: Report
+    execution: Execution | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """The answer to a look for one order; nothing where the broker does not know it."""
+
+    client_order_id: str
+    report: Report | None
+    asked_ns: int
+    """When the look was begun, as the request says."""
+
+
+@dataclass(frozen=True)
+class Synced:
+    """The account as the broker tells it: read while orders may have been moving."""
+
+    orders: tuple[Report, ...]
+    """Every open order, and the ones asked for by name."""
+    executions: tuple[Execution, ...]
+    """Since the cursor that was asked for, oldest first."""
+    charges: tuple[Charge, ...]
+    """Since the same cursor."""
+    positions: Mapping[str, Decimal]
+    """Signed; flat symbols left out."""
+    cash: Decimal
+    cursor: str
+    """Where the next reading of executions may begin."""
+    asked_ns: int
+    """When the reading was begun, as the request says."""
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A channel is connected: what was said meanwhile is lost."""
+
+    channel: Channel
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A channel is gone."""
+
+    channel: Channel
+
+
+@dataclass(frozen=True)
+class Ticked:
+    """Time has passed."""
+
+
+@dataclass(frozen=True)
+class Commanded:
+    """A person halts trading, or lets it go on."""
+
+    identity: str
+    """A command is honoured once, however often it comes."""
+    halt: bool
+    actor: str
+    reason: str
+
+
+Event = BarClosed | Answered | CancelRefused | Heard | Found | Synced | Joined | Lost | Ticked | Commanded

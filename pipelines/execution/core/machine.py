@@ -1,0 +1,266 @@
+"""The machine: `(state, event) -> (state, plan)` for one account of one market.
+
+It is ready to open positions only once it has read the account and found it to be what the journal says; it is not ready again from
+the moment that a channel is lost or a difference stands. Not being ready takes nothing away: orders are followed, executions are
+booked, cancels are sent, and bars are lived through without a forecast.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, Self
+
+import numpy as np
+
+from domain.decision import Outcome
+from domain.market import Market
+from domain.panel import PRICES, Panel
+from domain.params import Params
+from pipelines.execution import facts, fills, orders, risk, trader
+from pipelines.execution.core import events
+from pipelines.execution.core.desk import Desk, Patience
+from pipelines.execution.core.events import Event, Moment
+from pipelines.execution.core.plan import Find, Plan, Sync
+from pipelines.execution.core.reconciling import Doubt, differences
+from pipelines.execution.trader import Trader
+
+#: Commands remembered, so that one that comes twice is honoured once.
+REMEMBERED = 1000
+
+
+@dataclass
+class Readiness:
+    """What must hold before anything new is opened."""
+
+    synced: bool = False
+    """The account was read since the start and since every channel came back, and no difference stands."""
+    lost: set[events.Channel] = field(default_factory=lambda: {events.Channel.ORDERS})
+    synced_ns: int = 0
+    asked_ns: int = 0
+    """When the reading under way was asked for; 0 when none is."""
+    doubts: dict[str, Doubt] = field(default_factory=dict)
+
+    @property
+    def ready(self) -> bool:
+        """Whether new positions may be opened."""
+        return self.synced and not self.lost
+
+
+class Core:
+    """One account's trader. `step` is the only way in; what it returns must be written before it is sent."""
+
+    def __init__(
+        self,
+        market: Market,
+        params: Params,
+        symbols: tuple[str, ...],
+        capital: Decimal,
+        version: str,
+        patience: Patience | None = None,
+    ) -> None:
+        self.market, self.symbols, self.version = market, symbols, version
+        self.trader = Trader.opened(market, params, len(symbols), float(capital))
+        places = {symbol: s for s, symbol in enumerate(symbols)}
+        self.desk = Desk(places, self.trader.book, patience or Patience(), capital)
+        self.readiness = Readiness()
+        self.bars, self.last_us, self.cursor = 0, 0, ""
+        self.commands: dict[str, None] = {}
+        self._drawdown_max = params.risk.drawdown_max
+        self._lot = Decimal(repr(market.instrument.lot))
+        self._handlers: dict[type, Callable[[Any, Plan], None]] = {
+            events.BarClosed: self._bar,
+            events.Answered: self.desk.answered,
+            events.CancelRefused: self._cancel_refused,
+            events.Heard: self._heard,
+            events.Found: self.desk.found,
+            events.Synced: self._synced,
+            events.Joined: self._joined,
+            events.Lost: self._lost,
+            events.Commanded: self._commanded,
+            events.Ticked: lambda said, plan: None,
+        }
+
+    @property
+    def ready(self) -> bool:
+        """Whether new positions may be opened."""
+        return self.readiness.ready
+
+    @property
+    def halted(self) -> bool:
+        """Whether the kill latch is shut."""
+        return risk.halted(self.trader.gate)
+
+    def start(self, at: Moment) -> Plan:
+        """Return what a new process asks for first: the account."""
+        return self.step(events.Ticked(), at)
+
+    def step(self, event: Event, at: Moment) -> Plan:
+        """Take in one event and return what follows; the time of `at` is the only time there is."""
+        plan = Plan(at)
+        self._handlers[type(event)](event, plan)
+        self._tend(plan)
+        return plan
+
+    def packed(self) -> bytes:
+        """Return everything that a new process needs to go on."""
+        desk = self.desk
+        return trader.packed(self.trader, {
+            "bars": self.bars, "last_us": self.last_us, "cursor": self.cursor, "commands": list(self.commands)[-REMEMBERED:],
+            "cash": str(desk.cash), "holdings": {symbol: str(held) for symbol, held in desk.holdings.items()},
+            "charged": list(desk.charged)[-REMEMBERED:],
+            "orders": [each.packed() for each in (*desk.orders.values(), *desk.ended.values())],
+        })  # fmt: skip
+
+    def restore(self, raw: bytes, at: Moment) -> Self:
+        """Put back what `packed` kept, in a process that starts at `at`: not ready, and whatever was sent is unknown."""
+        kept, desk = trader.restore(self.trader, raw), self.desk
+        self.bars, self.last_us, self.cursor = kept["bars"], kept["last_us"], kept["cursor"]
+        self.commands = dict.fromkeys(kept["commands"])
+        desk.cash, desk.charged = Decimal(kept["cash"]), dict.fromkeys(kept["charged"])
+        desk.holdings = {symbol: Decimal(held) for symbol, held in kept["holdings"].items()}
+        desk.restore(kept["orders"], at.monotonic_ns)
+        return self
+
+    def _tend(self, plan: Plan) -> None:
+        """Do what the state alone asks for, at whatever event: look, cancel, read the account."""
+        desk, now_ns = self.desk, plan.at.monotonic_ns
+        desk.look(plan)
+        if self.halted:
+            for working in desk.orders.values():
+                if not working.forced:
+                    desk.cancel(working, plan)
+        if self._sync_due(now_ns):
+            self.readiness.asked_ns = now_ns
+            plan.requests.append(Sync(self.cursor, tuple(desk.orders), now_ns))
+        desk.forget(now_ns)
+
+    def _sync_due(self, now_ns: int) -> bool:
+        patience, state = self.desk.patience, self.readiness
+        if state.asked_ns and now_ns - state.asked_ns < patience.answer_ns:
+            return False
+        waits = patience.busy_sync_ns if not state.synced or state.doubts or self.desk.orders else patience.sync_ns
+        return not state.synced_ns or now_ns - state.synced_ns >= waits
+
+    def _heard(self, said: events.Heard, plan: Plan) -> None:
+        self.desk.report(said.report, plan)
+        if said.execution is not None:
+            self._execute(said.execution, plan)
+
+    def _execute(self, execution: events.Execution, plan: Plan) -> None:
+        fault = self.desk.execute(execution, plan)
+        if fault:
+            self._halt(f"{fault}: it was not booked", plan)
+
+    def _cancel_refused(self, said: events.CancelRefused, plan: Plan) -> None:
+        """Read the account: the order has moved on without our knowing how."""
+        self.readiness.synced_ns = 0
+
+    def _joined(self, said: events.Joined, plan: Plan) -> None:
+        """Trust nothing that was known before: what a stream said while it was gone is lost."""
+        self.readiness.lost.discard(said.channel)
+        self.readiness.synced, self.readiness.synced_ns, self.readiness.asked_ns = False, 0, 0
+
+    def _lost(self, said: events.Lost, plan: Plan) -> None:
+        self.readiness.lost.add(said.channel)
+
+    def _synced(self, said: events.Synced, plan: Plan) -> None:
+        """Take in a reading of the account, and be ready if it is what we hold."""
+        for report in said.orders:
+            self.desk.report(report, plan)
+        strangers = {name for name in (each.client_order_id for each in said.executions) if self.desk.known(name) is None}
+        for execution in said.executions:
+            if execution.client_order_id not in strangers:
+                self._execute(execution, plan)
+        for charge in said.charges:
+            self.desk.charge(charge, plan)
+        plan.requests += [Find(name, plan.at.monotonic_ns) for name in sorted(strangers)]
+        # What cannot be booked before its order is known is read again.
+        self.cursor = self.cursor if strangers else said.cursor
+        # A reading that was begun before a channel came back knows nothing of what was said meanwhile.
+        if said.asked_ns == self.readiness.asked_ns:
+            self._judge(differences(self.desk, said), plan)
+            self.readiness.asked_ns, self.readiness.synced_ns = 0, plan.at.monotonic_ns
+
+    def _judge(self, found: dict[str, tuple[Decimal, Decimal]], plan: Plan) -> None:
+        """Believe a difference once it has stood for a while; be ready again when none is left."""
+        state, now_ns = self.readiness, plan.at.monotonic_ns
+        was_ready = state.synced
+        kept = {name: state.doubts.get(name) for name in found}
+        state.doubts = {
+            name: doubt if (doubt := kept[name]) is not None and doubt.same(*found[name]) else Doubt(*found[name], now_ns)
+            for name in found
+        }
+        stands = {name: each for name, each in state.doubts.items() if now_ns - each.since_ns >= self.desk.patience.quiet_ns}
+        if stands:
+            state.synced = False
+            if was_ready:
+                name, doubt = next(iter(sorted(stands.items())))
+                plan.alert(f"the broker holds {doubt.theirs} of {name}, the journal says {doubt.ours}: nothing new is opened")
+        elif not found and not state.synced:
+            state.synced = True
+            plan.write("reconcile", "core", {"positions": len(self.desk.holdings), "cash": str(self.desk.cash)})
+
+    def _commanded(self, said: events.Commanded, plan: Plan) -> None:
+        if said.identity in self.commands:
+            return
+        self.commands[said.identity] = None
+        if said.halt:
+            risk.halt(self.trader.gate)
+        else:
+            risk.resume(self.trader.gate, self._equity())
+        plan.write("halt" if said.halt else "resume", said.actor, {"command": said.identity, "reason": said.reason})
+
+    def _halt(self, reason: str, plan: Plan) -> None:
+        """Shut the kill latch: something happened that must not happen."""
+        if not self.halted:
+            risk.halt(self.trader.gate)
+            plan.write("halt", "core", {"command": "", "reason": reason})
+
+    def _equity(self) -> float:
+        value, _, _ = fills.worth(self.trader.book)
+        return float(self.trader.book.cash[0] + value)
+
+    def _bar(self, said: events.BarClosed, plan: Plan) -> None:
+        """Live through a bar once: mark, think, and send what the gate allows."""
+        closed_us = orders.microseconds(said.bar.event_at[0])
+        if closed_us <= self.last_us:
+            return
+        age_ns = plan.at.ns - closed_us * 1000
+        if age_ns < -self.desk.patience.early_ns:
+            plan.alert(f"a bar that closes at {said.bar.event_at[0]} was heard at {plan.at.time}: one of both clocks is wrong")
+            return
+        forecast = said.forecast if self.ready and age_ns <= self.desk.patience.late_ns else np.full_like(said.forecast, np.nan)
+        bar = sound(said.bar)
+        equity, gross = fills.close_bar(self.trader.book, bar.close[0], 0.0)
+        was_halted = self.halted
+        trader.think(self.trader, forecast, bar.close[0], bar.volume[0], said.scale, float(equity))
+        self.bars, self.last_us = self.bars + 1, closed_us
+        self._send(bar, plan)
+        if self.halted and not was_halted:
+            reason = f"equity of {equity:.2f} has fallen more than {self._drawdown_max} below its peak"
+            plan.write("halt", "risk", {"command": "", "reason": reason})
+        plan.write("bar", "core", facts.bar(bar, trader.Worth(float(equity), float(gross), 0.0, []), float(self.desk.cash)))
+
+    def _send(self, bar: Panel, plan: Plan) -> None:
+        """Take on the orders of a bar, but none for a symbol that still has one: that one is cancelled first."""
+        busy, said = self.desk.busy(), self.trader.verdicts
+        for working in self.desk.orders.values():
+            self.desk.cancel(working, plan)
+        for s in np.flatnonzero(said.order).tolist():
+            if self.symbols[s] in busy or not self.ready:
+                said.order[s], said.outcome[s] = 0.0, Outcome.DENIED
+        intents = facts.intents(self.trader, self.symbols, self.version)
+        if intents["symbol"]:
+            plan.write("intent", "core", intents)
+        at = bar.event_at[0]
+        for order in orders.intents(self.market.name, self.version, at, self.symbols, said.order, self.trader.book.mark):
+            forced = said.outcome[self.desk.places[order.symbol]] == Outcome.FORCED
+            self.desk.intend(order, orders.exact(order.quantity, self._lot), plan, forced=bool(forced))
+
+
+def sound(bar: Panel) -> Panel:
+    """Return a bar in which whatever is not a positive price is missing, so that nothing of it reaches a decision."""
+    prices = np.stack((bar.open, bar.high, bar.low, bar.close))
+    right = (np.isfinite(prices) & (prices > 0.0)).all(axis=0) & (bar.high >= bar.low)
+    cleaned: dict[str, Any] = {name: np.where(right, getattr(bar, name), np.nan) for name in PRICES}
+    return replace(bar, **cleaned)

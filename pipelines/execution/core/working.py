@@ -1,0 +1,159 @@
+"""Working: one of our orders as it stands, what it may still do to the account, and which executions of it are booked.
+
+What an order reserves is not kept anywhere: it follows from what was ordered, what was booked and whether it has ended, so that it
+can be released neither twice nor never.
+"""
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from functools import cache, cached_property
+from typing import Any
+
+from domain.order import MOVES, TERMINAL, Order, OrderState, Terms
+from pipelines.execution.core.events import Execution, Report
+
+ZERO = Decimal(0)
+
+
+@cache
+def reachable(state: OrderState) -> frozenset[OrderState]:
+    """Return every state that an order in `state` can still come to, over any number of moves."""
+    found, fresh = frozenset[OrderState](), MOVES[state]
+    while fresh:
+        found |= fresh
+        fresh = frozenset().union(*(MOVES[each] for each in fresh)) - found
+    return found
+
+
+def moved(before: OrderState, said: OrderState) -> OrderState:
+    """Return where an order stands after a report; a state that cannot follow is old news and changes nothing."""
+    return said if said in reachable(before) else before
+
+
+def _possible(booked: dict[Decimal, Decimal]) -> bool:
+    """Return whether executions can be of one order: up to each, no more was filled than its count says; some may be missing."""
+    total = ZERO
+    for cumulative in sorted(booked):
+        total += booked[cumulative]
+        if total > cumulative:
+            return False
+    return True
+
+
+@dataclass
+class Working:
+    """An order that we sent or found, until nothing more can come of it."""
+
+    order: Order
+    quantity: Decimal
+    """Signed: what was ordered."""
+    state: OrderState = OrderState.INTENT
+    broker_id: str = ""
+    foreign: bool = False
+    """Found at the broker, not sent by us."""
+    forced: bool = False
+    """Asked for by the gate itself, to close a position: a halt leaves it at work."""
+    absent: bool = False
+    """Ended because the broker, long after it was sent, knew nothing of it."""
+    reported: Decimal = ZERO
+    """Unsigned quantity that the broker says was filled."""
+    booked: dict[Decimal, Decimal] = field(default_factory=dict)
+    """Executions that are in the account: cumulative -> quantity, unsigned."""
+    since_ns: int = 0
+    """Monotonic time of sending, or of the start of this process if that was later."""
+    looked_ns: int = 0
+    """When the broker was last asked whether it knows the order; 0 for never."""
+    cancelled_ns: int = 0
+    """When a cancel was last asked for; 0 for never."""
+    ended_ns: int = 0
+
+    @property
+    def filled(self) -> Decimal:
+        """Unsigned quantity that is booked."""
+        return sum(self.booked.values(), ZERO)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the broker will do nothing more with it."""
+        return self.state in TERMINAL
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has ended and every execution that the broker speaks of is booked."""
+        return self.ended and self.filled >= self.reported
+
+    @property
+    def reserved(self) -> Decimal:
+        """Unsigned quantity that may still be added to the position: all that is not booked, until the order has ended."""
+        return max((self.reported if self.ended else abs(self.quantity)) - self.filled, ZERO)
+
+    def report(self, said: Report, now_ns: int) -> bool:
+        """Take in a report; return whether anything changed. Filled quantities never fall, and no state goes back."""
+        before = (self.state, self.reported, self.broker_id, self.absent)
+        if self.absent:
+            self.state, self.absent = OrderState.UNKNOWN, False
+        self.state = moved(self.state, said.state)
+        self.reported = max(self.reported, said.filled)
+        self.broker_id = said.broker_id or self.broker_id
+        self._note_end(now_ns)
+        return before != (self.state, self.reported, self.broker_id, self.absent)
+
+    def end(self, state: OrderState, now_ns: int, *, absent: bool = False) -> None:
+        """End an order by what is proven otherwise than by a report: a refusal, or its absence."""
+        self.state, self.absent = state, absent
+        self._note_end(now_ns)
+
+    def knows(self, execution: Execution) -> bool:
+        """Return whether an execution is booked already."""
+        return execution.cumulative in self.booked
+
+    def fault(self, execution: Execution) -> str:
+        """Return what is wrong with an execution, nothing if it may be booked."""
+        size = abs(execution.quantity)
+        if not (execution.quantity.is_finite() and execution.price.is_finite() and size > 0 and execution.price > 0):
+            return f"it is {execution.quantity} at {execution.price}"
+        if execution.symbol != self.order.symbol or (execution.quantity > 0) != (self.quantity > 0):
+            return f"it is {execution.quantity} of {execution.symbol}"
+        after = {**self.booked, execution.cumulative: size}
+        if execution.cumulative > abs(self.quantity) or not _possible(after):
+            return (
+                f"it brings what is filled to {self.filled + size} of {abs(self.quantity)}, {execution.cumulative} by its own count"
+            )
+        return ""
+
+    def book(self, execution: Execution) -> None:
+        """Note that an execution is in the account."""
+        self.booked[execution.cumulative] = abs(execution.quantity)
+        self.reported = max(self.reported, execution.cumulative)
+
+    def _note_end(self, now_ns: int) -> None:
+        if self.ended and not self.ended_ns:
+            self.ended_ns = now_ns
+        elif not self.ended:
+            self.ended_ns = 0
+
+    @cached_property
+    def _told(self) -> dict[str, Any]:
+        return {**asdict(self.order), "decided_at": self.order.decided_at.isoformat()}
+
+    def packed(self) -> dict[str, Any]:
+        """Return what a restart needs; times of this process mean nothing to the next one."""
+        return {
+            "order": self._told, "quantity": str(self.quantity), "state": self.state.value, "broker_id": self.broker_id,
+            "foreign": self.foreign, "forced": self.forced, "absent": self.absent, "reported": str(self.reported),
+            "booked": {str(key): str(value) for key, value in self.booked.items()},
+        }  # fmt: skip
+
+    @classmethod
+    def unpacked(cls, kept: dict[str, Any], now_ns: int) -> "Working":
+        """Return what `packed` kept, as of a process that starts now: an intent may have been sent before the last one died."""
+        told, state = kept["order"], OrderState(kept["state"])
+        order = Order(**{**told, "decided_at": datetime.fromisoformat(told["decided_at"]), "terms": Terms(**told["terms"])})
+        found = cls(
+            order, Decimal(kept["quantity"]), OrderState.UNKNOWN if state == OrderState.INTENT else state, kept["broker_id"],
+            kept["foreign"], kept["forced"], kept["absent"], Decimal(kept["reported"]),
+            {Decimal(key): Decimal(value) for key, value in kept["booked"].items()}, since_ns=now_ns,
+        )  # fmt: skip
+        found._note_end(now_ns)
+        return found

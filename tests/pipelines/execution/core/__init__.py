@@ -1,0 +1,1 @@
+"""Tests of the trader's core."""

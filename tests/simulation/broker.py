@@ -1,0 +1,130 @@
+"""The broker of the simulated world: the truth, in a ledger of its own, and nothing about how news of it travels."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from domain.order import TERMINAL, OrderState
+from pipelines.execution.core.events import Execution, Report
+
+CENT = Decimal("0.01")
+FEE = Decimal("0.0005")
+
+
+@dataclass
+class Held:
+    """An order as the broker has it."""
+
+    client_order_id: str
+    broker_id: str
+    symbol: str
+    quantity: Decimal
+    state: OrderState = OrderState.NEW
+    filled: Decimal = Decimal(0)
+    ended_ns: int = 0
+
+    @property
+    def report(self) -> Report:
+        """Return what the broker would say of it now."""
+        return Report(self.client_order_id, self.broker_id, self.symbol, self.quantity, self.state, self.filled)
+
+
+@dataclass
+class Moment:
+    """Positions and cash as they were, for reads that lag."""
+
+    ns: int
+    positions: dict[str, Decimal]
+    cash: Decimal
+
+
+@dataclass
+class Broker:
+    """Accepts, fills and cancels; `tell` hears of every change, in the order in which it happened."""
+
+    chance: random.Random
+    cash: Decimal
+    prices: dict[str, Decimal]
+    tell: Callable[[Report, Execution | None], None]
+    orders: dict[str, Held] = field(default_factory=dict)
+    posts: list[str] = field(default_factory=list)
+    """Client order ids as they arrived, whatever became of them."""
+    ledger: list[Execution] = field(default_factory=list)
+    history: list[Moment] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.history.append(Moment(0, {}, self.cash))
+
+    def submit(self, client_order_id: str, symbol: str, quantity: Decimal, now_ns: int, *, refuse: bool = False) -> Held | None:
+        """Take an order, or refuse it: None. One that is known already is answered with what it became."""
+        self.posts.append(client_order_id)
+        if client_order_id in self.orders:
+            return self.orders[client_order_id]
+        if refuse:
+            return None
+        held = Held(client_order_id, f"B{len(self.orders):05d}", symbol, quantity)
+        held.state = self.chance.choice([OrderState.PENDING_NEW, OrderState.ACCEPTED, OrderState.NEW])
+        self.orders[client_order_id] = held
+        self.tell(held.report, None)
+        return held
+
+    def cancel(self, broker_id: str, now_ns: int) -> str:
+        """Ask for a cancel; return why it cannot be, or nothing. It may fill before it is cancelled."""
+        held = next((each for each in self.orders.values() if each.broker_id == broker_id), None)
+        if held is None:
+            return "order not found"
+        if held.state in TERMINAL:
+            return f'order is already in "{held.state}" state'
+        held.state = OrderState.PENDING_CANCEL
+        self.tell(held.report, None)
+        return ""
+
+    def work(self, held: Held, now_ns: int) -> None:
+        """Let one order live a little: it is routed, fills in part or in full, is cancelled, expires or is rejected."""
+        if held.state in TERMINAL:
+            return
+        if held.state in {OrderState.PENDING_NEW, OrderState.ACCEPTED} and self.chance.random() < 0.1:
+            self._end(held, OrderState.REJECTED if not held.filled else OrderState.CANCELED, now_ns)
+        elif held.state == OrderState.PENDING_CANCEL and self.chance.random() < 0.6:
+            self._end(held, OrderState.CANCELED, now_ns)
+        elif self.chance.random() < 0.08:
+            self._end(held, OrderState.EXPIRED, now_ns)
+        else:
+            self._fill(held, now_ns)
+
+    def open(self) -> list[Held]:
+        """Return the orders that have not ended."""
+        return [each for each in self.orders.values() if each.state not in TERMINAL]
+
+    def positions(self) -> dict[str, Decimal]:
+        """Return what is held, signed, flat symbols left out."""
+        return dict(self.history[-1].positions)
+
+    def _fill(self, held: Held, now_ns: int) -> None:
+        left = abs(held.quantity) - held.filled
+        part = left if self.chance.random() < 0.5 else max((left / 3).quantize(CENT), CENT)
+        size = min(part, left)
+        price = (self.prices[held.symbol] * Decimal(self.chance.randint(9990, 10010)) / 10000).quantize(Decimal("0.0001"))
+        signed = size.copy_sign(held.quantity)
+        held.filled += size
+        held.state = OrderState.FILLED if held.filled == abs(held.quantity) else held.state
+        if held.state not in {OrderState.FILLED, OrderState.PENDING_CANCEL}:
+            held.state = OrderState.PARTIALLY_FILLED
+        held.ended_ns = now_ns if held.state in TERMINAL else 0
+        fee = (FEE * size * price).quantize(CENT)
+        done = Execution(held.client_order_id, held.symbol, signed, price, fee, held.filled, now_ns)
+        self.ledger.append(done)
+        self.cash -= signed * price + fee
+        self.move(held.symbol, signed, now_ns)
+        self.tell(held.report, done)
+
+    def _end(self, held: Held, state: OrderState, now_ns: int) -> None:
+        held.state, held.ended_ns = state, now_ns
+        self.tell(held.report, None)
+
+    def move(self, symbol: str, quantity: Decimal, now_ns: int) -> None:
+        """Change a position without an order: what a transfer does, or a mistake."""
+        held = self.positions()
+        held[symbol] = held.get(symbol, Decimal(0)) + quantity
+        self.history.append(Moment(now_ns, {name: size for name, size in held.items() if size}, self.cash))

@@ -1,0 +1,378 @@
+"""Planted bugs: one patch each, most of them bugs that trading systems have had.
+
+A simulation that does not find them proves nothing.
+
+Each is a function that patches the core by name; `patch.setattr` undoes it. What it stands for is its docstring.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+
+from domain.order import OrderState
+from pipelines.execution import risk, trader
+from pipelines.execution.core import desk, machine, reconciling, working
+from pipelines.execution.core.desk import Desk
+from pipelines.execution.core.events import Answer, Answered
+from pipelines.execution.core.machine import Core
+from pipelines.execution.core.plan import Find, Submit
+from pipelines.execution.core.working import Working
+
+Patch = pytest.MonkeyPatch
+BUGS: dict[str, Callable[[Patch], None]] = {}
+
+
+def bug(plant: Callable[[Patch], None]) -> Callable[[Patch], None]:
+    """Register a planted bug under its function's name."""
+    BUGS[plant.__name__] = plant
+    return plant
+
+
+def wrapped(patch: Patch, owner: Any, name: str, around: Callable[..., Any]) -> None:
+    """Replace a function by `around(original, *arguments)`."""
+    original = getattr(owner, name)
+    patch.setattr(owner, name, lambda *arguments, **keys: around(original, *arguments, **keys))
+
+
+def _ready(core: Core, said: Any, plan: Any) -> None:
+    """Be ready without reading what was read."""
+    core.readiness.synced, core.readiness.synced_ns, core.readiness.asked_ns = True, plan.at.monotonic_ns, 0
+
+
+@bug
+def fills_booked_by_arrival(patch: Patch) -> None:
+    """A fill that comes by two channels is booked twice."""
+    patch.setattr(Working, "knows", lambda self, execution: False)
+    patch.setattr(Working, "fault", lambda self, execution: "")
+
+
+@bug
+def fills_deduplicated_by_time(patch: Patch) -> None:
+    """Fills are told apart by nothing finer than the last one booked."""
+    patch.setattr(Working, "knows", lambda self, execution: bool(self.booked) and execution.cumulative <= max(self.booked))
+
+
+@bug
+def timeout_is_a_refusal(patch: Patch) -> None:
+    """An order whose answer is lost counts as not sent (lumibot, LEAN's Alpaca plugin of 2024)."""
+
+    def around(original: Any, self: Desk, said: Answered, plan: Any) -> None:
+        original(self, replace(said, answer=Answer.REFUSED) if said.answer == Answer.UNKNOWN else said, plan)
+
+    wrapped(patch, Desk, "answered", around)
+
+
+@bug
+def timeout_is_sent_again(patch: Patch) -> None:
+    """An order whose answer is lost is sent once more."""
+
+    def around(original: Any, self: Core, event: Any, at: Any) -> Any:
+        plan = original(self, event, at)
+        if isinstance(event, Answered) and event.answer == Answer.UNKNOWN:
+            known = self.desk.known(event.client_order_id)
+            if known is not None:
+                plan.requests.append(Submit(known.order, known.quantity))
+        return plan
+
+    wrapped(patch, Core, "step", around)
+
+
+@bug
+def absent_at_the_first_look(patch: Patch) -> None:
+    """An order that the broker does not know yet counts as lost for good."""
+    patch.setattr(Desk, "_proves_absence", lambda self, working, asked_ns: True)
+
+
+@bug
+def horizon_from_the_last_look(patch: Patch) -> None:
+    """The time after which absence is proven starts anew at every look, and never ends."""
+    patch.setattr(Desk, "_proves_absence", lambda self, working, asked_ns: asked_ns - working.looked_ns >= self.patience.horizon_ns)
+
+
+@bug
+def never_looks(patch: Patch) -> None:
+    """Nobody asks what became of an order without an answer."""
+    patch.setattr(Desk, "look", lambda self, plan: None)
+
+
+@bug
+def unknown_reserves_nothing(patch: Patch) -> None:
+    """Only acknowledged orders count as exposure."""
+
+    def reserved(self: Working) -> Decimal:
+        if self.state in {OrderState.INTENT, OrderState.UNKNOWN}:
+            return Decimal(0)
+        return max((self.reported if self.ended else abs(self.quantity)) - self.filled, Decimal(0))
+
+    patch.setattr(Working, "reserved", property(reserved))
+
+
+@bug
+def partly_filled_is_released(patch: Patch) -> None:
+    """A partial fill frees the whole reservation."""
+    patch.setattr(
+        Working, "reserved", property(lambda self: Decimal(0) if self.filled or self.ended else abs(self.quantity) - self.filled)
+    )
+
+
+@bug
+def ended_orders_are_forgotten(patch: Patch) -> None:
+    """What ended takes no more fills, so that the fill behind a cancel is lost (trading-signals, issue 1060)."""
+    patch.setattr(Working, "settled", property(lambda self: self.ended))
+    wrapped(
+        patch, Desk, "execute", lambda original, self, execution, plan: ""
+        if execution.client_order_id in self.ended else original(self, execution, plan),
+    )  # fmt: skip
+
+
+@bug
+def old_news_is_believed(patch: Patch) -> None:
+    """The state that came last is taken, whatever came before."""
+    patch.setattr(working, "moved", lambda before, said: said)
+
+
+@bug
+def events_of_unanswered_orders_are_dropped(patch: Patch) -> None:
+    """News of an order whose submission has not been answered is thrown away (lumibot)."""
+
+    def around(original: Any, self: Core, said: Any, plan: Any) -> None:
+        known = self.desk.known(said.report.client_order_id)
+        if known is not None and known.state == OrderState.INTENT:
+            return
+        original(self, said, plan)
+
+    wrapped(patch, Core, "_heard", around)
+    patch.setattr(Core, "_synced", _ready)
+
+
+@bug
+def stream_alone_is_enough(patch: Patch) -> None:
+    """Nothing is read after a reconnect: what was said meanwhile is lost."""
+    patch.setattr(Core, "_synced", _ready)
+
+
+@bug
+def executions_are_not_read_again(patch: Patch) -> None:
+    """A reading of the account takes orders and positions, and leaves fills to the stream."""
+    wrapped(
+        patch, Core, "_synced", lambda original, self, said, plan: original(self, replace(said, executions=()), plan)
+    )  # fmt: skip
+
+
+@bug
+def cursor_runs_ahead(patch: Patch) -> None:
+    """The cursor moves past fills that could not be booked yet."""
+
+    def around(original: Any, self: Core, said: Any, plan: Any) -> None:
+        original(self, said, plan)
+        self.cursor = said.cursor
+
+    wrapped(patch, Core, "_synced", around)
+
+
+@bug
+def ready_at_once(patch: Patch) -> None:
+    """A process trades from its first bar on, before it has read the account."""
+    wrapped(patch, Core, "_tend", lambda original, self, plan: (setattr(self.readiness, "synced", True), original(self, plan)))
+
+
+@bug
+def difference_is_ignored(patch: Patch) -> None:
+    """A position at the broker that is not in the journal is noted and nothing else (bytex, issue 30)."""
+    patch.setattr(machine, "differences", lambda desk, said: {})
+
+
+@bug
+def difference_is_final(patch: Patch) -> None:
+    """A single reading decides: a broker whose positions lag for seconds stops the trader for good."""
+
+    def around(original: Any, self: Core, found: Any, plan: Any) -> None:
+        original(self, found, plan)
+        if found:
+            self.readiness.lost.add("trust")
+
+    wrapped(patch, Core, "_judge", around)
+
+
+@bug
+def kill_latch_in_memory(patch: Patch) -> None:
+    """A restart opens the kill latch (hummingbot)."""
+
+    def around(original: Any, self: Core, raw: bytes, at: Any) -> Core:
+        original(self, raw, at)
+        self.trader.gate.account[risk.LATCHED] = 0.0
+        return self
+
+    wrapped(patch, Core, "restore", around)
+
+
+@bug
+def kill_is_not_written(patch: Patch) -> None:
+    """A halt is obeyed and not recorded."""
+
+    def around(original: Any, self: Core, said: Any, plan: Any) -> None:
+        original(self, said, plan)
+        plan.records[:] = [record for record in plan.records if record.kind != "halt"]
+
+    wrapped(patch, Core, "_commanded", around)
+
+
+@bug
+def command_repeats(patch: Patch) -> None:
+    """A command that comes twice is honoured twice: an old halt shuts the latch again."""
+
+    def around(original: Any, self: Core, said: Any, plan: Any) -> None:
+        self.commands.clear()
+        original(self, said, plan)
+
+    wrapped(patch, Core, "_commanded", around)
+
+
+@bug
+def halted_orders_stay_open(patch: Patch) -> None:
+    """A halt stops new orders and leaves the open ones to fill."""
+    patch.setattr(Desk, "cancel", lambda self, working, plan: None)
+
+
+@bug
+def bar_is_traded_twice(patch: Patch) -> None:
+    """A bar that is delivered again is decided again."""
+
+    def around(original: Any, self: Core, said: Any, plan: Any) -> None:
+        self.last_us = 0
+        original(self, said, plan)
+
+    wrapped(patch, Core, "_bar", around)
+
+
+@bug
+def late_bar_is_traded(patch: Patch) -> None:
+    """A bar is fresh when it arrives, however old it is."""
+    wrapped(patch, Core, "_bar", lambda original, self, said, plan: _patient(original, self, said, plan, "late_ns"))
+
+
+@bug
+def future_bar_is_traded(patch: Patch) -> None:
+    """A bar ahead of the clock is believed."""
+    wrapped(patch, Core, "_bar", lambda original, self, said, plan: _patient(original, self, said, plan, "early_ns"))
+
+
+def _patient(original: Any, self: Core, said: Any, plan: Any, name: str) -> None:
+    patience = self.desk.patience
+    self.desk.patience = patience._replace(**{name: 10**18})
+    original(self, said, plan)
+    self.desk.patience = patience
+
+
+@bug
+def bad_prices_pass(patch: Patch) -> None:
+    """Zero, negative and infinite prices reach decisions."""
+    patch.setattr(machine, "sound", lambda bar: bar)
+
+
+@bug
+def second_order_for_a_symbol(patch: Patch) -> None:
+    """A bar orders again what the last bar's order may still fill (Knight Capital, in small)."""
+    patch.setattr(Desk, "busy", lambda self: set())
+
+
+@bug
+def floats_add_up(patch: Patch) -> None:
+    """Holdings are sums of binary fractions."""
+    patch.setattr(Desk, "_book", _drifting)
+
+
+def _drifting(self: Desk, symbol: str, held: float, quantity: float, price: float, fee: float) -> float:
+    place = self.places.get(symbol)
+    return 0.0 if place is None else float(desk.fills.settle_one(self.book, place, quantity, price, fee))
+
+
+@bug
+def sent_before_written(patch: Patch) -> None:
+    """Orders leave, and are written with the next event."""
+
+    def around(original: Any, self: Core, bar: Any, plan: Any) -> None:
+        original(self, bar, plan)
+        held = [record for record in plan.records if record.kind == "intent"]
+        plan.records[:] = [record for record in plan.records if record.kind != "intent"]
+        self.__dict__.setdefault("postponed", []).extend(held)
+
+    wrapped(patch, Core, "_send", around)
+
+
+@bug
+def overfill_is_booked(patch: Patch) -> None:
+    """Nobody checks what a fill says against its order, and keys are not compared."""
+    patch.setattr(Working, "fault", lambda self, execution: "")
+    patch.setattr(Working, "knows", lambda self, execution: Decimal(repr(float(execution.cumulative))) == -1)
+
+
+@bug
+def fee_is_forgotten(patch: Patch) -> None:
+    """Fees do not leave the cash."""
+    wrapped(
+        patch, Desk, "_settle", lambda original, self, execution, plan: original(self, replace(execution, fee=Decimal(0)), plan)
+    )  # fmt: skip
+
+
+@bug
+def foreign_orders_are_unseen(patch: Patch) -> None:
+    """Orders that somebody placed by hand do not count."""
+
+    def around(original: Any, self: Desk, said: Any, plan: Any) -> Any:
+        if said.client_order_id.startswith("by-hand"):
+            order = desk.Order(said.client_order_id, "", said.symbol, 0.0, plan.at.time, "", 0.0)
+            return Working(order, Decimal(0), OrderState.REJECTED)
+        return original(self, said, plan)
+
+    wrapped(patch, Desk, "report", around)
+
+
+@bug
+def lost_channel_is_ignored(patch: Patch) -> None:
+    """A reconnect changes nothing: what was known before is trusted."""
+    patch.setattr(Core, "_joined", lambda self, said, plan: self.readiness.lost.discard(said.channel))
+    patch.setattr(Core, "_sync_due", lambda self, now_ns: not self.readiness.synced_ns)
+
+
+@bug
+def a_lost_look_ends_it(patch: Patch) -> None:
+    """A look that is not answered is never made again."""
+
+    def look(self: Desk, plan: Any) -> None:
+        for each in self.orders.values():
+            if each.state == OrderState.INTENT and plan.at.monotonic_ns - each.since_ns >= self.patience.answer_ns:
+                each.state = OrderState.UNKNOWN
+            if each.state == OrderState.UNKNOWN and not each.looked_ns:
+                each.looked_ns = plan.at.monotonic_ns
+                plan.requests.append(Find(each.order.client_order_id, plan.at.monotonic_ns))
+
+    patch.setattr(Desk, "look", look)
+
+
+@bug
+def forecasts_do_not_matter(patch: Patch) -> None:
+    """A missing forecast is taken for the last one."""
+    kept: dict[int, Any] = {}
+
+    def around(original: Any, who: Any, forecast: Any, *rest: Any) -> None:
+        if not np.isnan(forecast).any():
+            kept[0] = forecast
+        original(who, kept.get(0, forecast), *rest)
+
+    wrapped(patch, trader, "think", around)
+
+
+@bug
+def a_cent_is_a_dollar(patch: Patch) -> None:
+    """Cash is compared so loosely that any difference passes, and positions are not compared."""
+    patch.setattr(reconciling, "CENT", Decimal(10**9))
+    wrapped(
+        patch, machine, "differences", lambda original, desk, said: {
+            name: pair for name, pair in original(desk, said).items() if name == reconciling.CASH
+        },
+    )  # fmt: skip

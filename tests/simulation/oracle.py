@@ -1,0 +1,224 @@
+"""The oracle: what must hold after every step, and what must have come true once all faults have ended.
+
+It knows the broker's ledger and what the store kept, and adds them up by itself. Numbers in brackets are the invariants of the
+catalogue in docs/faults.md.
+"""
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from domain.order import TERMINAL
+from pipelines.execution.core.events import BarClosed, Event
+from pipelines.execution.core.machine import Core
+from pipelines.execution.core.plan import Cancel, Plan, Submit
+from tests.simulation import world as worlds
+from tests.simulation.world import CAPITAL, MARKET, PARAMS, SYMBOLS, World
+
+#: How long a position that nothing explains may be taken for one that lags.
+DOUBT_NS = 40 * 10**9
+#: How long after a halt every order must have been asked to end.
+KILL_NS = 3 * 10**9
+
+
+class Broken(Exception):
+    """An invariant does not hold."""
+
+
+@dataclass
+class Written:
+    """What the store says in sum, read commit by commit."""
+
+    commits: int = 0
+    intents: dict[str, int] = field(default_factory=dict)
+    """Client order id -> the bar it was decided at, microseconds."""
+    bars: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """Orders by symbol and bar."""
+    fills: Counter[tuple[str, str]] = field(default_factory=Counter)
+    held: dict[str, Decimal] = field(default_factory=dict)
+    cash: Decimal = CAPITAL
+    forced: set[str] = field(default_factory=set)
+    """Orders by which the gate closes positions."""
+    latched: bool = False
+
+    def read(self, world: World) -> None:
+        """Take in what was written since."""
+        for commit in world.store.commits[self.commits :]:
+            at = next((record.payload["event_at_us"] for record in commit.records if record.kind == "bar"), None)
+            for record in commit.records:
+                self.latched = {"halt": True, "resume": False}.get(record.kind, self.latched)
+                if record.kind == "fill":
+                    self._fill(record.payload)
+                if record.kind == "intent":
+                    require(at is not None, "intents were written without their bar")
+                    self._intend(record.payload, at)
+        self.commits = len(world.store.commits)
+
+    def _intend(self, payload: dict[str, Any], at: int) -> None:
+        stamp = np.datetime_as_string(np.datetime64(at, "us"), unit="s")
+        for symbol, quantity, outcome in zip(payload["symbol"], payload["quantity"], payload["outcome"], strict=True):
+            name = f"{MARKET.name}:1:{stamp}:{symbol}"
+            if quantity != 0.0:
+                self.intents[name] = at
+                self.bars[symbol, at] += 1
+            if outcome == "forced":
+                self.forced.add(name)
+
+    def _fill(self, payload: dict[str, Any]) -> None:
+        names = ("client_order_id", "cumulative", "symbol", "quantity", "price", "fee")
+        for name, cumulative, symbol, quantity, price, fee in zip(*(payload[name] for name in names), strict=True):
+            size = Decimal(repr(quantity))
+            self.fills[name, cumulative] += 1
+            self.held[symbol] = self.held.get(symbol, Decimal(0)) + size
+            self.cash -= size * Decimal(repr(price)) + Decimal(repr(fee))
+
+
+class Oracle:
+    """Remembers what a step may not take back."""
+
+    def __init__(self) -> None:
+        self.written = Written()
+        self.truth: set[tuple[str, str]] = set()
+        self.steps, self.life = 0, 0
+        self.filled: dict[str, Decimal] = {}
+        self.ended: set[str] = set()
+        self.halted_ns = 0
+
+    def __call__(self, world: World, event: Event, plan: Plan) -> None:
+        """Check what must hold always; raise Broken."""
+        core = world.core
+        assert core is not None
+        self.steps += 1
+        self.written.read(world)
+        self._orders(world, core)
+        self._money(world, core)
+        self._gate(world, core, event, plan)
+        self._kill(world, core, plan)
+        if plan.records and self.steps % 7 == 0:
+            self._restart(world, core)
+
+    def _orders(self, world: World, core: Core) -> None:
+        written = self.written
+        require(len(world.broker.posts) == len(set(world.broker.posts)), "an order was sent twice [I-03]")
+        require(len(world.sent) == len(set(world.sent)), "an order left the process twice [I-03]")
+        require(set(world.sent) <= written.intents.keys(), "an order was sent that no durable record intends [I-02]")
+        require(max(written.bars.values(), default=0) <= 1, "a bar led to two orders for one symbol [I-08, I-26]")
+        # A crash may take back what was not written, and nothing else may.
+        known = {**core.desk.orders, **core.desk.ended}
+        over = self.ended if self.life == world.life else set()
+        self.ended = {name for name, each in known.items() if each.ended and not each.absent}
+        require(all(name in self.ended for name in over & known.keys()), "an order that had ended goes on [I-06]")
+        before = self.filled if self.life == world.life else {}
+        self.life, self.filled = world.life, {name: each.filled for name, each in known.items()}
+        for name, each in known.items():
+            require(self.filled[name] >= before.get(name, 0), "a fill was taken back [I-06]")
+            require(self.filled[name] <= abs(each.quantity), "more was filled than ordered [I-07]")
+            require(each.reserved >= 0, "a reservation is negative [I-17]")
+            require(not each.settled or each.reserved == 0, "an order that has ended reserves something [I-17]")
+            held = world.broker.orders.get(name)
+            if held is not None and held.state not in TERMINAL:
+                left = abs(held.quantity) - held.filled
+                require(not each.ended, f"{name} counts as ended and works [I-04]")
+                require(each.reserved >= left, f"{name} may still fill {left} and reserves {each.reserved} [I-18]")
+
+    def _money(self, world: World, core: Core) -> None:
+        written, book = self.written, core.trader.book
+        require(max(written.fills.values(), default=0) <= 1, "a fill was booked twice [I-13]")
+        if len(self.truth) != len(world.broker.ledger):
+            self.truth = {(done.client_order_id, str(done.cumulative)) for done in world.broker.ledger}
+        require(written.fills.keys() <= self.truth, "a fill was booked that the broker's ledger does not hold [I-13]")
+        held = {symbol: size for symbol, size in written.held.items() if size}
+        require(core.desk.holdings == held, "positions are not the sum of the fills written [I-14]")
+        require(core.desk.cash == written.cash, "cash is not what the fills written leave of it [I-15]")
+        for s, symbol in enumerate(SYMBOLS):
+            require(book.quantity[s] == float(held.get(symbol, 0)), "the compiled book is not the account [I-31]")
+        require(book.cash[0] == float(written.cash), "the compiled book's cash is not the account's [I-31]")
+
+    def _gate(self, world: World, core: Core, event: Event, plan: Plan) -> None:
+        require(core.halted == self.written.latched, "the kill latch is not where the records put it [I-20]")
+        submits = [request for request in plan.requests if isinstance(request, Submit)]
+        if not submits:
+            return
+        require(isinstance(event, BarClosed), "an order came of something else than a bar")
+        require(world.read and world.connected, "an order was sent before the account was known [I-22]")
+        doubtful = world.unexplained_ns and world.now_ns - world.unexplained_ns > DOUBT_NS
+        require(not doubtful, "an order was sent while the broker holds what nothing explains [I-16]")
+        marks = {symbol: core.trader.book.mark[s] for s, symbol in enumerate(SYMBOLS)}
+        for request in submits:
+            order, held = request.order, core.desk.holdings.get(request.order.symbol, Decimal(0))
+            mark, adds = marks[order.symbol], abs(held + request.quantity) > abs(held)
+            require(not adds or (math.isfinite(mark) and mark > 0), "something was opened without a price [I-21]")
+            require(not (core.halted and adds), "an order opened something while halted [I-19]")
+            others = [each for each in core.desk.orders.values() if each.order.symbol == order.symbol and each.order is not order]
+            require(not others, "a second order for a symbol whose first may still fill [I-09]")
+        if isinstance(event, BarClosed):
+            forecast = event.forecast[:, 2]
+            adding = [r for r in submits if abs(core.desk.holdings.get(r.order.symbol, Decimal(0)) + r.quantity)
+                      > abs(core.desk.holdings.get(r.order.symbol, Decimal(0)))]  # fmt: skip
+            require(not (adding and np.isnan(forecast).all()), "something was opened without a forecast [I-21]")
+            age_ns = plan.at.ns - int(event.bar.event_at[0].astype("datetime64[us]").astype(np.int64)) * 1000
+            late = age_ns > core.desk.patience.late_ns
+            require(not (adding and late), "something was opened on a bar of long ago [F30]")
+            require(age_ns >= -core.desk.patience.early_ns, "a bar of the future was traded [F38]")
+
+    def _kill(self, world: World, core: Core, plan: Plan) -> None:
+        """Hold a halt to its word: a cancel of every order that can be named, as soon as it can be."""
+        self.halted_ns = (self.halted_ns or world.now_ns) if core.halted and self.life == world.life else 0
+        if self.halted_ns and world.now_ns - self.halted_ns > KILL_NS:
+            asked = world.cancelled | {each.client_order_id for each in plan.requests if isinstance(each, Cancel)}
+            named = {name for name, each in core.desk.orders.items() if each.broker_id and not each.foreign and not each.ended}
+            spared = named - asked - self.written.forced
+            require(not spared, f"halted, and nobody asked to cancel {spared} [I-37]")
+
+    def _restart(self, world: World, core: Core) -> None:
+        again = Core(MARKET, PARAMS, SYMBOLS, CAPITAL, "1").restore(world.store.commits[-1].snapshot, world.moment)
+        require(again.desk.holdings == core.desk.holdings and again.desk.cash == core.desk.cash, "a restart loses money [I-31]")
+        booked = {name: each.booked for name, each in (core.desk.orders | core.desk.ended).items()}
+        found = {name: each.booked for name, each in (again.desk.orders | again.desk.ended).items()}
+        require(found == booked, "a restart forgets fills [I-31]")
+        require(again.halted == core.halted, "a restart forgets the kill latch [I-20]")
+        require(again.last_us == core.last_us, "a restart forgets a bar [I-26]")
+
+
+def require(holds: bool, sentence: str) -> None:
+    """Raise Broken unless something holds."""
+    if not holds:
+        raise Broken(sentence)
+
+
+def converged(world: World, written: Written) -> None:
+    """Raise Broken unless the world has come to rest: everything known, everything equal, and trading again."""
+    core = world.core
+    require(core is not None, "the process is not up")
+    assert core is not None
+    require(core.ready, "the trader is not ready long after the last fault [I-36]")
+    require(not worlds.unresolved(world), f"nothing is known of {worlds.unresolved(world)} long after the last fault [I-36, I-38]")
+    busy = core.desk.busy()
+    truth = world.broker.positions()
+    for symbol in SYMBOLS:
+        if symbol not in busy:
+            ours, theirs = core.desk.holdings.get(symbol, Decimal(0)), truth.get(symbol, Decimal(0))
+            require(ours == theirs, f"{ours} of {symbol} are held here and {theirs} at the broker [I-16]")
+    settled = {(done.client_order_id, str(done.cumulative)) for done in world.broker.ledger if done.symbol not in busy}
+    require(settled <= written.fills.keys(), "a fill of the broker's ledger was never booked [I-13]")
+    if not busy:
+        require(core.desk.cash == world.broker.cash, "cash differs from the broker's [I-16]")
+    require(not core.halted, "the trader is halted although it was told to go on")
+    healed_us = (worlds.EPOCH_NS + worlds.SAFETY_BARS * worlds.MINUTE) // 1000
+    require(any(at > healed_us for at in written.intents.values()), "no signal led to an order after the last fault [I-36]")
+
+
+def lived(seed: int) -> World:
+    """Live through a world and return it; raise Broken, with the seed, when an invariant does not hold."""
+    judge = Oracle()
+    world = World(seed, judge)
+    try:
+        world.play()
+        converged(world, judge.written)
+    except Broken as problem:
+        raise Broken(f"seed {seed}: {problem}") from None
+    return world

@@ -1,0 +1,421 @@
+"""The world: one heap of things to come, a process that dies and starts again, and wires that lose, repeat and reorder.
+
+Each part draws from a generator of its own, so that a draw more in one place does not change the others. Each seed switches on some
+of the faults and not others: rare combinations come up that way.
+"""
+
+import hashlib
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from domain.forecast import LEVELS
+from domain.order import TERMINAL, OrderState
+from domain.panel import Panel
+from pipelines.execution.core import events
+from pipelines.execution.core.desk import SECOND
+from pipelines.execution.core.events import Answer, Answered, Channel, Event, Execution, Moment, Report
+from pipelines.execution.core.machine import Core
+from pipelines.execution.core.plan import Cancel, Find, Plan, Request, Submit, Sync
+from pipelines.journal import Record
+from tests.pipelines.execution import recorded
+from tests.simulation.broker import Broker
+
+FAULTS = (
+    "lost_before", "lost_after", "server_error", "refused", "duplicated", "dropped", "delayed", "disconnected", "lagging",
+    "mute_reads", "crash_before_write", "crash_after_write", "crash_while_sending", "disk_full", "clock_jump", "halted_by_hand",
+    "ordered_by_hand", "moved_by_hand", "timed_out", "late_bar", "repeated_bar", "bad_bar", "future_bar", "no_forecast",
+    "cancel_ignored", "old_report",
+)  # fmt: skip
+EPOCH_NS = 1_700_000_000 * SECOND
+MINUTE = 60 * SECOND
+CAPITAL = Decimal(1_000_000)
+SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
+MARKET, PARAMS = recorded.terms(
+    risk={"turnover_max": 3.0, "participation_max": 1.0, "order_notional_max": 400_000, "stop_loss": 0.9},
+    decisions={"rate": 1.0, "band": 0.0},
+)  # fmt: skip
+SAFETY_BARS, LIVENESS_BARS = 24, 6
+
+
+class Died(Exception):
+    """The process is gone."""
+
+
+class Commit(NamedTuple):
+    """One durable transaction."""
+
+    records: tuple[Record, ...]
+    snapshot: bytes
+
+
+@dataclass
+class Store:
+    """What survives a crash: whole transactions."""
+
+    commits: list[Commit] = field(default_factory=list)
+    full: bool = False
+
+    def append(self, records: list[Record], snapshot: bytes) -> None:
+        """Keep a transaction, or die without it when there is no room."""
+        if self.full:
+            raise Died("disk full")
+        self.commits.append(Commit(tuple(records), snapshot))
+
+    def records(self, kind: str) -> list[Record]:
+        """Return all records of a kind, oldest first."""
+        return [record for commit in self.commits for record in commit.records if record.kind == kind]
+
+
+class World:
+    """One run. `play` lives through it; `checks` are called after every step of the core."""
+
+    def __init__(self, seed: int, checks: Callable[["World", Event, Plan], None] | None = None) -> None:
+        self.seed, self.checks = seed, checks
+        self.market_chance, self.wire, self.process, self.operator = (
+            random.Random(f"{seed}:{part}") for part in ("market", "wire", "process", "operator")
+        )
+        drawn = random.Random(f"{seed}:faults")
+        self.faults = {name for name in FAULTS if drawn.random() < 0.4}
+        self.now_ns, self.skew_ns, self.turn = 0, 0, 0
+        self.heap: list[tuple[int, int, Callable[[], None]]] = []
+        self.store, self.trace = Store(), hashlib.sha256()
+        self.prices = {symbol: Decimal(100) for symbol in SYMBOLS}
+        self.broker = Broker(random.Random(f"{seed}:broker"), CAPITAL, self.prices, self._tell)
+        self.core: Core | None = None
+        self.life, self.connected, self.healed = 0, False, False
+        self.bars = 0
+        self.sent: list[str] = []
+        """Client order ids as they left the process."""
+        self.cancelled: set[str] = set()
+        """Orders of which a cancel was asked."""
+        self.joined = 0
+        """How often the stream came back."""
+        self.read = False
+        """Whether this process has read the account since its stream came back."""
+        self.moved: tuple[str, Decimal] | None = None
+        """What somebody did to a position that no order explains."""
+        self.unexplained_ns = 0
+        """When the process first read a position that nothing explains."""
+
+    # Time
+
+    @property
+    def moment(self) -> Moment:
+        """Return what the process's clocks show."""
+        return Moment(EPOCH_NS + self.now_ns + self.skew_ns, self.now_ns + 1)
+
+    def later(self, delay_ns: int, act: Callable[[], None]) -> None:
+        """Do something in a while; what is due at once is done in the order in which it was asked for."""
+        self.turn += 1
+        heapq.heappush(self.heap, (self.now_ns + delay_ns, self.turn, act))
+
+    def fails(self, name: str, chance: float) -> bool:
+        """Return whether a fault strikes now."""
+        return not self.healed and name in self.faults and self.wire.random() < chance
+
+    def play(self) -> None:
+        """Live through the safety phase, heal, and live through the liveness phase."""
+        self.start()
+        self.later(MINUTE, self.bar)
+        self.later(SECOND // 2, self.work)
+        self.later(SECOND, self.tick)
+        self.later(7 * SECOND, self.meddle)
+        self._until(SAFETY_BARS * MINUTE + MINUTE // 2)
+        self.heal()
+        self._until((SAFETY_BARS + LIVENESS_BARS) * MINUTE + MINUTE * 3 // 4)
+
+    def _until(self, end_ns: int) -> None:
+        while self.heap and self.heap[0][0] <= end_ns:
+            self.now_ns, _, act = heapq.heappop(self.heap)
+            act()
+        self.now_ns = end_ns
+
+    def heal(self) -> None:
+        """End every fault: from here on the world must come to rest."""
+        self.healed, self.store.full, self.skew_ns = True, False, 0
+        self.move_back()
+        if self.core is None:
+            self.start()
+        if not self.connected:
+            self.join()
+        if self.core is not None and self.core.halted:
+            self.feed(events.Commanded("heal", False, "operator", "all is well"))
+
+    # The process
+
+    def start(self) -> None:
+        """Start a process from what the store holds."""
+        if self.core is not None:
+            return
+        self.life += 1
+        self.core = Core(MARKET, PARAMS, SYMBOLS, CAPITAL, "1")
+        if self.store.commits:
+            self.core.restore(self.store.commits[-1].snapshot, self.moment)
+        self.connected = False
+        self._carry_out(events.Ticked(), lambda core: core.start(self.moment))
+        self.later(self.process.randint(1, 3) * SECOND // 4, self.join)
+
+    def die(self) -> None:
+        """End the process; whatever was on its way to it is lost."""
+        self.core, self.life, self.connected, self.read, self.unexplained_ns = None, self.life + 1, False, False, 0
+        self.later(self.process.randint(1, 40) * SECOND, self.start)
+
+    def feed(self, event: Event) -> None:
+        """Hand an event to the process, if there is one."""
+        self._carry_out(event, lambda core: core.step(event, self.moment))
+
+    def soon(self, delay_ns: int, event: Event) -> None:
+        """Hand an event to this very process in a while."""
+        life = self.life
+        self.later(delay_ns, lambda: self.feed(event) if self.life == life else None)
+
+    def _carry_out(self, event: Event, step: Callable[[Core], Plan]) -> None:
+        if self.core is None:
+            return
+        plan = step(self.core)
+        self.note(event, plan)
+        try:
+            self._write(plan)
+            if self.checks is not None:
+                self.checks(self, event, plan)
+            self._send(plan.requests)
+        except Died:
+            self.die()
+
+    def _write(self, plan: Plan) -> None:
+        if self.fails("crash_before_write", 0.003):
+            raise Died("before writing")
+        if plan.records:
+            assert self.core is not None
+            self.store.append(plan.records, self.core.packed())
+        if self.fails("crash_after_write", 0.003):
+            raise Died("after writing")
+
+    def _send(self, requests: list[Request]) -> None:
+        for request in requests:
+            if self.fails("crash_while_sending", 0.03):
+                raise Died("while sending")
+            self._request(request)
+
+    def note(self, event: Event, plan: Plan) -> None:
+        """Add a step to the trace."""
+        told = [(record.kind, sorted(record.payload.items())) for record in plan.records]
+        self.trace.update(f"{self.now_ns} {_told(event)} {told} {plan.requests}\n".encode())
+
+    # The wire to the broker
+
+    def _request(self, request: Request) -> None:
+        if isinstance(request, Submit):
+            self._submit(request)
+        elif isinstance(request, Cancel):
+            self.cancelled.add(request.client_order_id)
+            self.later(self._delay(), lambda: self._cancel(request))
+        elif isinstance(request, Find):
+            self._find(request)
+        else:
+            self._sync(request)
+
+    def _delay(self) -> int:
+        slow = self.wire.randint(1, 8) * SECOND if self.fails("delayed", 0.1) else 0
+        return self.wire.randint(1, 200) * 1_000_000 + slow
+
+    def _submit(self, request: Submit) -> None:
+        name, life = request.order.client_order_id, self.life
+        self.sent.append(name)
+        if self.fails("lost_before", 0.08):
+            self.soon(3 * SECOND, Answered(name, Answer.UNKNOWN, reason="the connection was reset"))
+            return
+        refuse = self.fails("refused", 0.1)
+        lost = self.fails("lost_after", 0.15) or self.fails("server_error", 0.1)
+        slow_ns = 0
+        if self.fails("timed_out", 0.1):
+            lost, slow_ns = True, self.wire.randint(3, 12) * SECOND
+            self.soon(2 * SECOND, Answered(name, Answer.UNKNOWN, reason="no answer within 2 s"))
+
+        def arrive() -> None:
+            held = self.broker.submit(name, request.order.symbol, request.quantity, self.now_ns, refuse=refuse)
+            answer = Answered(name, Answer.REFUSED, reason="insufficient buying power")
+            if held is not None:
+                answer = Answered(name, Answer.ACKED, held.report)
+            if lost:
+                answer = Answered(name, Answer.UNKNOWN, reason="504")
+            if self.life == life:
+                self.soon(self._delay(), answer)
+
+        self.later(self._delay() + slow_ns, arrive)
+
+    def _cancel(self, request: Cancel) -> None:
+        if self.fails("cancel_ignored", 0.3):
+            return
+        reason = self.broker.cancel(request.broker_id, self.now_ns)
+        if reason:
+            self.soon(self._delay(), events.CancelRefused(request.client_order_id, reason))
+
+    def _find(self, request: Find) -> None:
+        if self.fails("mute_reads", 0.3):
+            return
+
+        def read() -> None:
+            held = self.broker.orders.get(request.client_order_id)
+            self.soon(self._delay(), events.Found(request.client_order_id, held.report if held else None, request.asked_ns))
+
+        life = self.life
+        self.later(self._delay(), lambda: read() if self.life == life else None)
+
+    def _sync(self, request: Sync) -> None:
+        if self.fails("mute_reads", 0.3):
+            return
+        life, joined = self.life, self.joined
+        self.later(self._delay(), lambda: self._read(request, joined) if self.life == life else None)
+
+    def _read(self, request: Sync, joined: int) -> None:
+        life = self.life
+        start = int(request.since or 0)
+        wanted = {*request.client_order_ids, *(held.client_order_id for held in self.broker.open())}
+        reports = tuple(held.report for name, held in self.broker.orders.items() if name in wanted)
+        lag_ns = self.wire.randint(1, 8) * SECOND if self.fails("lagging", 0.5) else 0
+        then = [each for each in self.broker.history if each.ns <= self.now_ns - lag_ns] or self.broker.history[:1]
+        # A cursor steps back a little: what was read at the edge is read again.
+        cursor = str(max(len(self.broker.ledger) - 2, 0))
+        executions = tuple(self.broker.ledger[start:])
+        said = events.Synced(reports, executions, (), dict(then[-1].positions), then[-1].cash, cursor, request.asked_ns)
+        self.later(self._delay(), lambda: self._hand_over(said, joined) if self.life == life else None)
+
+    def _hand_over(self, said: events.Synced, joined: int) -> None:
+        """Hand over a reading, and note what the process may know from it."""
+        assert self.core is not None
+        told = self.moved and self.moved[0] not in self.core.desk.busy() and said.positions == self.broker.positions()
+        self.unexplained_ns = (self.unexplained_ns or self.now_ns) if told else 0
+        self.read |= joined == self.joined
+        self.feed(said)
+
+    def _tell(self, report: Report, execution: Execution | None) -> None:
+        """Put news on the stream."""
+        if not self.connected or self.fails("dropped", 0.15):
+            return
+        for _ in range(2 if self.fails("duplicated", 0.2) else 1):
+            self.soon(self._delay(), events.Heard(report, execution))
+        if self.fails("old_report", 0.1):
+            self.soon(20 * SECOND, events.Heard(report, execution))
+
+    def join(self) -> None:
+        """Connect the stream."""
+        if self.core is not None and not self.connected:
+            self.connected, self.read, self.joined = True, False, self.joined + 1
+            self.feed(events.Joined(Channel.ORDERS))
+
+    # What goes on by itself
+
+    def work(self) -> None:
+        """Let the broker's open orders live a little."""
+        for held in self.broker.open():
+            if self.broker.chance.random() < 0.25:
+                self.broker.work(held, self.now_ns)
+        self.later(SECOND // 2, self.work)
+
+    def tick(self) -> None:
+        """Let the process see that time passes."""
+        self.feed(events.Ticked())
+        self.later(SECOND, self.tick)
+
+    def bar(self) -> None:
+        """Close a bar, and hand it over in one of the ways in which bars come."""
+        self.bars += 1
+        for symbol in SYMBOLS:
+            move = Decimal(self.market_chance.randint(-60, 60)) / 10_000
+            self.prices[symbol] = (self.prices[symbol] * (1 + move)).quantize(Decimal("0.01"))
+        said = self._closed(self.bars)
+        if self.fails("repeated_bar", 0.2):
+            self.soon(2 * SECOND, said)
+        if self.fails("late_bar", 0.1):
+            self.soon(self.market_chance.randint(1, 20) * MINUTE, said)
+        else:
+            self.feed(said)
+        self.later(MINUTE, self.bar)
+
+    def _closed(self, number: int) -> events.BarClosed:
+        close = np.array([[float(self.prices[symbol]) for symbol in SYMBOLS]])
+        spoiled = close.copy()
+        if self.fails("bad_bar", 0.2):
+            spoiled[0, self.market_chance.randrange(len(SYMBOLS))] = self.market_chance.choice([np.nan, np.inf, -1.0, 0.0])
+        ahead = MINUTE * 3 if self.fails("future_bar", 0.1) else 0
+        at = np.array([(EPOCH_NS + self.now_ns + ahead) // 1000], dtype="datetime64[us]")
+        volume = np.full_like(close, 1e6)
+        opened_at = at - np.timedelta64(60, "s")
+        bar = Panel(MARKET.name, "1m", SYMBOLS, opened_at, at, spoiled.copy(), spoiled.copy(), spoiled.copy(), spoiled, volume)
+        centre = np.array([self.market_chance.gauss(0.0, 0.01) for _ in SYMBOLS])
+        forecast = centre[:, None] + 0.01 * recorded.NORMAL[None, :]
+        assert forecast.shape[1] == len(LEVELS)
+        if self.fails("no_forecast", 0.2):
+            forecast[:] = np.nan
+        return events.BarClosed(bar, forecast, np.full(len(SYMBOLS), 0.005))
+
+    def meddle(self) -> None:
+        """Let people and machines do what they do to a running process."""
+        chance = self.operator
+        self.later(chance.randint(5, 20) * SECOND, self.meddle)
+        if self.healed:
+            return
+        if self.fails("disconnected", 0.2) and self.connected:
+            self.connected = False
+            self.feed(events.Lost(Channel.ORDERS))
+            self.later(chance.randint(1, 30) * SECOND, self.join)
+        if self.fails("disk_full", 0.1):
+            self.store.full = not self.store.full
+        if self.fails("clock_jump", 0.1):
+            self.skew_ns = chance.choice([-3600, -60, -1, 0, 1, 60, 3600]) * SECOND
+        if self.fails("halted_by_hand", 0.1):
+            word = f"halt-{self.now_ns}"
+            self.feed(events.Commanded(word, True, "operator", "just in case"))
+            self.soon(MINUTE, events.Commanded(f"resume-{self.now_ns}", False, "operator", "go on"))
+            if chance.random() < 0.3:
+                self.soon(2 * MINUTE, events.Commanded(word, True, "operator", "the same command again"))
+        if self.fails("moved_by_hand", 0.05) and self.moved is None:
+            self.moved = chance.choice(SYMBOLS), Decimal(chance.choice([-4, 7]))
+            self.broker.move(*self.moved, self.now_ns)
+        elif self.moved is not None and chance.random() < 0.05:
+            self.move_back()
+        if self.fails("ordered_by_hand", 0.1):
+            symbol = chance.choice(SYMBOLS)
+            self.broker.submit(f"by-hand-{self.now_ns}", symbol, Decimal(chance.choice([-5, 3, 8])), self.now_ns)
+
+    def move_back(self) -> None:
+        """Undo what no order explains."""
+        if self.moved is not None:
+            symbol, size = self.moved
+            self.broker.move(symbol, -size, self.now_ns)
+            self.moved, self.unexplained_ns = None, 0
+
+    @property
+    def digest(self) -> str:
+        """Return the digest of everything that went in and came out so far."""
+        return self.trace.hexdigest()
+
+
+def _told(event: Event) -> str:
+    """Return an event as text that is the same in every process."""
+    if isinstance(event, events.BarClosed):
+        return f"bar {event.bar.event_at[0]} {event.bar.close.tolist()} {event.forecast.tolist()}"
+    return repr(event)
+
+
+def unresolved(world: World) -> list[str]:
+    """Return the orders of which the core does not know what became of them."""
+    assert world.core is not None
+    return [name for name, each in world.core.desk.orders.items() if each.state in {OrderState.INTENT, OrderState.UNKNOWN}]
+
+
+def open_orders(world: World) -> list[str]:
+    """Return the open orders of ours at the broker."""
+    return [name for name, held in world.broker.orders.items() if held.state not in TERMINAL and not name.startswith("by-hand")]
+
+
+def journalled(world: World, kind: str) -> list[dict[str, Any]]:
+    """Return the payloads of a kind."""
+    return [record.payload for record in world.store.records(kind)]
