@@ -88,25 +88,32 @@ def available(volume: float, participation_max: float) -> float:
 
 
 @money
+def fill_one(venue: Venue, asked: float, price: float, volume: float, most: float, sigma: float) -> tuple[float, float, float]:
+    """Return (quantity, price, fee) that a market order gets against `price`: no more than `most`, the rest stays unfilled.
+
+    `volume` is that of the bar, which impact is a share of; an unknown `sigma` has no impact.
+    """
+    quantity = asked if abs(asked) <= most else whole_lots(math.copysign(most, asked), venue.lot)
+    if quantity == 0.0:
+        return 0.0, 0.0, 0.0
+    share = abs(quantity) / volume if volume > 0.0 else 0.0
+    volatility = sigma if sigma > 0.0 else 0.0
+    paid = cost.execution_price(venue.rates, price, math.copysign(1.0, quantity), share, volatility)
+    return quantity, paid, venue.rates.fee * abs(quantity) * paid
+
+
+@money
 def match(venue: Venue, orders: FloatArray, opened: FloatArray, volume: FloatArray, sigma: FloatArray, out: Executions) -> None:
     """Fill market orders at the open, against this bar's volume; `sigma` is the one-bar volatility known before it.
 
-    Without a bar nothing fills, and whatever does not fill here expires. An unknown sigma has no impact.
+    Without a bar nothing fills, and whatever does not fill here expires.
     """
     for s in range(len(orders)):
         asked, price = orders[s], opened[s]
         out.quantity[s] = out.price[s] = out.fee[s] = out.realised[s] = 0.0
-        if asked == 0.0 or not price > 0.0:
-            continue
-        most = available(volume[s], venue.participation_max)
-        quantity = asked if abs(asked) <= most else whole_lots(math.copysign(most, asked), venue.lot)
-        if quantity == 0.0:
-            continue
-        share = abs(quantity) / volume[s] if volume[s] > 0.0 else 0.0
-        volatility = sigma[s] if sigma[s] > 0.0 else 0.0
-        out.quantity[s] = quantity
-        out.price[s] = cost.execution_price(venue.rates, price, math.copysign(1.0, quantity), share, volatility)
-        out.fee[s] = venue.rates.fee * abs(quantity) * out.price[s]
+        if asked != 0.0 and price > 0.0:
+            most = available(volume[s], venue.participation_max)
+            out.quantity[s], out.price[s], out.fee[s] = fill_one(venue, asked, price, volume[s], most, sigma[s])
 
 
 @money

@@ -1,0 +1,463 @@
+"""The exchange: one account, the orders it sent, and the bars that fill them.
+
+Every change is an update with a number of its own, in the order in which it happened; the listener is told of each at once. Time
+comes with what happens: `now` is the latest moment that was spoken of.
+"""
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from domain import venue as venues
+from domain.market import AssetClass
+from domain.order import OrderClass, OrderKind, OrderState, TimeInForce
+from domain.venue import FORBIDDEN, INVALID, NOT_FOUND, Ask, Leg, Refused, Side
+from pipelines.execution import fills
+from pipelines.execution.fills import Venue
+from pipelines.execution.matching import prices
+from pipelines.execution.matching.holdings import Holdings
+from pipelines.execution.matching.prices import NOTHING, STOPS, Bar, Got
+from pipelines.execution.matching.tickets import ZERO, Activity, Event, Execution, Ticket, Update
+
+NAMESPACE = uuid.UUID("6d8b8a0e-4a36-4c41-9b0f-6a2a1f6f0d11")
+#: What a market buy and a short sale are held at above the last price, as Alpaca does ("Margin and Short Selling").
+BUY_COLLAR, SHORT_COLLAR = Decimal("1.04"), Decimal("1.03")
+REPLACEABLE = frozenset({OrderState.NEW, OrderState.PARTIALLY_FILLED})
+AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+
+
+@dataclass(frozen=True)
+class Asset:
+    """What may be traded, and how the exchange fills and charges it."""
+
+    symbol: str
+    asset_class: AssetClass
+    venue: Venue
+    shortable: bool
+
+    @property
+    def id(self) -> str:
+        """An identifier that is the same in every run."""
+        return str(uuid.uuid5(NAMESPACE, self.symbol))
+
+    @property
+    def lot(self) -> Decimal:
+        """Quantities are multiples of this."""
+        return prices.exact(self.venue.lot)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the account may do."""
+
+    capital: Decimal
+    multiplier: Decimal = Decimal(2)
+    """Buying power over equity (Regulation T: 2)."""
+    flips: bool = False
+    """Whether one order may close a position and open the opposite one; Alpaca refuses that."""
+
+
+@dataclass(frozen=True)
+class Worth:
+    """The account in numbers."""
+
+    cash: Decimal
+    long_value: Decimal
+    short_value: Decimal
+    """Negative."""
+    buying_power: Decimal
+    non_marginable: Decimal
+    """What may be spent on assets that nobody lends on: cash less what open buys hold."""
+    last_equity: Decimal
+    """Equity at the end of the session before."""
+
+    @property
+    def equity(self) -> Decimal:
+        """Cash and positions."""
+        return self.cash + self.long_value + self.short_value
+
+
+class Exchange:
+    """An account at a paper exchange. `tell` hears of every update, `pay` of every activity, before a call returns."""
+
+    def __init__(
+        self, assets: Iterable[Asset], terms: Terms, now: datetime, *,
+        tell: Callable[[Update], None] | None = None, pay: Callable[[Activity], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.assets: dict[str, Asset] = {asset.symbol: asset for asset in assets}
+        self.terms, self.now = terms, now
+        self.holdings = Holdings(terms.capital)
+        self.marks: dict[str, Decimal] = {}
+        self.tickets: dict[str, Ticket] = {}
+        self.working: dict[str, dict[str, None]] = {symbol: {} for symbol in self.assets}
+        """Ids of a symbol's open orders, in time priority."""
+        self.names: dict[str, str] = {}
+        self.executions: list[Execution] = []
+        self.sequence, self.last_equity = 0, terms.capital
+        self.halted: set[str] = set()
+        self._tell, self._pay = tell or (lambda update: None), pay or (lambda activity: None)
+
+    # What a client asks
+
+    def submit(self, ask: Ask) -> Ticket:
+        """Take an order and its legs; raise Refused, with nothing changed, for one that cannot be taken."""
+        asset = self.asset(ask.symbol)
+        if ask.client_order_id is not None and ask.client_order_id in self.names:
+            raise Refused(venues.MALFORMED, "client_order_id must be unique")
+        venues.check(ask, asset.asset_class, asset.lot)
+        if ask.order_class == OrderClass.OCO and ask.take_profit is not None:
+            ask = replace(ask, kind=OrderKind.LIMIT, limit_price=ask.take_profit.limit_price)
+        quantity = self._quantity(ask, asset)
+        self._afford(ask, asset, quantity)
+        ticket = self._enter(ask, quantity)
+        if ask.order_class in {OrderClass.BRACKET, OrderClass.OTO}:
+            ticket = self._attach(ticket, self._legs(ask, opposite=True), OrderState.HELD)
+        elif ask.order_class == OrderClass.OCO:
+            ticket = self._attach(ticket, [self._legs(ask, opposite=False)[-1]], OrderState.NEW)
+        return ticket
+
+    def cancel(self, order_id: str) -> None:
+        """Cancel an order, and the legs that wait for it; raise Refused for one that has ended."""
+        ticket = self.order(order_id)
+        if not ticket.open:
+            raise Refused(INVALID, f'order is already in "{ticket.state}" state')
+        self._end(ticket, OrderState.CANCELED)
+
+    def replace(
+        self, order_id: str, *, client_order_id: str | None = None, quantity: Decimal | None = None, **changes: Any
+    ) -> Ticket:
+        """Put another order in the place of one, with what was filled of it taken off; raise Refused where that cannot be."""
+        old = self.order(order_id)
+        if old.state not in REPLACEABLE or old.ask.order_class == OrderClass.OTO:
+            raise Refused(INVALID, f"cannot replace order in {old.state} state")
+        if client_order_id is not None and client_order_id in self.names:
+            raise Refused(venues.MALFORMED, "client_order_id must be unique")
+        size = (old.quantity if quantity is None else quantity) - old.filled
+        if size <= 0:
+            raise Refused(INVALID, f"qty must be > filled_qty {old.filled}")
+        ask = replace(old.ask, client_order_id=client_order_id, quantity=size, notional=None, **changes)
+        asset = self.asset(ask.symbol)
+        venues.check(ask, asset.asset_class, asset.lot)
+        self._afford(ask, asset, size, instead_of=old.id)
+        new = self._enter(ask, size, replaces=old.id, parent=old.parent, legs=old.legs)
+        self._change(old.become(OrderState.REPLACED, self.now, replaced_by=new.id), Event.REPLACED)
+        return new
+
+    def asset(self, symbol: str) -> Asset:
+        """Return an asset; raise Refused for one that is not traded here."""
+        if symbol not in self.assets:
+            raise Refused(NOT_FOUND, f"asset not found for {symbol}")
+        return self.assets[symbol]
+
+    def order(self, order_id: str) -> Ticket:
+        """Return an order; raise Refused for one that never was."""
+        if order_id not in self.tickets:
+            raise Refused(NOT_FOUND, f"order not found for {order_id}")
+        return self.tickets[order_id]
+
+    def named(self, client_order_id: str) -> Ticket:
+        """Return an order by its client's name; raise Refused for one that never was."""
+        if client_order_id not in self.names:
+            raise Refused(NOT_FOUND, f"order not found for {client_order_id}")
+        return self.tickets[self.names[client_order_id]]
+
+    def open_orders(self) -> list[Ticket]:
+        """Return the open orders, oldest first."""
+        found = [self.tickets[each] for ids in self.working.values() for each in ids]
+        return sorted(found, key=lambda ticket: ticket.sequence)
+
+    def available(self, symbol: str, instead_of: str | None = None) -> Decimal:
+        """Return how much of a position no open order holds, signed."""
+        held = self.holdings.of(symbol).quantity
+        closing = [
+            self.tickets[each] for each in self.working[symbol]
+            if each != instead_of and self.tickets[each].sign * held < 0 and self.tickets[each].parent is None
+        ]  # fmt: skip
+        return held + sum((ticket.sign * ticket.left for ticket in closing), ZERO)
+
+    def worth(self) -> Worth:
+        """Return the account in numbers."""
+        long_value, short_value = self.holdings.value(self.marks)
+        cash, held = self.holdings.cash, sum(map(self._held, self.open_orders()), ZERO)
+        equity = cash + long_value + short_value
+        power = self.terms.multiplier * equity - long_value + short_value - held
+        return Worth(cash, long_value, short_value, max(power, ZERO), max(cash - held, ZERO), self.last_equity)
+
+    # What the market does
+
+    def on_bar(self, bar: Bar) -> None:
+        """Live through one symbol's bar: fill what it fills, mark to its close, and end what ends with it."""
+        self.now = max(self.now, bar.opened_at)
+        if bar.symbol not in self.halted:
+            self._match(bar)
+        self.now = max(self.now, bar.event_at)
+        if bar.close > 0:
+            self.marks[bar.symbol] = prices.exact(bar.close)
+        for ticket in [self.tickets[each] for each in self.working[bar.symbol]]:
+            self._trail(ticket, bar)
+            now = self.tickets[ticket.id]
+            if bar.last and now.open and now.ask.time_in_force in {TimeInForce.DAY, TimeInForce.CLS}:
+                self._end(now, OrderState.EXPIRED)
+
+    def close_session(self) -> None:
+        """Note what the account is worth at the end of a session."""
+        self.last_equity = self.worth().equity
+
+    def charge(self, kind: str, amount: Decimal, *, symbol: str = "", quantity: Decimal = ZERO, description: str = "") -> Activity:
+        """Move money, and shares where `quantity` says so, without a trade."""
+        self.holdings.pay(amount)
+        self.sequence += 1
+        activity = Activity(self.sequence, kind, self.now, amount, symbol, quantity, description)
+        self._pay(activity)
+        return activity
+
+    def split(self, symbol: str, ratio: Decimal) -> None:
+        """Make `ratio` shares of each: positions follow, a reverse split cancels open orders, a forward split adjusts them."""
+        for ticket in [self.tickets[each] for each in self.working[symbol]]:
+            if ratio < 1 or ticket.ask.kind == OrderKind.TRAILING_STOP:
+                self._end(ticket, OrderState.CANCELED)
+            else:
+                self._rescale(ticket, ratio)
+        change = self.holdings.split(symbol, ratio)
+        if symbol in self.marks:
+            self.marks[symbol] /= ratio
+        if change:
+            self.charge("SPLIT", ZERO, symbol=symbol, quantity=change, description=f"{ratio} for 1")
+
+    def dividend(self, symbol: str, per_share: Decimal) -> None:
+        """Pay a dividend on what is held; who is short pays it."""
+        held = self.holdings.of(symbol).quantity
+        if held:
+            self.charge("DIV", held * per_share, symbol=symbol, description=f"{per_share} a share")
+
+    # How it is done
+
+    def _quantity(self, ask: Ask, asset: Asset) -> Decimal:
+        if ask.quantity is not None:
+            return ask.quantity
+        mark = self.marks.get(ask.symbol)
+        if mark is None:
+            raise Refused(FORBIDDEN, f"no price of {ask.symbol} is known: notional orders need one")
+        price = ask.limit_price if ask.limit_price is not None else mark
+        size = ((ask.notional or ZERO) / price // asset.lot) * asset.lot
+        if size == 0:
+            raise Refused(FORBIDDEN, "cost basis must be >= minimal amount of order")
+        return size
+
+    def _price(self, ask: Ask) -> Decimal:
+        """Return what a unit is held at while its order is open."""
+        mark = self.marks.get(ask.symbol, ZERO)
+        if ask.side == Side.BUY:
+            return ask.limit_price if ask.limit_price is not None else max(mark, ask.stop_price or ZERO) * BUY_COLLAR
+        return max(ask.limit_price or ZERO, mark * SHORT_COLLAR)
+
+    def _held(self, ticket: Ticket) -> Decimal:
+        """Return the buying power that an open order holds: none where it only closes, or waits for its parent."""
+        if ticket.parent is not None or ticket.state == OrderState.HELD:
+            return ZERO
+        held = self.holdings.of(ticket.ask.symbol).quantity
+        opens = max(ticket.left - max(-ticket.sign * held, ZERO), ZERO)
+        return opens * self._price(ticket.ask)
+
+    def _afford(self, ask: Ask, asset: Asset, quantity: Decimal, instead_of: str | None = None) -> None:
+        """Raise Refused where the account cannot carry an order: what it would sell, borrow, pay or cross with itself."""
+        sign = 1 if ask.side == Side.BUY else -1
+        held = self.holdings.of(ask.symbol).quantity
+        free = abs(self.available(ask.symbol, instead_of)) if held * sign < 0 else ZERO
+        opens = quantity - free
+        if held * sign < 0 and opens > 0 and not (self.terms.flips and asset.shortable):
+            message = f"insufficient qty available for order (requested: {quantity}, available: {free})"
+            extras = {"available": str(free), "existing_qty": str(abs(held)), "held_for_orders": str(abs(held) - free)}
+            raise Refused(FORBIDDEN, message, symbol=ask.symbol, **extras)
+        if opens <= 0:
+            return
+        if sign < 0 and not asset.shortable:
+            raise Refused(FORBIDDEN, f"insufficient balance for {ask.symbol} (requested: {quantity}, available: {free})")
+        self._uncrossed(ask, sign, instead_of)
+        cost, worth = opens * self._price(ask), self.worth()
+        power = worth.non_marginable if asset.asset_class == AssetClass.CRYPTO and not asset.shortable else worth.buying_power
+        power += self._held(self.tickets[instead_of]) if instead_of is not None else ZERO
+        if cost > power:
+            raise Refused(FORBIDDEN, "insufficient buying power", buying_power=str(power), cost_basis=str(cost))
+
+    def _uncrossed(self, ask: Ask, sign: int, instead_of: str | None) -> None:
+        """Raise Refused for an order that an open one of ours on the other side could trade with."""
+        for each in self.working[ask.symbol]:
+            other = self.tickets[each]
+            if each == instead_of or other.sign == sign or other.state == OrderState.HELD or other.parent is not None:
+                continue
+            ours, theirs = ask.limit_price, other.ask.limit_price
+            if ours is None or theirs is None or sign * (ours - theirs) >= 0:
+                raise Refused(
+                    FORBIDDEN, "potential wash trade detected. use complex orders",
+                    reject_reason="opposite side market/stop order exists", existing_order_id=other.id,
+                )  # fmt: skip
+
+    def _enter(self, ask: Ask, quantity: Decimal, state: OrderState = OrderState.NEW, **keys: Any) -> Ticket:
+        self.sequence += 1
+        order_id = str(uuid.uuid5(NAMESPACE, f"order {self.sequence}"))
+        name = ask.client_order_id or str(uuid.uuid5(NAMESPACE, f"client {self.sequence}"))
+        high = self.marks.get(ask.symbol) if ask.kind == OrderKind.TRAILING_STOP else None
+        ticket = Ticket(order_id, name, ask, quantity, state, self.sequence, self.now, self.now, high_water=high, **keys)
+        self.names[name] = order_id
+        self.working[ask.symbol][order_id] = None
+        self._change(ticket, Event.HELD if state == OrderState.HELD else Event.NEW)
+        return ticket
+
+    def _legs(self, ask: Ask, *, opposite: bool) -> list[Ask]:
+        """Return the orders that leave a position: the target, then the stop."""
+        side = ask.side if not opposite else Side.SELL if ask.side == Side.BUY else Side.BUY
+        plain = replace(ask, side=side, client_order_id=None, order_class=OrderClass.SIMPLE, take_profit=None, stop_loss=None,
+                        limit_price=None, stop_price=None, notional=None)  # fmt: skip
+        return [_leg(plain, leg) for leg in (ask.take_profit, ask.stop_loss) if leg is not None]
+
+    def _attach(self, parent: Ticket, asks: list[Ask], state: OrderState) -> Ticket:
+        legs = tuple(
+            self._enter(replace(ask, quantity=parent.quantity), parent.quantity, state, parent=parent.id).id for ask in asks
+        )
+        return self._keep(replace(self.tickets[parent.id], legs=legs))
+
+    def _match(self, bar: Bar) -> None:
+        """Fill a symbol's orders in time priority, stops before targets, out of one share of the bar's volume."""
+        most = fills.available(bar.volume, self.assets[bar.symbol].venue.participation_max)
+        waiting = sorted(self.working[bar.symbol], key=lambda each: (self._is_target(each), self.tickets[each].sequence))
+        entered = {each for each in waiting if self.tickets[each].state == OrderState.HELD}
+        for each in waiting:
+            # A leg that came to life within this bar may be hit by it, its target not: the bar may have been there before.
+            if self.tickets[each].open and not (each in entered and self._is_target(each)):
+                most -= self._try(self.tickets[each], bar, most)
+
+    def _is_target(self, order_id: str) -> bool:
+        ticket = self.tickets[order_id]
+        return ticket.parent is not None and ticket.ask.kind == OrderKind.LIMIT
+
+    def _try(self, ticket: Ticket, bar: Bar, most: float) -> float:
+        """Fill what a bar fills of one order; return the quantity."""
+        if ticket.state == OrderState.HELD or not bar.open > 0 or not self._in_turn(ticket, bar):
+            return 0.0
+        got = self._offer(ticket, bar, most)
+        if got.quantity and not (ticket.ask.time_in_force == TimeInForce.FOK and got.quantity < ticket.left):
+            self._fill(ticket, got)
+        elif ticket.ask.kind in STOPS and prices.reached(ticket, bar) and not ticket.triggered:
+            self._keep(replace(ticket, triggered=True))
+        now = self.tickets[ticket.id]
+        if now.open and now.ask.time_in_force in AT_ONCE | {TimeInForce.OPG}:
+            self._end(now, OrderState.CANCELED)
+        return float(got.quantity) if now.filled != ticket.filled else 0.0
+
+    def _in_turn(self, ticket: Ticket, bar: Bar) -> bool:
+        """Return whether an order takes part in this bar: one for an auction does in that alone."""
+        flags = {TimeInForce.OPG: bar.first, TimeInForce.CLS: bar.last}
+        return flags.get(ticket.ask.time_in_force, True)
+
+    def _offer(self, ticket: Ticket, bar: Bar, most: float) -> Got:
+        kind, venue = ticket.ask.kind, self.assets[bar.symbol].venue
+        if kind in STOPS and not ticket.triggered and not prices.reached(ticket, bar):
+            return NOTHING
+        if ticket.ask.time_in_force == TimeInForce.CLS:
+            bar = replace(bar, open=bar.close)
+        if kind in {OrderKind.LIMIT, OrderKind.STOP_LIMIT}:
+            return prices.at_limit(ticket, bar, most, venue)
+        return prices.at_market(ticket, prices.base(ticket, bar), bar, most, venue)
+
+    def _fill(self, ticket: Ticket, got: Got) -> None:
+        filled = ticket.filled + got.quantity
+        average = ((ticket.average or ZERO) * ticket.filled + got.price * got.quantity) / filled
+        whole = filled == ticket.quantity
+        self.sequence += 1
+        done = Execution(
+            str(uuid.uuid5(NAMESPACE, f"execution {self.sequence}")), ticket.id, ticket.ask.symbol, ticket.ask.side, got.quantity,
+            got.price, got.fee, filled, ticket.quantity - filled, self.now,
+        )  # fmt: skip
+        self.holdings.apply(done)
+        self.executions.append(done)
+        now = ticket.become(
+            OrderState.FILLED if whole else OrderState.PARTIALLY_FILLED, self.now, filled=filled, average=average,
+            filled_at=self.now if whole else None, triggered=ticket.triggered or ticket.ask.kind in STOPS,
+        )  # fmt: skip
+        self._change(now, Event.FILL if whole else Event.PARTIAL_FILL, done)
+        if got.fee:
+            crypto = self.assets[done.symbol].asset_class == AssetClass.CRYPTO
+            self.charge("CFEE" if crypto else "FEE", -got.fee, symbol=done.symbol, description=done.id)
+        self._after_fill(now, got.quantity)
+
+    def _after_fill(self, ticket: Ticket, quantity: Decimal) -> None:
+        """Bring the legs of a filled entry to life; take off a leg's partner what the leg has filled."""
+        if ticket.state == OrderState.FILLED:
+            for leg in (self.tickets[each] for each in ticket.legs):
+                if leg.state == OrderState.HELD:
+                    high = self.marks.get(leg.ask.symbol) if leg.ask.kind == OrderKind.TRAILING_STOP else None
+                    self._change(leg.become(OrderState.NEW, self.now, high_water=high), Event.NEW)
+        for partner in self._partners(ticket):
+            left = partner.quantity - quantity
+            if left <= partner.filled:
+                self._end(partner, OrderState.CANCELED)
+            else:
+                self._keep(replace(partner, quantity=left))
+
+    def _partners(self, ticket: Ticket) -> list[Ticket]:
+        """Return the open orders of which one cancels the other."""
+        if ticket.ask.order_class == OrderClass.OCO:
+            ids: tuple[str, ...] = ticket.legs
+        elif ticket.parent is None:
+            return []
+        else:
+            parent = self.tickets[ticket.parent]
+            ids = (parent.id,) if parent.ask.order_class == OrderClass.OCO else parent.legs
+        return [self.tickets[each] for each in ids if each != ticket.id and self.tickets[each].open]
+
+    def _trail(self, ticket: Ticket, bar: Bar) -> None:
+        """Move a trailing stop's mark after the bar."""
+        now = self.tickets[ticket.id]
+        if now.open and now.ask.kind == OrderKind.TRAILING_STOP and now.state != OrderState.HELD:
+            best = prices.exact(bar.high if now.sign < 0 else bar.low)
+            better = now.high_water is None or (best - now.high_water) * -now.sign > 0
+            if better:
+                self._keep(replace(now, high_water=best))
+
+    def _end(self, ticket: Ticket, state: OrderState) -> None:
+        """End an order, and with an entry that filled nothing the legs that wait for it; an OCO ends together."""
+        event = {OrderState.CANCELED: Event.CANCELED, OrderState.EXPIRED: Event.EXPIRED}[state]
+        self._change(ticket.become(state, self.now), event)
+        for leg in (self.tickets[each] for each in ticket.legs):
+            if leg.open and (leg.state == OrderState.HELD or ticket.ask.order_class == OrderClass.OCO):
+                self._change(leg.become(state, self.now), event)
+
+    def _rescale(self, ticket: Ticket, ratio: Decimal) -> None:
+        ask = ticket.ask
+        changed = {
+            name: (price / ratio).quantize(venues.CENT)
+            for name in ("limit_price", "stop_price") if (price := getattr(ask, name)) is not None
+        }  # fmt: skip
+        self._keep(replace(
+            ticket, ask=replace(ask, **changed), quantity=ticket.quantity * ratio, filled=ticket.filled * ratio,
+            average=None if ticket.average is None else ticket.average / ratio,
+        ))  # fmt: skip
+
+    def _keep(self, ticket: Ticket) -> Ticket:
+        self.tickets[ticket.id] = ticket
+        if not ticket.open:
+            self.working[ticket.ask.symbol].pop(ticket.id, None)
+        return ticket
+
+    def _change(self, ticket: Ticket, event: Event, done: Execution | None = None) -> None:
+        self._keep(ticket)
+        self.sequence += 1
+        position = self.holdings.of(ticket.ask.symbol).quantity
+        self._tell(Update(self.sequence, event, ticket, self.now, done, position))
+
+
+def _leg(plain: Ask, leg: Leg) -> Ask:
+    """Return the order that a leg becomes."""
+    if leg.stop_price is None:
+        return replace(plain, kind=OrderKind.LIMIT, limit_price=leg.limit_price)
+    kind = OrderKind.STOP if leg.limit_price is None else OrderKind.STOP_LIMIT
+    return replace(plain, kind=kind, stop_price=leg.stop_price, limit_price=leg.limit_price)
+
+
+def assets(symbols: Iterable[str], asset_class: AssetClass, venue: Venue, *, shortable: bool) -> Mapping[str, Asset]:
+    """Return a market's assets, all traded by the same rules."""
+    return {symbol: Asset(symbol, asset_class, venue, shortable) for symbol in symbols}
