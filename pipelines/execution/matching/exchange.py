@@ -81,12 +81,9 @@ class Worth:
 
 
 class Exchange:
-    """An account at a paper exchange. `tell` hears of every update, `pay` of every activity, before a call returns."""
+    """An account at a paper exchange. Who listens hears of every update and every activity before a call returns."""
 
-    def __init__(
-        self, assets: Iterable[Asset], terms: Terms, now: datetime, *,
-        tell: Callable[[Update], None] | None = None, pay: Callable[[Activity], None] | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, assets: Iterable[Asset], terms: Terms, now: datetime) -> None:
         self.assets: dict[str, Asset] = {asset.symbol: asset for asset in assets}
         self.terms, self.now = terms, now
         self.holdings = Holdings(terms.capital)
@@ -98,7 +95,11 @@ class Exchange:
         self.executions: list[Execution] = []
         self.sequence, self.last_equity = 0, terms.capital
         self.halted: set[str] = set()
-        self._tell, self._pay = tell or (lambda update: None), pay or (lambda activity: None)
+        self.listen(lambda update: None, lambda activity: None)
+
+    def listen(self, tell: Callable[[Update], None], pay: Callable[[Activity], None]) -> None:
+        """Tell somebody else of updates and activities from now on."""
+        self._tell, self._pay = tell, pay
 
     # What a client asks
 

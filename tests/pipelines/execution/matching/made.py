@@ -20,10 +20,9 @@ def exchange(symbols=("AAA",), *, cost=FREE, participation=2.0, lot=1.0, shortab
     """Return an exchange that writes its updates to `exchange.told`, and its activities to `exchange.paid`."""
     venue = Venue(cost.rates(), lot, participation, 0.0)
     told, paid = [], []
-    made = Exchange(
-        [Asset(symbol, asset, venue, shortable) for symbol in symbols],
-        Terms(**{"capital": Decimal(100_000), **terms}), START, tell=told.append, pay=paid.append,
-    )  # fmt: skip
+    assets = [Asset(symbol, asset, venue, shortable) for symbol in symbols]
+    made = Exchange(assets, Terms(**{"capital": Decimal(100_000), **terms}), START)
+    made.listen(told.append, paid.append)
     made.told, made.paid = told, paid
     return made
 

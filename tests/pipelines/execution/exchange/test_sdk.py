@@ -1,0 +1,332 @@
+"""The genuine alpaca-py, unchanged but for its address, against the exchange."""
+
+import inspect
+import json
+import queue
+import threading
+import time
+from decimal import Decimal
+
+import pytest
+import requests
+from alpaca.common.exceptions import APIError
+from alpaca.trading import requests as ask
+from alpaca.trading.client import TradingClient
+from alpaca.trading.enums import AssetClass, OrderClass, OrderSide, OrderStatus, QueryOrderStatus, TimeInForce
+from alpaca.trading.stream import TradingStream
+
+from tests.pipelines.execution.exchange import local
+from tests.pipelines.execution.exchange.local import KEYS
+
+BUY, SELL, DAY, GTC = OrderSide.BUY, OrderSide.SELL, TimeInForce.DAY, TimeInForce.GTC
+#: Methods that are not trading, or that Alpaca keeps for what is not traded here.
+NOT_SERVED = {
+    **dict.fromkeys(("get", "post", "put", "patch", "delete", "response_wrapper"), "how the client asks at all"),
+    **dict.fromkeys(
+        ("get_watchlists", "get_watchlist_by_id", "create_watchlist", "update_watchlist_by_id", "add_asset_to_watchlist_by_id",
+         "remove_asset_from_watchlist_by_id", "delete_watchlist_by_id"), "a list for a screen, nothing that a trader needs"),
+    **dict.fromkeys(("exercise_options_position", "get_option_contract", "get_option_contracts"), "options are not traded"),
+    **dict.fromkeys(("get_corporate_announcements", "get_corporate_announcement_by_id"), "Alpaca has replaced them by market data"),
+    **dict.fromkeys(
+        ("get_calendar", "get_portfolio_history", "get_account_configurations", "set_account_configurations"), "not yet served"),
+}  # fmt: skip
+USED = set()
+
+
+@pytest.fixture(scope="module")
+def venue():
+    with local.exchange() as served:
+        for symbol in ("AAA", "BBB", "BTC/USD"):
+            served.bar(symbol=symbol)
+        yield served
+
+
+class Watched(TradingClient):
+    """Notes which of its methods were used."""
+
+    def __getattribute__(self, name):
+        USED.add(name)
+        return super().__getattribute__(name)
+
+
+@pytest.fixture
+def client(venue):
+    made = Watched(KEYS.key, KEYS.secret, url_override=venue.url)
+    made._retry = 0
+    yield made
+    made.cancel_orders()
+
+
+def market(quantity, side=BUY, symbol="AAA", **keys):
+    return ask.MarketOrderRequest(**{"symbol": symbol, "qty": quantity, "side": side, "time_in_force": DAY, **keys})
+
+
+def limit(quantity, price, side=BUY, symbol="AAA", **keys):
+    return ask.LimitOrderRequest(
+        **{"symbol": symbol, "qty": quantity, "side": side, "time_in_force": GTC, "limit_price": price, **keys}
+    )
+
+
+def test_an_order_is_sent_filled_and_held(venue, client):
+    """Submit, read by both names, fill, position, account, closing."""
+    before = Decimal(client.get_account().cash)
+    order = client.submit_order(market(10, client_order_id="ours-1"))
+    assert (order.status, order.client_order_id, order.qty) == (OrderStatus.NEW, "ours-1", "10")
+    venue.bar((101, 101, 101, 101))
+    assert client.get_order_by_id(order.id).status == OrderStatus.FILLED
+    filled = client.get_order_by_client_id("ours-1")
+    assert (filled.filled_qty, float(filled.filled_avg_price)) == ("10", 101.0)
+    held = client.get_open_position("AAA")
+    assert (held.qty, held.qty_available, float(held.avg_entry_price)) == ("10", "10", 101.0)
+    assert [each.symbol for each in client.get_all_positions()] == ["AAA"]
+    assert Decimal(client.get_account().cash) == before - 1010
+    closing = client.close_position("AAA", ask.ClosePositionRequest(percentage="50"))
+    venue.bar((102, 102, 102, 102))
+    assert client.get_order_by_id(closing.id).filled_qty == "5"
+    client.close_all_positions(cancel_orders=True)
+    venue.bar((102, 102, 102, 102))
+    assert client.get_all_positions() == []
+    with pytest.raises(APIError) as gone:
+        client.get_open_position("AAA")
+    assert (gone.value.status_code, gone.value.code) == (404, 40410000)
+
+
+def test_every_kind_of_order_is_taken(venue, client):
+    """Limit, stop, stop-limit, trailing, bracket, OCO and OTO as the client words them."""
+    taken = [
+        client.submit_order(limit(1, 90)),
+        client.submit_order(ask.StopOrderRequest(symbol="AAA", qty=1, side=BUY, time_in_force=DAY, stop_price=120)),
+        client.submit_order(
+            ask.StopLimitOrderRequest(symbol="AAA", qty=1, side=BUY, time_in_force=GTC, stop_price=120, limit_price=121)
+        ),
+        client.submit_order(ask.TrailingStopOrderRequest(symbol="AAA", qty=1, side=BUY, time_in_force=DAY, trail_percent=5)),
+    ]
+    assert {order.status for order in taken} == {OrderStatus.NEW}
+    legs = {"take_profit": ask.TakeProfitRequest(limit_price=130), "stop_loss": ask.StopLossRequest(stop_price=80)}
+    bracket = client.submit_order(market(2, symbol="BBB", order_class=OrderClass.BRACKET, **legs))
+    assert [leg.status for leg in bracket.legs] == [OrderStatus.HELD] * 2
+    nested = client.get_orders(ask.GetOrdersRequest(nested=True, symbols=["BBB"]))
+    assert [len(order.legs or []) for order in nested] == [2]
+    oto = client.submit_order(market(2, symbol="BBB", order_class=OrderClass.OTO, stop_loss=legs["stop_loss"]))
+    assert len(oto.legs) == 1
+    client.cancel_orders()
+    client.submit_order(market(4, symbol="BBB"))
+    venue.bar(symbol="BBB")
+    oco = client.submit_order(limit(4, 130, side=SELL, symbol="BBB", order_class=OrderClass.OCO, **legs))
+    assert len(oco.legs) == 1
+    client.cancel_orders()
+    client.close_all_positions(cancel_orders=True)
+    venue.bar(symbol="BBB")
+
+
+def test_notional_and_crypto(venue, client):
+    """A notional becomes a quantity; crypto is listed with its slash and held without."""
+    order = client.submit_order(ask.MarketOrderRequest(symbol="BTC/USD", notional=1000, side=BUY, time_in_force=TimeInForce.IOC))
+    venue.bar((100, 100, 100, 100), symbol="BTC/USD")
+    assert float(client.get_order_by_id(order.id).filled_qty) == 10.0
+    assert client.get_open_position("BTCUSD").asset_class == AssetClass.CRYPTO
+    assert client.get_asset("BTC/USD").symbol == "BTC/USD"
+    assert {each.symbol for each in client.get_all_assets(ask.GetAssetsRequest(asset_class=AssetClass.CRYPTO))} == {"BTC/USD"}
+    with pytest.raises(APIError, match="time_in_force"):
+        client.submit_order(market(1, symbol="BTC/USD"))
+    client.close_all_positions(cancel_orders=True)
+    venue.bar((100, 100, 100, 100), symbol="BTC/USD")
+
+
+def test_replace_and_cancel(client):
+    """A replacement is another order; what has ended is not cancelled."""
+    old = client.submit_order(limit(5, 90))
+    new = client.replace_order_by_id(old.id, ask.ReplaceOrderRequest(qty=7, limit_price=91))
+    assert (new.replaces, new.qty, float(new.limit_price)) == (old.id, "7", 91.0)
+    assert client.get_order_by_id(old.id).status == OrderStatus.REPLACED
+    client.cancel_order_by_id(new.id)
+    assert client.get_order_by_id(new.id).status == OrderStatus.CANCELED
+    with pytest.raises(APIError) as ended:
+        client.cancel_order_by_id(new.id)
+    assert (ended.value.status_code, ended.value.code) == (422, 42210000)
+
+
+@pytest.mark.parametrize(
+    ("order", "status", "code"),
+    [
+        (market(1_000_000), 403, 40310000),
+        (market(1, symbol="ZZZ"), 404, 40410000),
+        (limit(1, 90.001), 422, 42210000),
+        (limit(0.5, 90), 422, 42210000),
+        (limit(1, 90, extended_hours=True, time_in_force=TimeInForce.IOC), 422, 42210000),
+        (market(1, side=SELL, symbol="BTC/USD", time_in_force=GTC), 403, 40310000),
+    ],
+)
+def test_refusals_carry_alpacas_codes(client, order, status, code):
+    """A body that the client can read, with the status that Alpaca sends."""
+    with pytest.raises(APIError) as refused:
+        client.submit_order(order)
+    assert (refused.value.status_code, refused.value.code) == (status, code)
+
+
+def test_a_name_is_unique_for_ever(client):
+    """Even after the order has ended."""
+    order = client.submit_order(limit(1, 90, client_order_id="once"))
+    client.cancel_order_by_id(order.id)
+    with pytest.raises(APIError, match="unique") as twice:
+        client.submit_order(limit(1, 90, client_order_id="once"))
+    assert twice.value.status_code == 422
+
+
+def test_lists_stop_at_their_limits():
+    """50 orders unless asked for more, never more than 500; the rest by time."""
+    with local.exchange() as venue:
+        venue.bar()
+        client = Watched(KEYS.key, KEYS.secret, url_override=venue.url)
+        for _ in range(520):
+            venue.floor.exchange.submit(_small())
+        assert len(client.get_orders()) == 50
+        assert len(client.get_orders(ask.GetOrdersRequest(limit=500))) == 500
+        with pytest.raises(APIError):
+            client.get("/orders", {"limit": 501})
+        assert len(client.get_orders(ask.GetOrdersRequest(limit=500, status=QueryOrderStatus.CLOSED))) == 0
+
+
+def _small():
+    from tests.pipelines.execution.matching.made import ask as asked
+
+    return asked("buy", 1, "limit", limit_price=90)
+
+
+def test_activities_are_paged(venue, client):
+    """Every execution once, in pages, oldest first."""
+    before = client.get("/account/activities/FILL", {"direction": "asc"})
+    for _ in range(5):
+        client.submit_order(market(1))
+        venue.bar()
+    found, token = [], before[-1]["id"] if before else None
+    while page := client.get("/account/activities/FILL", {"direction": "asc", "page_size": 2, "page_token": token}):
+        found, token = found + page, page[-1]["id"]
+    assert [each["cum_qty"] for each in found] == ["1"] * 5
+    assert len({each["order_id"] for each in found}) == 5
+    client.close_all_positions(cancel_orders=True)
+    venue.bar()
+
+
+def test_clock_and_account(client):
+    """What a trader reads before it trades."""
+    assert client.get_clock().is_open
+    account = client.get_account()
+    assert account.status == "ACTIVE"
+    assert account.pattern_day_trader is None
+
+
+def test_a_wrong_key_opens_nothing(venue):
+    """401 with Alpaca's code."""
+    with pytest.raises(APIError) as refused:
+        TradingClient("PKLOCAL", "wrong", url_override=venue.url).get_account()
+    assert (refused.value.status_code, refused.value.code) == (401, 40110000)
+
+
+@pytest.fixture
+def heard(venue):
+    """Listen with the genuine stream and return what it says, raw."""
+    stream, said = TradingStream(KEYS.key, KEYS.secret, url_override=venue.stream), queue.Queue()
+
+    async def handler(update):
+        said.put(update)
+
+    stream.subscribe_trade_updates(handler)
+    thread = threading.Thread(target=stream.run, daemon=True)
+    thread.start()
+    wait_for(lambda: venue.floor.listeners)
+    yield said
+    stream.stop()
+    thread.join(10)
+
+
+def wait_for(true, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.02)
+
+
+def test_the_stream_tells_of_every_update(venue, client, heard):
+    """New, then filled, with the execution and the position after it."""
+    order = client.submit_order(market(3))
+    venue.bar((103, 103, 103, 103))
+    first, second = heard.get(timeout=10), heard.get(timeout=10)
+    assert [first.event, second.event] == ["new", "fill"]
+    assert (second.order.id, second.qty, second.price, second.position_qty) == (order.id, 3.0, 103.0, 3.0)
+    client.close_all_positions(cancel_orders=True)
+    venue.bar((103, 103, 103, 103))
+
+
+def test_a_cut_stream_comes_back_and_what_was_said_meanwhile_is_lost(venue, client, heard):
+    """Alpaca keeps nothing: the client must read again."""
+    venue.wire(disconnect=True)
+    client.submit_order(limit(1, 90, client_order_id="unheard"))
+    wait_for(lambda: venue.floor.listeners, 20)
+    client.submit_order(limit(1, 90, client_order_id="heard"))
+    assert heard.get(timeout=10).order.client_order_id == "heard"
+
+
+def test_updates_can_be_lost_and_said_twice(venue, client, heard):
+    """By the script."""
+    venue.wire(drop=1)
+    client.submit_order(limit(1, 90, client_order_id="dropped"))
+    venue.wire(duplicate=1)
+    client.submit_order(limit(1, 90, client_order_id="doubled"))
+    assert [heard.get(timeout=10).order.client_order_id for _ in range(2)] == ["doubled", "doubled"]
+
+
+def test_a_504_after_the_order_was_taken(venue, client):
+    """With the client's own retries an order without a name of ours is sent again and again; with our name it exists once."""
+    venue.faults({"action": "status_after", "method": "POST", "times": 9})
+    careless = TradingClient(KEYS.key, KEYS.secret, url_override=venue.url)
+    careless._retry_wait = 0
+    before = len(venue.truth()["orders"])
+    with pytest.raises(APIError):
+        careless.submit_order(limit(1, 90))
+    assert len(venue.truth()["orders"]) - before == 4
+    with pytest.raises(APIError) as lost:
+        client.submit_order(limit(1, 90, client_order_id="named"))
+    assert lost.value.status_code == 504
+    assert sum(order["client_order_id"] == "named" for order in venue.truth()["orders"]) == 1
+    venue.faults()
+
+
+def test_a_hang_after_the_order_was_taken(venue, client):
+    """A client with a timeout learns nothing, and there is one order."""
+    venue.faults({"action": "hang_after", "method": "POST", "seconds": 1.5})
+    told = {"symbol": "AAA", "qty": "1", "side": "buy", "type": "limit", "time_in_force": "gtc", "limit_price": "90"}
+    with pytest.raises(requests.exceptions.RequestException):
+        requests.post(f"{venue.url}/v2/orders", json={**told, "client_order_id": "hung"}, headers=local.HEADERS, timeout=0.5)
+    assert client.get_order_by_client_id("hung").status == OrderStatus.NEW
+    venue.faults()
+
+
+@pytest.mark.parametrize(
+    ("rule", "seen"),
+    [
+        ({"action": "status_before", "status": 502, "body": "<html>bad gateway</html>", "content_type": "text/html"}, 502),
+        ({"action": "status_before", "status": 429, "body": '{"code": 42910000, "message": "rate limit exceeded"}'}, 429),
+    ],
+)
+def test_answers_can_be_anything(venue, rule, seen):
+    """HTML from a proxy, a limit that is reached."""
+    venue.faults({"method": "GET", "path": "/v2/clock", **rule})
+    told = requests.get(f"{venue.url}/v2/clock", headers=local.HEADERS, timeout=5)
+    assert told.status_code == seen
+    assert requests.get(f"{venue.url}/v2/clock", headers=local.HEADERS, timeout=5).status_code == 200
+
+
+def test_an_answer_can_be_cut_short(venue):
+    """Half a body is no JSON."""
+    venue.faults({"action": "truncate", "method": "GET", "path": "/v2/account"})
+    told = requests.get(f"{venue.url}/v2/account", headers=local.HEADERS, timeout=5)
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(told.text)
+
+
+def test_every_method_that_a_trader_uses_was_used():
+    """What is neither tried above nor left out for a reason is missing; runs last."""
+    methods = {name for name, _ in inspect.getmembers(TradingClient, inspect.isfunction) if not name.startswith("_")}
+    assert methods - USED - NOT_SERVED.keys() == set()
+    assert not NOT_SERVED.keys() - methods
