@@ -124,7 +124,10 @@ class Desk:
         self.charged[charge.identity] = None
         self.cash += charge.amount
         self.book.cash[0] = float(self.cash)
-        plan.write("charge", "broker", {"identity": charge.identity, "amount": str(charge.amount), "kind": charge.kind})
+        if charge.quantity:
+            self._resize(charge.symbol, charge.quantity)
+        told = {"identity": charge.identity, "amount": str(charge.amount), "kind": charge.kind}
+        plan.write("charge", "broker", {**told, "symbol": charge.symbol, "quantity": str(charge.quantity)})
 
     def found(self, said: Found, plan: Plan) -> None:
         """Take in the answer to a look."""
@@ -208,6 +211,17 @@ class Desk:
         if held == 0.0:
             self.book.average[place] = 0.0
         return realised
+
+    def _resize(self, symbol: str, change: Decimal) -> None:
+        """Change a holding at no price: what it cost in all stays what it was."""
+        held = self.holdings.pop(symbol, ZERO)
+        after = held + change
+        if after != ZERO:
+            self.holdings[symbol] = after
+        place = self.places.get(symbol)
+        if place is not None:
+            self.book.average[place] *= float(held / after) if after != ZERO else 0.0
+            self.book.quantity[place] = float(after)
 
     def _proves_absence(self, working: Working, asked_ns: int) -> bool:
         return asked_ns - working.since_ns >= self.patience.horizon_ns

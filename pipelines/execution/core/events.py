@@ -65,6 +65,9 @@ class Charge:
     """Signed: what cash changed by."""
     kind: str
     event_at_ns: int
+    symbol: str = ""
+    quantity: Decimal = Decimal(0)
+    """What the holding of the symbol changed by, at no price: a split."""
 
 
 class Answer(StrEnum):

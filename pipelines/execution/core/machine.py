@@ -14,6 +14,7 @@ import numpy as np
 
 from domain.decision import Outcome
 from domain.market import Market
+from domain.order import NEXT_OPEN, Terms
 from domain.panel import PRICES, Panel
 from domain.params import Params
 from pipelines.execution import facts, fills, orders, risk, trader
@@ -50,15 +51,10 @@ class Core:
     """One account's trader. `step` is the only way in; what it returns must be written before it is sent."""
 
     def __init__(
-        self,
-        market: Market,
-        params: Params,
-        symbols: tuple[str, ...],
-        capital: Decimal,
-        version: str,
-        patience: Patience | None = None,
-    ) -> None:
-        self.market, self.symbols, self.version = market, symbols, version
+        self, market: Market, params: Params, symbols: tuple[str, ...], capital: Decimal, version: str, *,
+        patience: Patience | None = None, terms: Terms = NEXT_OPEN,
+    ) -> None:  # fmt: skip
+        self.market, self.symbols, self.version, self.terms = market, symbols, version, terms
         self.trader = Trader.opened(market, params, len(symbols), float(capital))
         places = {symbol: s for s, symbol in enumerate(symbols)}
         self.desk = Desk(places, self.trader.book, patience or Patience(), capital)
@@ -255,7 +251,7 @@ class Core:
         at = bar.event_at[0]
         for order in orders.intents(self.market.name, self.version, at, self.symbols, said.order, self.trader.book.mark):
             forced = said.outcome[self.desk.places[order.symbol]] == Outcome.FORCED
-            self.desk.intend(order, orders.exact(order.quantity, self._lot), plan, forced=bool(forced))
+            self.desk.intend(replace(order, terms=self.terms), orders.exact(order.quantity, self._lot), plan, forced=bool(forced))
 
 
 def sound(bar: Panel) -> Panel:

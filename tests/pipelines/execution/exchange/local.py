@@ -26,6 +26,7 @@ class Local:
 
     def __init__(self, served: Open) -> None:
         self.url, self.stream = f"http://127.0.0.1:{served.port}", f"ws://127.0.0.1:{served.port}/stream"
+        self.port, self.admin_port = served.port, served.admin_port
         self.floor, self.mischief = served.floor, served.mischief
         self._admin = httpx.Client(base_url=f"http://127.0.0.1:{served.admin_port}", headers=HEADERS)
         self.number = 0

@@ -1,0 +1,62 @@
+"""Stream: Alpaca's order updates as events, with a word when they begin to come and when they cease.
+
+The genuine stream tells nobody that it was away, and what was said meanwhile is lost: here a connection that is listened on again
+is a `Joined`, upon which the core reads the account. A message that cannot be read is a `Joined` as well, and not passed over.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pipelines.execution.brokers.alpaca import words
+from pipelines.execution.brokers.alpaca.access import Access
+from pipelines.execution.brokers.alpaca.words import Names, Unreadable
+from pipelines.execution.core.events import Channel, Event, Heard, Joined, Lost
+
+if TYPE_CHECKING:
+    from alpaca.trading.stream import TradingStream
+
+log = logging.getLogger("nightshift.alpaca")
+Hear = Callable[[Event], None]
+
+
+def heard(message: Any, names: Names) -> Event:
+    """Return the event of a trade update; one that cannot be read asks for a reading of the account."""
+    try:
+        told = message["data"]
+        return Heard(words.report(told["order"], names), words.execution(told, names))
+    except (Unreadable, KeyError, TypeError) as problem:
+        log.warning("an order update cannot be read (%s): the account is read instead", problem)
+        return Joined(Channel.ORDERS)
+
+
+def stream(access: Access, names: Names, hear: Hear) -> "TradingStream":
+    """Return the genuine stream, which tells `hear` of every update, and of coming and going. Its `_run_forever` is the task."""
+    from alpaca.trading.stream import TradingStream
+
+    class Told(TradingStream):
+        """Says when it listens, and when it does not any more."""
+
+        async def _subscribe_trade_updates(self) -> None:
+            await super()._subscribe_trade_updates()
+            # The answer says that updates come from here on; whatever came before it is an update already.
+            socket: Any = self._ws
+            message = json.loads(await socket.recv())
+            while message.get("stream") != "listening":
+                await self._dispatch(message)
+                message = json.loads(await socket.recv())
+            hear(Joined(Channel.ORDERS))
+
+        async def close(self) -> None:
+            if self._running:
+                hear(Lost(Channel.ORDERS))
+            await super().close()
+
+    async def handler(message: Any) -> None:
+        hear(heard(message, names))
+
+    elsewhere: Any = access.stream
+    made = Told(access.key, access.secret, paper=not access.live, raw_data=True, url_override=elsewhere)
+    made.subscribe_trade_updates(handler)
+    return made

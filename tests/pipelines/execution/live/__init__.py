@@ -1,0 +1,1 @@
+"""Tests of the core in real time: real processes, the genuine client, the exchange."""
