@@ -34,9 +34,9 @@ def main() -> None:
         "# A live trader, killed and started again",
         "",
         f"`python -m benchmarks.execution.rounds --rounds {asked.rounds} --seed {asked.seed}`, {today}: the genuine alpaca-py",
-        "at a paper exchange in a process of its own, SIGKILL at a random moment of each round, faults in turn: hangs after an order",
-        "was taken, 504 after it, 502 with HTML before it, dropped and truncated answers, reads that fail, stream messages lost",
-        "and doubled. All waits are a tenth of those in earnest.",
+        "at a paper exchange in a process of its own, SIGKILL at a random moment of each round, faults in turn: hangs after an",
+        "order was taken, 504 after it, 502 with HTML before it, dropped and truncated answers, reads that fail, stream messages",
+        "lost and doubled. All waits are a tenth of those in earnest.",
         "",
         "| rounds | orders | executions | answers unknown | of these absent |",
         "|---:|---:|---:|---:|---:|",
@@ -46,7 +46,7 @@ def main() -> None:
         "sent once, every execution is booked once, positions are equal, cash to the cent, and the journal's chain verifies.",
         f"Orders by how they ended: {ended}.",
         f"Ready again after a start, in seconds: median {np.median(ready):.2f}, 99% {np.quantile(ready, 0.99):.2f}, most",
-        f"{max(ready):.2f}, of the {len(ready)} rounds that lived long enough; each process is a copy that has imported everything.",
+        f"{max(ready):.2f}, of the {len(ready)} rounds that lived long enough; a process is a copy that has imported everything.",
     ]
     (HERE / "rounds.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
