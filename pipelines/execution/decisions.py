@@ -5,9 +5,13 @@ same in every symbol, and the positions together aim at the volatility target un
 
     variance of the book = k^2 ((1 - rho) sum a^2 + rho (sum a)^2),    weight = k a / sigma,    |a| <= 1
 
-With `k` set for N full positions and the book's actual tilt `sum a`, the target is reached when every conviction is full and never
-exceeded. The aim is what a quadratic utility holds, so that the marginal gain of moving to it is known and can be set against the
-cost of the round trip: inside that band nothing is traded, outside it a share `rate` of the way (Garleanu and Pedersen 2013).
+With `k` set for N full positions and the book's actual tilt `sum a`, the target is reached when every conviction is full and not
+exceeded, as far as one number tells how symbols move together. It does not where a few hundred names share sectors and betas: there
+the books that were aimed at move more than was claimed of them. How much more is measured as well, and the next ones are made
+smaller by it (Menchero, Orr and Wang 2011, The Barra US Equity Model (USE4): their volatility regime adjustment, of a whole book).
+
+The aim is what a quadratic utility holds, so that the marginal gain of moving to it is known and can be set against the cost of the
+round trip: inside that band nothing is traded, outside it a share `rate` of the way (Garleanu and Pedersen 2013).
 """
 
 import math
@@ -35,6 +39,9 @@ SIGMA_OF_SPREAD = 1 / (2 * 1.6448536269514722)
 CORRELATION_PRIOR = 0.3
 CORRELATION_BARS = 250.0
 CORRELATION_MAX = 0.95
+#: Bars over which a book's own risk is averaged, and the multiple of what was expected above which one bar's square tells no more.
+BIAS_BARS = 60.0
+BIAS_MAX = 25.0
 
 
 class Settings(NamedTuple):
@@ -63,12 +70,19 @@ class State(NamedTuple):
     """[2] averages of N m^2 and of the mean of z^2, z the standardised returns of a bar and m their mean over N symbols."""
     active: FloatArray
     """[1] average of N."""
+    weight: FloatArray
+    """[S] weights that were last aimed at, of equity."""
+    risk: FloatArray
+    """[S] the same times each symbol's volatility of one bar."""
+    bias: FloatArray
+    """[1] average of the squared return of the aimed book over the variance that was claimed of it."""
 
     @classmethod
     def blank(cls, symbols: int) -> Self:
         """Return the memory of a book that has seen nothing: the correlation is the prior's."""
         count = float(max(symbols, 2))
-        return cls(np.full(symbols, np.nan), np.array([1.0 + (count - 1.0) * CORRELATION_PRIOR, 1.0]), np.array([count]))
+        moments = np.array([1.0 + (count - 1.0) * CORRELATION_PRIOR, 1.0])
+        return cls(np.full(symbols, np.nan), moments, np.array([count]), np.zeros(symbols), np.zeros(symbols), np.ones(1))
 
 
 class Targets(NamedTuple):
@@ -111,11 +125,40 @@ def settings(market: Market, params: Params) -> Settings:
 
 
 @money
-def observe(state: State, close: FloatArray, scale: FloatArray) -> float:
-    """Take in one bar's returns and return the average pairwise correlation of the symbols, in [0, CORRELATION_MAX].
+def correlation(state: State) -> float:
+    """Return the average pairwise correlation of the symbols, in [0, CORRELATION_MAX].
 
-    With z standardised, N m^2 averages 1 + (N - 1) rho times the mean of z^2; gaps count over the bars that they span.
+    With z standardised, N m^2 averages 1 + (N - 1) rho times the mean of z^2.
     """
+    excess = state.moments[0] / state.moments[1] - 1.0 if state.moments[1] > 0.0 else 0.0
+    return float(min(max(excess / max(state.active[0] - 1.0, 1.0), 0.0), CORRELATION_MAX))
+
+
+@money
+def variance(rho: float, own: float, tilt: float) -> float:
+    """Return a book's variance of the sum of squares and the sum of its positions' risks, under one correlation."""
+    return (1.0 - rho) * own + rho * tilt * tilt
+
+
+@money
+def review(state: State, close: FloatArray) -> None:
+    """Hold what the book last aimed at has earned against the variance claimed of it, over the symbols that have a price."""
+    gain, own, tilt = 0.0, 0.0, 0.0
+    for s in range(len(close)):
+        if close[s] > 0.0 and state.close[s] > 0.0:
+            gain += state.weight[s] * (close[s] / state.close[s] - 1.0)
+            own += state.risk[s] * state.risk[s]
+            tilt += state.risk[s]
+    claimed = variance(correlation(state), own, tilt)
+    if claimed > 0.0:
+        most = BIAS_MAX * max(state.bias[0], 1.0)
+        state.bias[0] += (min(gain * gain / claimed, most) - state.bias[0]) / BIAS_BARS
+
+
+@money
+def observe(state: State, close: FloatArray, scale: FloatArray) -> float:
+    """Take in one bar's returns and return the average correlation by then; gaps count over the bars that they span."""
+    review(state, close)
     total, squares, count = 0.0, 0.0, 0
     for s in range(len(close)):
         if close[s] > 0.0:
@@ -130,8 +173,7 @@ def observe(state: State, close: FloatArray, scale: FloatArray) -> float:
         state.moments[0] += weight * (total * total / count - state.moments[0])
         state.moments[1] += weight * (squares / count - state.moments[1])
         state.active[0] += weight * (count - state.active[0])
-    excess = state.moments[0] / state.moments[1] - 1.0 if state.moments[1] > 0.0 else 0.0
-    return float(min(max(excess / max(state.active[0] - 1.0, 1.0), 0.0), CORRELATION_MAX))
+    return correlation(state)
 
 
 @money
@@ -162,12 +204,15 @@ def convictions(settings: Settings, forecast: FloatArray, close: FloatArray, sca
 
 
 @money
-def size(settings: Settings, scale: FloatArray, active: int, correlation: float, out: Targets) -> None:
-    """Write the weight of a full position to `out.full`: equal risk, at the volatility target, within the limits of the gate."""
+def size(settings: Settings, scale: FloatArray, active: int, rho: float, bias: float, out: Targets) -> None:
+    """Write the weight of a full position to `out.full`: equal risk, at the volatility target, within the limits of the gate.
+
+    `bias` is how much more the books aimed at have varied than was claimed of them; a calmer one than claimed is made no larger.
+    """
     tilt, gross, net = 0.0, 0.0, 0.0
     for s in range(len(scale)):
         tilt += 0.0 if math.isnan(out.aim[s]) else out.aim[s]
-    spread = math.sqrt((1.0 - correlation) * active + correlation * tilt * tilt)
+    spread = math.sqrt(variance(rho, float(active), tilt) * max(bias, 1.0))
     for s in range(len(scale)):
         out.full[s] = 0.0
         if not math.isnan(out.aim[s]):
@@ -181,6 +226,14 @@ def size(settings: Settings, scale: FloatArray, active: int, correlation: float,
         fit = settings.net_max / abs(net)
     for s in range(len(scale)):
         out.full[s] *= fit
+
+
+@money
+def remember(state: State, scale: FloatArray, out: Targets) -> None:
+    """Keep the book that is aimed at and its risk, for the next bar to review."""
+    for s in range(len(scale)):
+        state.weight[s] = 0.0 if math.isnan(out.aim[s]) else out.aim[s] * out.full[s]
+        state.risk[s] = 0.0 if math.isnan(out.aim[s]) else state.weight[s] * scale[s]
 
 
 @money
@@ -219,9 +272,10 @@ def step(
     `forecast` is [S, Q] log-return quantiles, the others [S]: prices, the bar's volume, one-bar volatility and the quantity held.
     Where forecast, price or scale is missing the quantity stays as it is. Nothing is wanted of an account without equity.
     """
-    correlation = observe(state, close, scale)
+    rho = observe(state, close, scale)
     active = convictions(settings, forecast, close, scale, out)
-    size(settings, scale, active, correlation, out)
+    size(settings, scale, active, rho, state.bias[0], out)
+    remember(state, scale, out)
     for s in range(len(close)):
         out.quantity[s] = held[s]
         out.reason[s] = Reason.NO_FORECAST

@@ -66,6 +66,7 @@ class Twin:
         self.symbols = [Symbol() for _ in range(symbols)]
         count = max(symbols, 2)
         self.mean_square, self.square, self.count = 1.0 + (count - 1.0) * 0.3, 1.0, float(count)
+        self.aimed, self.surprise = [(0.0, 0.0)] * symbols, 1.0
         self.peak, self.halted = 0.0, False
         self.result = Result()
 
@@ -142,6 +143,23 @@ class Twin:
 
     # The decision
 
+    def rho(self):
+        excess = self.mean_square / self.square - 1.0
+        return min(max(excess / max(self.count - 1.0, 1.0), 0.0), 0.95)
+
+    def review(self, closes):
+        """Average the squared return of the book last aimed at over its claimed variance, 60 bars, none above 25 averages."""
+        rho = self.rho()
+        seen = [
+            (weight * (close / symbol.seen_close - 1.0), risk)
+            for symbol, close, (weight, risk) in zip(self.symbols, closes, self.aimed, strict=True)
+            if close > 0 and symbol.seen_close > 0
+        ]
+        gain, tilt = running_sum([gain for gain, _ in seen]), running_sum([risk for _, risk in seen])
+        claimed = (1.0 - rho) * running_sum([risk * risk for _, risk in seen]) + rho * tilt * tilt
+        if claimed > 0:
+            self.surprise += (min(gain * gain / claimed, 25.0 * max(self.surprise, 1.0)) - self.surprise) / 60.0
+
     def correlation(self, closes, sigmas):
         standard = []
         for symbol, close, sigma in zip(self.symbols, closes, sigmas, strict=True):
@@ -158,11 +176,11 @@ class Twin:
             self.mean_square += (1.0 / 250.0) * (total * total / count - self.mean_square)
             self.square += (1.0 / 250.0) * (squares / count - self.square)
             self.count += (1.0 / 250.0) * (count - self.count)
-        excess = self.mean_square / self.square - 1.0
-        return min(max(excess / max(self.count - 1.0, 1.0), 0.0), 0.95)
+        return self.rho()
 
     def decide(self, forecasts, closes, volumes, sigmas, equity):
         chosen, limits, shortable = self.params.decisions, self.params.risk, self.market.instrument.shortable
+        self.review(closes)
         rho = self.correlation(closes, sigmas)
         convictions, spreads = [], []
         for forecast, close, sigma in zip(forecasts, closes, sigmas, strict=True):
@@ -183,7 +201,7 @@ class Twin:
                 if earned <= chosen.band * touch or (conviction <= 0 and not shortable):
                     convictions[s] = 0.0
         tilt = running_sum([c for c in convictions if c is not None])
-        risk = math.sqrt((1.0 - rho) * len(known) + rho * tilt * tilt)
+        risk = math.sqrt(((1.0 - rho) * len(known) + rho * tilt * tilt) * max(self.surprise, 1.0))
         target = chosen.volatility_target / math.sqrt(self.market.bars_a_year)
         full = [
             0.0 if c is None else min(target / (risk * sigma), limits.symbol_weight_max)
@@ -195,6 +213,8 @@ class Twin:
         if abs(net) * fit > limits.net_max:
             fit = limits.net_max / abs(net)
         full = [f * fit for f in full]
+        weights = [0.0 if c is None else c * f for c, f in zip(convictions, full, strict=True)]
+        self.aimed = [(w, 0.0 if c is None else w * g) for w, c, g in zip(weights, convictions, sigmas, strict=True)]
         return [
             self.wish(s, convictions[s], spreads[s], full[s], closes[s], volumes[s], sigmas[s], equity)
             for s in range(len(self.symbols))

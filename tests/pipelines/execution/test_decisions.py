@@ -136,3 +136,62 @@ def test_the_correlation_is_measured(rho):
     found = [decisions.observe(state, close[t], scale) for t in range(bars)]
 
     assert np.mean(found[500:]) == pytest.approx(rho, abs=0.08)
+
+
+def blocks(bars, within, symbols=20, seed=13):
+    """Return closes [T, S] of two sectors of equal size, `within` correlated inside and not at all between, equally volatile."""
+    rng = np.random.default_rng(seed)
+    shared = np.repeat(rng.normal(size=(bars, 2)), symbols // 2, axis=1)
+    own = rng.normal(size=(bars, symbols))
+    return 100 * np.cumprod(1 + SIGMA * (math.sqrt(within) * shared + math.sqrt(1 - within) * own), axis=0)
+
+
+def live(close, views):
+    """Decide every bar on the same views and return the memory and the last bar's targets."""
+    chosen, params = recorded.terms(risk={"gross_max": 99.0, "net_max": 99.0, "symbol_weight_max": 9.0})
+    count = close.shape[1]
+    forecast = (np.asarray(views, dtype=float)[:, None] + recorded.NORMAL) * (SIGMA * math.sqrt(HORIZON))
+    state, out = decisions.State.blank(count), decisions.Targets.blank(count)
+    for row in close:
+        volume, scale, held = np.full(count, 1e9), np.full(count, SIGMA), np.zeros(count)
+        decisions.step(decisions.settings(chosen, params), forecast, row, volume, scale, held, 1e6, state, out)
+    return state, out
+
+
+def test_a_book_that_one_correlation_misjudges_is_made_smaller():
+    """Long one sector of ten, short the other, 0.2 correlated inside and not at all between.
+
+    A pair is 0.2 * 90 / 190 = 0.0947 correlated on average, so the balanced book is claimed to have (1 - 0.0947) * 20 = 18.1 times
+    a position's variance; it has 2 * (10 + 90 * 0.2) = 56. The true book must come out at the target all the same.
+    """
+    claimed, true = (1 - 0.2 * 90 / 190) * 20, 2 * (10 + 90 * 0.2)
+    found = []
+    for seed in range(12):
+        state, out = live(blocks(500, 0.2, seed=seed), np.repeat([3.0, -3.0], 10))
+        found.append((state.bias[0], (out.aim * out.full * SIGMA)[0] * math.sqrt(true)))
+    bias, volatility = np.mean(found, axis=0)
+
+    assert bias == pytest.approx(true / claimed, rel=0.15)
+    assert volatility == pytest.approx(0.10 / math.sqrt(252), rel=0.1)
+
+
+def test_a_book_calmer_than_claimed_is_made_no_larger():
+    """The same sectors, but half of each bought and half sold: what they share cancels, and the size stays that of the formula."""
+    state, out = live(blocks(500, 0.6), np.tile([3.0, -3.0], 10))
+    rho = decisions.correlation(state)
+
+    assert state.bias[0] < 0.8
+    assert out.full == pytest.approx(np.full(20, 0.10 / math.sqrt(252) / (math.sqrt((1 - rho) * 20) * SIGMA)))
+
+
+def test_one_wild_bar_says_little_of_a_books_risk():
+    """A false print that moves the book by twenty claimed deviations counts as five: the average of 60 bars rises by 24 / 60."""
+    close = np.full((2, 2), 100.0)
+    state = decisions.State.blank(2)
+    decisions.observe(state, close[0], np.full(2, SIGMA))
+    state.weight[:], state.risk[:] = (0.1, -0.1), (0.1 * SIGMA, -0.1 * SIGMA)
+    deviation = math.sqrt((1 - decisions.CORRELATION_PRIOR) * 2) * 0.1 * SIGMA
+
+    decisions.observe(state, np.array([100.0 * (1 + 20 * deviation / 0.1), 100.0]), np.full(2, SIGMA))
+
+    assert state.bias[0] == pytest.approx(1 + 24 / 60)
