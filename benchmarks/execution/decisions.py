@@ -36,7 +36,7 @@ from pipelines.store import Store
 
 HERE = Path(__file__)
 TABLE, PICTURE = HERE.with_suffix(".md"), HERE.parents[2] / "docs" / "pictures" / "decisions.png"
-#: Recorded files and the market that each is traded as.
+#: Recorded files, the market that each is traded as, and the impact under which capacity is told.
 LONG = "equities_daily_long"
 RECORDED = {"crypto_1h": "crypto", "equities_daily_sp500": "us_equity", LONG: "us_equity"}
 #: Simulated markets and their edge: thresholds of confidence are tried there as well. Seeds are those of sizing's benchmark.
@@ -49,7 +49,6 @@ FUNDING = {"borrow_bps_year": 1000.0}
 #: Least size of a forecast, in its own volatilities over the horizon, below which nothing is held.
 THRESHOLDS = (0.0, 0.025, 0.05, 0.1, 0.15)
 CAPITALS = (1e5, 1e6, 1e7, 1e8, 1e9)
-#: Of the cost model, where capacity is told.
 IMPACT = 0.5
 NAIVE, SHIPPED, TUNED = "naive", "as shipped", "as tuned on earlier rows"
 DRAWN = (NAIVE, "naive + convictions", "naive + risk sizing", "naive + band", "naive + rate", SHIPPED)
@@ -58,10 +57,10 @@ OPENING = """# What the decision layer saves
 
 `python -m benchmarks.execution.decisions`, {minutes:.0f} minutes. {measured} books are told of below, all that were tried, each on
 rows that its models had not seen. Money is % of equity a year. `saved` is what a book pays less than the naive one would at its
-gross exposure. Sharpe ratios are yearly and have their 95% intervals (Mertens 2002); p is that a book's net return is no better than the
-naive one's (paired, HAC). The naive book holds ranks, from -1 to 1, or from 0 to 1 where none can be short, and trades to them at
-every bar; `all` is convictions, risk sizing, band and rate together; `tuned` is traded, fold by fold, by settings that
-`pipelines.execution.sizing` chose on earlier rows. equities_daily_long are names that were still there in 2017, which flatters
+gross exposure. Sharpe ratios are yearly, with half of their 95% intervals (Mertens 2002); p is that a book's net return is no
+better than the naive one's (paired, HAC). The naive book holds ranks, from -1 to 1, or from 0 to 1 where none can be short, and
+trades to them at every bar; `all` is convictions, risk sizing, band and rate together; `tuned` is traded, fold by fold, by settings
+that `pipelines.execution.sizing` chose on earlier rows. equities_daily_long are names that were still there in 2017, which flatters
 what is held long more than a difference of longs and shorts.
 """
 RISK = """## How the risk of the aimed book is told
