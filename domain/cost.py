@@ -51,6 +51,15 @@ def one_way(rates: Rates, share: float, sigma: float) -> float:
 
 
 @money
+def affordable(rates: Rates, most: float, sigma: float) -> float:
+    """Return the largest share of a bar's volume that costs at most `most` to trade once: 0 for none, infinite without impact."""
+    spare, slope = most - one_way(rates, 0.0, sigma), rates.impact * sigma
+    if spare < 0.0:
+        return 0.0
+    return (spare / slope) * (spare / slope) if slope > 0.0 else math.inf
+
+
+@money
 def execution_price(rates: Rates, price: float, side: float, share: float, sigma: float) -> float:
     """Return the price that a market order of `side` (+1 buy, -1 sell) gets against `price`, fees not included."""
     return price * (1.0 + side * (rates.touch + rates.impact * sigma * math.sqrt(max(share, 0.0))))

@@ -241,18 +241,17 @@ def change(settings: Settings, s: int, close: float, volume: float, scale: float
     """Decide one symbol: write the quantity wanted and why.
 
     Moving from weight w to the aim w* = a full gains, for the first unit moved, |w* - w| / full of a full conviction's expected
-    return. The move is made when that exceeds `band` times the cost of the round trip, and then `rate` of it.
+    return. The move is made when that exceeds `band` times the cost of the round trip, and then `rate` of it, or as much of that as
+    the bar's volume takes at no more than this cost: what is large for its market goes a part at a time.
     """
     gap = out.aim[s] * out.full[s] - held * close / equity
     gain, band = settings.edge_sigma_full * out.sigma[s] * abs(gap), 2.0 * settings.band * out.full[s]
     out.reason[s] = Reason.HOLD
-    # Most changes are not worth the touch alone: these need no impact.
     if gain < band * cost.one_way(settings.rates, 0.0, scale) or gap == 0.0:
         return
     moved = settings.rate * gap * equity / close
-    share = abs(moved) / volume if volume > 0.0 else 0.0
-    if gain < band * cost.one_way(settings.rates, share, scale):
-        return
+    if band > 0.0 and volume > 0.0:
+        moved = math.copysign(min(abs(moved), cost.affordable(settings.rates, gain / band, scale) * volume), moved)
     wanted = fills.whole_lots(held + moved, settings.lot)
     # The last of a position that nobody believes in is not worth keeping.
     if out.aim[s] == 0.0 and abs(wanted) * close < settings.notional_min:

@@ -44,3 +44,10 @@ def test_a_rebate_is_not_a_cost():
     """Nothing in the model may be negative."""
     with pytest.raises(ValidationError):
         Cost(fee_bps=-1, spread_bps=0, slippage_bps=0, impact=0, borrow_bps_year=0)
+
+
+def test_the_affordable_share_costs_what_may_be_paid():
+    """Of 22.5 bps 20 are left for impact: 0.5 * 2% * sqrt(share) = 20 bps at 4%. Below 2.5 none is, and without impact all."""
+    assert cost.affordable(COST.rates(), 0.00225, 0.02) == pytest.approx(0.04, rel=1e-12)
+    assert cost.affordable(COST.rates(), 0.0002, 0.02) == 0.0
+    assert cost.affordable(COST.model_copy(update={"impact": 0.0}).rates(), 0.00225, 0.02) == math.inf

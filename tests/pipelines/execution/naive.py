@@ -227,11 +227,13 @@ class Twin:
         touch = cost.fee_bps * 1e-4 + (0.5 * cost.spread_bps + cost.slippage_bps) * 1e-4
         worth = chosen.edge_sigma_full * spread
         gap = conviction * full - held * close / equity
-        moved = chosen.rate * gap * equity / close
-        share = abs(moved) / volume if volume > 0 else 0.0
-        one_way = touch + cost.impact * sigma * math.sqrt(share)
-        if worth * abs(gap) < 2.0 * chosen.band * full * one_way or gap == 0:
+        moved, round_trips = chosen.rate * gap * equity / close, 2.0 * chosen.band * full
+        if worth * abs(gap) < round_trips * touch or gap == 0:
             return Wish(held, "hold", conviction)
+        if round_trips > 0 and volume > 0 and cost.impact > 0:
+            # touch + impact sigma sqrt(quantity / volume) = what the move gains, solved for the quantity
+            root = (worth * abs(gap) / round_trips - touch) / (cost.impact * sigma)
+            moved = math.copysign(min(abs(moved), max(root, 0.0) * max(root, 0.0) * volume), moved)
         target = self.lots(held + moved)
         if conviction == 0 and abs(target) * close < self.params.orders.notional_min:
             target = 0.0

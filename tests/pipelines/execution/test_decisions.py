@@ -68,6 +68,27 @@ def test_a_small_change_is_held_and_a_wide_band_holds_more():
     assert near.quantity[0] == 0.98 * aim
 
 
+def test_what_is_large_for_its_market_is_moved_in_part():
+    """A full view gains 0.25 * 2% * sqrt(5) = 1.118%, a round trip may cost as much, one way 0.559%.
+
+    Fee and touch are 0.1%, which leaves 0.459% for impact: 0.5 * 2% * sqrt(share) = 0.459% at a share of 21.07% of the volume.
+    """
+    share = ((0.25 * SIGMA * math.sqrt(HORIZON) / 2 - 0.001) / (0.5 * SIGMA)) ** 2
+
+    thin = decide([1.0], volume=100.0, market="crypto")
+    liquid = decide([1.0], volume=1e6, market="crypto")
+    twice = decide([1.0], volume=100.0, market="crypto", decisions={"band": 2.0})
+    free = decide([1.0], volume=100.0, market="crypto", decisions={"band": 0.0})
+
+    assert share == pytest.approx(0.2107, abs=1e-4)
+    assert thin.quantity[0] == pytest.approx(100 * share, abs=1e-4)
+    assert reasons(thin) == [Reason.FORECAST]
+    assert twice.quantity[0] == pytest.approx(
+        100 * ((0.25 * SIGMA * math.sqrt(HORIZON) / 4 - 0.001) / (0.5 * SIGMA)) ** 2, abs=1e-4
+    )
+    assert free.quantity[0] == liquid.quantity[0] > 200
+
+
 @pytest.mark.parametrize("gap", ["forecast", "close", "scale"])
 def test_missing_input_changes_nothing(gap):
     """No forecast, no price or no volatility: what is held stays, and nothing is added."""
