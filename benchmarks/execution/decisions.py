@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.execution import books, reference
 from benchmarks.execution.books import Account, Way, World
+from benchmarks.execution.tables import head, line, ratio
 from benchmarks.models.real import DATA
 from benchmarks.promotion.edge import with_edge
 from domain import params as parameters
@@ -190,11 +191,6 @@ def told(here: World, accounts: dict[str, Account]) -> list[str]:
     return lines
 
 
-def ratio(returns: FloatArray, year: float) -> str:
-    """Return a yearly Sharpe ratio and half of its 95% interval."""
-    return f"{metrics.sharpe(returns, year):.2f} ± {1.96 * metrics.sharpe_se(returns, year):.2f}"
-
-
 def forecasts(file: str, here: World) -> str:
     """Return the line of a world in the table of what forecasts are worth."""
     median = here.forecasts[..., MEDIAN]
@@ -210,23 +206,6 @@ def risk_told(case: Case) -> str:
     own = claimed * np.sqrt(np.maximum(known.sized.bias, 1.0))
     told = (reference.bias(earned, each) for each in (claimed, own, known.claimed_by_pairs()))
     return line(case.name, *(f"{each:.2f}" for each in told))
-
-
-def sizes(case: Case, rows: Sequence[reference.Row]) -> list[str]:
-    """Return the table of skfolio's sizes."""
-    year = case.world.market.bars_a_year
-    lines = head(
-        "sizes", "likeness", "bias", "volatility, %", "turnover a year", "costs, %", "net, %", "Sharpe before", "net Sharpe"
-    )
-    for each in rows:
-        account = each.account
-        lines.append(
-            line(each.name, f"{each.likeness:.2f}", f"{each.bias:.2f}", f"{100 * account.net.std() * year**0.5:.2f}",
-                 f"{account.traded.mean() * year:.1f}", f"{100 * year * account.cost.mean():.2f}",
-                 f"{100 * year * account.net.mean():.2f}", f"{metrics.sharpe(account.before, year):.2f}",
-                 f"{metrics.sharpe(account.net, year):.2f}")
-        )  # fmt: skip
-    return lines
 
 
 def confident(here: World, threshold: float, *, shared: bool) -> Account:
@@ -285,16 +264,6 @@ def capacities(case: Case) -> list[str]:
     return lines
 
 
-def head(first: str, *titles: str) -> list[str]:
-    """Return the first two lines of a table whose other columns are numbers."""
-    return [line(first, *titles), "|---|" + "---:|" * len(titles)]
-
-
-def line(*cells: str) -> str:
-    """Return one line of a table."""
-    return "| " + " | ".join(cells) + " |"
-
-
 def draw(curves: dict[str, dict[str, FloatArray]]) -> None:
     """Draw what the books of some cases earned, bar by bar, after costs."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -348,7 +317,7 @@ class Page:
                 self.section(f"{impact.name}: capacity", capacities(impact), 2 * len(CAPITALS))
             if case.shown and skfolio:
                 rows = reference.rows(case.world)
-                self.section(f"{case.name}: sizes by skfolio", sizes(case, rows), len(rows) - 1)
+                self.section(f"{case.name}: sizes by skfolio", reference.told(rows, case.world), len(rows) - 1)
             print("\n".join([*self.worth, *self.risk, *self.confidence, *self.sections]), flush=True)
 
     def simulated(self, name: str, here: World) -> None:

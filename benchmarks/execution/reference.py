@@ -5,7 +5,7 @@ under correlations of every pair, shrunk (Ledoit and Wolf 2004, J. Multivariate 
 house claims of its own book, and traded with the house's band and rate. No limit of the gate binds, in either.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from skfolio.prior import BasePrior, ReturnDistribution
 
 from benchmarks.execution import books
 from benchmarks.execution.books import Account, Sized, Way, World
+from benchmarks.execution.tables import head, line, number, ratio
 from domain import cost
 from domain.panel import FloatArray
 from models import metrics
@@ -98,7 +99,7 @@ def _pairs(world: World) -> dict[int, FloatArray]:
         traded = window.any(axis=0)
         covariance = LedoitWolf().fit(window[:, traded]).covariance_
         deviation = np.sqrt(np.diag(covariance))
-        found[t] = np.eye(len(traded))
+        found[t] = np.eye(window.shape[1])
         found[t][np.ix_(traded, traded)] = covariance / np.outer(deviation, deviation)
     return found
 
@@ -223,7 +224,8 @@ def rows(world: World) -> list[Row]:
     case, symbols = Case.of(world), len(world.panel.symbols)
 
     def one(t: int) -> FloatArray:
-        return case.sized.rho[t] + (1.0 - case.sized.rho[t]) * np.eye(symbols)
+        correlation: FloatArray = case.sized.rho[t] + (1.0 - case.sized.rho[t]) * np.eye(symbols)
+        return correlation
 
     found = {
         "closed form, one correlation (shipped)": case.way.aim,
@@ -240,3 +242,24 @@ def _row(case: Case, name: str, aim: FloatArray) -> Row:
     account = books.trade(case.world, case.way._replace(aim=aim))
     likeness = metrics.mean(metrics.ic(aim * case.sized.full, np.nan_to_num(case.way.aim * case.sized.full)))
     return Row(name, likeness, bias(case.earned(aim), case.claimed()), account)
+
+
+def told(rows: Sequence[Row], world: World) -> list[str]:
+    """Return the table of sizes, and what its columns are."""
+    year = world.market.bars_a_year
+    lines = [
+        "`likeness` is the mean correlation of a bar's weights with the closed form's, `bias` the deviation of the aimed book's",
+        "returns in units of what is claimed of each, the same for all. The last trades to what costs leave, no band, no rate.",
+        "",
+        *head("sizes", "likeness", "bias", "volatility, %", "turnover a year", "costs, %", "net, %", "Sharpe before costs",
+              "net Sharpe"),
+    ]  # fmt: skip
+    for each in rows:
+        account = each.account
+        money = (account.net.std() * year**0.5, account.cost.mean() * year, account.net.mean() * year)
+        volatility, paid, net = (f"{100 * value:.2f}" for value in money)
+        lines.append(
+            line(each.name, number(each.likeness), number(each.bias), volatility, f"{account.traded.mean() * year:.1f}", paid, net,
+                 ratio(account.before, year), ratio(account.net, year))
+        )  # fmt: skip
+    return lines
