@@ -141,39 +141,41 @@ def variance(rho: float, own: float, tilt: float) -> float:
 
 
 @money
-def review(state: State, close: FloatArray) -> None:
-    """Hold what the book last aimed at has earned against the variance claimed of it, over the symbols that have a price."""
-    gain, own, tilt = 0.0, 0.0, 0.0
-    for s in range(len(close)):
-        if close[s] > 0.0 and state.close[s] > 0.0:
-            gain += state.weight[s] * (close[s] / state.close[s] - 1.0)
-            own += state.risk[s] * state.risk[s]
-            tilt += state.risk[s]
-    claimed = variance(correlation(state), own, tilt)
-    if claimed > 0.0:
-        most = BIAS_MAX * max(state.bias[0], 1.0)
-        state.bias[0] += (min(gain * gain / claimed, most) - state.bias[0]) / BIAS_BARS
-
-
-@money
 def observe(state: State, close: FloatArray, scale: FloatArray) -> float:
-    """Take in one bar's returns and return the average correlation by then; gaps count over the bars that they span."""
-    review(state, close)
+    """Take in one bar's returns and return the average correlation by then; gaps count over the bars that they span.
+
+    What the book last aimed at has earned is held against the variance that was claimed of it, over the symbols that have a price.
+    """
+    before, gain, own, tilt = correlation(state), 0.0, 0.0, 0.0
     total, squares, count = 0.0, 0.0, 0
     for s in range(len(close)):
         if close[s] > 0.0:
-            if state.close[s] > 0.0 and scale[s] > 0.0:
-                z = (close[s] / state.close[s] - 1.0) / scale[s]
-                total += z
-                squares += z * z
-                count += 1
+            if state.close[s] > 0.0:
+                move = close[s] / state.close[s] - 1.0
+                gain += state.weight[s] * move
+                own += state.risk[s] * state.risk[s]
+                tilt += state.risk[s]
+                if scale[s] > 0.0:
+                    z = move / scale[s]
+                    total += z
+                    squares += z * z
+                    count += 1
             state.close[s] = close[s]
+    review(state, gain, variance(before, own, tilt))
     if count > 1:
         weight = 1.0 / CORRELATION_BARS
         state.moments[0] += weight * (total * total / count - state.moments[0])
         state.moments[1] += weight * (squares / count - state.moments[1])
         state.active[0] += weight * (count - state.active[0])
     return correlation(state)
+
+
+@money
+def review(state: State, gain: float, claimed: float) -> None:
+    """Average the square of what a book earned over the variance claimed of it; one wild bar tells only so much."""
+    if claimed > 0.0:
+        most = BIAS_MAX * max(state.bias[0], 1.0)
+        state.bias[0] += (min(gain * gain / claimed, most) - state.bias[0]) / BIAS_BARS
 
 
 @money
