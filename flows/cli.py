@@ -320,6 +320,21 @@ def trade(market: MarketOption, json: JsonOption = False) -> None:
 
 
 @command
+def exchange(
+    market: MarketOption, since: Since, pace_s: Annotated[float, typer.Option(min=0.0, help="Seconds from bar to bar.")] = 1.0,
+    host: str = "127.0.0.1", port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8787,
+    abroad: Annotated[bool, typer.Option(help="Listen where others can reach it, too.")] = False, json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Serve a paper exchange that speaks Alpaca's protocols, living through stored bars, until stopped."""
+    from flows import exchange as venue
+
+    home, params = _opened(market)
+    wish = venue.Wish(market, since, pace_s, host, port, abroad)
+    told = venue.serve(wish, home, params, lambda where: screen.say(where, json, f"{market} is open"))
+    screen.say(told, json, f"{market}, until it was stopped")
+
+
+@command
 def shadow(market: MarketOption, json: JsonOption = False) -> None:
     """Show the live record, champion beside challenger."""
     from flows import shadow as live

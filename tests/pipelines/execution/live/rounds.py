@@ -33,7 +33,7 @@ def rounds(folder: Path, number: int, seed: int) -> tuple[dict[str, Any], list[S
             market.admin.put("/faults", json=WEATHER[each % len(WEATHER)]).raise_for_status()
             market.admin.put("/stream", json={"drop": chance.randint(0, 2), "duplicate": chance.randint(0, 2)}).raise_for_status()
             with served.trader(url, folder):
-                end = time.monotonic() + chance.uniform(0.1, 2.5)
+                end = time.monotonic() + chance.uniform(0.2, 4.0)
                 while time.monotonic() < end:
                     market.bar()
                     time.sleep(chance.uniform(0.02, 0.2))
