@@ -56,13 +56,14 @@ DRAWN = (NAIVE, "naive + convictions", "naive + risk sizing", "naive + band", "n
 
 OPENING = """# What the decision layer saves
 
-`python -m benchmarks.execution.decisions`, {minutes:.0f} minutes. {measured} books are told of below, all that were tried, each on
-rows that its models had not seen. Money is % of equity a year. `saved` is what a book pays less than the naive one would at its
-gross exposure. Sharpe ratios are yearly, with half of their 95% intervals (Mertens 2002); p is that a book's net return is no
-better than the naive one's (paired, HAC). The naive book holds ranks, from -1 to 1, or from 0 to 1 where none can be short, and
-trades to them at every bar; `all` is convictions, risk sizing, band and rate together; `tuned` is traded, fold by fold, by settings
-that `pipelines.execution.sizing` chose on earlier rows. equities_daily_long are names that were still there in 2017, which flatters
-what is held long more than a difference of longs and shorts.
+`python -m benchmarks.execution.decisions`, {minutes:.0f} minutes. {measured} books are told of below, each on
+rows that its models had not seen. Choices that were tried on the same rows before are in LOG.md. Money is % of equity a year.
+`saved` is what a book pays less than the naive one would at its gross exposure. Sharpe ratios are yearly, with half of their 95%
+intervals (Mertens 2002); p is that a book's net return is no better than the naive one's (paired, HAC). The naive book holds ranks,
+from -1 to 1, or from 0 to 1 where none can be short, and trades to them at every bar; `all` is convictions, risk sizing, band and
+rate together; `tuned` is traded, fold by fold, by settings that `pipelines.execution.sizing` chose on earlier rows.
+equities_daily_long are names that were still there in 2017, which flatters what is held long more than a difference of longs and
+shorts.
 """
 RISK = """## How the risk of the aimed book is told
 
