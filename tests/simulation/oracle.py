@@ -1,7 +1,6 @@
 """The oracle: what must hold after every step, and what must have come true once all faults have ended.
 
-It knows the broker's ledger and what the store kept, and adds them up by itself. Numbers in brackets are the invariants of the
-catalogue in docs/faults.md.
+It knows the broker's ledger and what the store kept, and adds them up by itself. Numbers in brackets name the invariants.
 """
 
 import math
