@@ -40,7 +40,9 @@ async def opened(
     Raises ConfigurationError for a port in use, and for an address that others can reach unless `abroad` says that this is meant.
     """
     if host not in LOOPBACK and not abroad:
-        raise ConfigurationError(f"the exchange was to listen on {host}, where others can reach it: say --abroad if that is meant, or use 127.0.0.1")
+        raise ConfigurationError(
+            f"the exchange was to listen on {host}, where others can reach it: say --abroad if that is meant, or use 127.0.0.1"
+        )
     doors = [_door(host, each) for each in (port, admin_port)]
     served = Open(floor, keys, *(door.getsockname()[1] for door in doors))
     apps = [build(floor, keys, served.rules, served.mischief) for build in (application, administration)]
