@@ -1,8 +1,7 @@
-"""The same trades as two engines of other people's: vectorbt and backtesting.py, on real days, market orders at the next open.
+"""The paper exchange trades as two engines of other people's do: vectorbt and backtesting.py, market orders, real days.
 
-What the three have in common is traded: fixed fees, a fixed touch where vectorbt has one, no impact, no limit on volume, no borrow.
-First vectorbt is handed the orders that our decisions made, and must come to our fills and our equity. Then a crossing of averages
-is written in each engine's own way, and all three must come to the same trades without having seen each other's.
+A crossing of averages is written in each engine's own way, and all three must come to the same trades without having seen each
+other's: fixed fees, no spread, no impact, no limit on volume, whole units, long and short.
 """
 
 import numpy as np
@@ -14,7 +13,6 @@ from domain.market import AssetClass
 from domain.order import TimeInForce
 from domain.panel import Panel
 from domain.venue import Ask, Side
-from pipelines.execution import simulate
 from pipelines.execution.fills import Venue
 from pipelines.execution.matching.exchange import Asset, Exchange, Terms
 from pipelines.execution.matching.prices import Bar, exact
@@ -24,9 +22,8 @@ pytestmark = [
     pytest.mark.skipif(not recorded.exists("us_equity"), reason="the recorded days are not on this machine: set NIGHTSHIFT_DATA"),
     pytest.mark.filterwarnings("ignore"),
 ]
-FEE, TOUCH = 5e-4, 3e-4
-#: fee, half spread and slippage together are what vectorbt calls fees and slippage.
-COST = {"fee_bps": 5, "spread_bps": 4, "slippage_bps": 1, "impact": 0, "borrow_bps_year": 0}
+FEE = 5e-4
+COST = Cost(fee_bps=5, spread_bps=0, slippage_bps=0, impact=0, borrow_bps_year=0)
 FAST, SLOW, UNITS = 10, 30, 100
 CASH = 10_000_000
 
@@ -34,42 +31,6 @@ CASH = 10_000_000
 @pytest.fixture(scope="module")
 def days() -> Panel:
     return recorded.real("us_equity")
-
-
-def traded(panel: Panel):
-    """Return what came of trading random, persistent views, without limits that only we have."""
-    market, params = recorded.terms("us_equity", risk={"participation_max": 1.0}, fills={"participation_max": 2.0, "capital": CASH})
-    market = type(market)(**{**market.__dict__, "cost": Cost(**COST)})
-    scale = recorded.scale(panel)
-    return simulate.run(panel, recorded.forecasts(panel, scale), market, params, model_version="1", scale=scale)
-
-
-def test_vectorbt_comes_to_the_same_fills_and_equity_from_the_same_orders(days):
-    """Quantity, price and fee of every fill, and the account at every close, shorts and flips and gaps included."""
-    import vectorbt
-
-    outcome = traded(days)
-    columns, bars = len(days.symbols), days.bars
-    size = np.full((bars, columns), np.nan)
-    ordered = outcome.ordered
-    for row, symbol, quantity in zip(ordered.row, ordered.symbol, ordered.quantity, strict=True):
-        if quantity != 0.0 and row + 1 < bars and days.open[row + 1, symbol] > 0:
-            size[row + 1, symbol] = quantity
-    close = pd.DataFrame(days.close).ffill()
-    peer = vectorbt.Portfolio.from_orders(
-        close, size, price=days.open, fees=FEE, slippage=TOUCH, size_type="amount", direction="both", init_cash=CASH,
-        cash_sharing=True, group_by=True, freq="1D",
-    )  # fmt: skip
-    told = peer.orders.records.sort_values(["idx", "col"])
-    ours = outcome.filled
-    assert len(ours.row) > 300
-    assert told["idx"].tolist() == ours.row.tolist()
-    assert told["col"].tolist() == ours.symbol.tolist()
-    sign = np.where(told["side"] == 0, 1.0, -1.0)
-    np.testing.assert_allclose(told["size"] * sign, ours.quantity, rtol=1e-12)
-    np.testing.assert_allclose(told["price"], ours.price, rtol=1e-12)
-    np.testing.assert_allclose(told["fees"], ours.fee, rtol=1e-9)
-    np.testing.assert_allclose(np.asarray(peer.value()).ravel(), outcome.equity, rtol=1e-9)
 
 
 def dense(panel: Panel, place: int) -> pd.DataFrame:
@@ -81,7 +42,7 @@ def dense(panel: Panel, place: int) -> pd.DataFrame:
 
 def ours(bars: pd.DataFrame):
     """Return (bar, signed quantity, price) of a crossing traded through the paper exchange, one bar after the other."""
-    venue = Venue(Cost(**{**COST, "spread_bps": 0, "slippage_bps": 0}).rates(), 1.0, 2.0, 0.0)
+    venue = Venue(COST.rates(), 1.0, 2.0, 0.0)
     account = Exchange(
         [Asset("A", AssetClass.EQUITY, venue, shortable=True)], Terms(exact(CASH), multiplier=exact(100), flips=True),
         bars.index[0].to_pydatetime().replace(tzinfo=pd.Timestamp.now("UTC").tzinfo),
