@@ -1,7 +1,8 @@
 """Two independent engines on the common subset: vectorbt and backtesting.py, each handed bars and a rule, never our fills.
 
-The common subset is market orders at the next open, a fee and a touch that are fixed fractions of the notional, no impact, no borrow,
-no cap by volume and no limit of the gate that binds. The rule is a crossing of two moving averages, written once for each engine.
+The common subset is market orders at the next open, a fee and a touch that are fixed fractions of the notional, no impact, no
+borrow, no cap by volume and no limit of the gate that binds. The rule is a crossing of two moving averages, written once for each
+engine.
 """
 
 import math
@@ -95,7 +96,7 @@ def weights(panel: Panel, weight: float, *, shortable: bool) -> FloatArray:
     """Return [T, S] what the crossing wants at each close, as a share of equity, by vectorbt's own moving averages.
 
     NaN without a bar, and while a symbol has fewer bars than the slow mean. Without shorts it is long or flat, each symbol on its
-    own; with them the average over the symbols is taken out.
+    own; with them the average over the symbols is taken out, where there are several.
     """
     views = np.full(panel.close.shape, np.nan)
     for s in range(len(panel.symbols)):
@@ -105,14 +106,12 @@ def weights(panel: Panel, weight: float, *, shortable: bool) -> FloatArray:
         views[bars, s] = HALF * np.sign(fast - slow)
     if not shortable:
         return weight * np.maximum(views, 0.0)
-    with warnings.catch_warnings():
-        # Rows without any view have no mean.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return weight * (views - np.nanmean(views, axis=1, keepdims=True))
+    active = np.isfinite(views).sum(axis=1, keepdims=True)
+    return weight * (views - np.where(active > 1, np.nansum(views, axis=1, keepdims=True) / np.maximum(active, 1), 0.0))
 
 
 def vectorbt_weights(panel: Panel, market: Market, capital: float, wanted: FloatArray) -> Any:
-    """Return vectorbt's account that goes to shares of equity `wanted` [T, S] at each close, valued there, traded at the next open."""
+    """Return vectorbt's account that goes to shares of equity `wanted` [T, S], valued at each close, traded at the next open."""
     valued = _later(known(panel.close))
     return _portfolio(panel, market, capital, size=_later(wanted), size_type="targetpercent", val_price=valued)
 
@@ -156,8 +155,9 @@ def backtesting_crossing(panel: Panel, market: Market, capital: float, weight: f
         def next(self) -> None:
             close = self.data.Close
             if len(close) >= SLOW:
-                view = HALF * np.sign(close[-FAST:].mean() - close[-SLOW:].mean())
-                _send(self, math.trunc(weight * view * self.equity / close[-1]) - self.position.size)
+                view = HALF * np.sign(float(close[-FAST:].mean()) - float(close[-SLOW:].mean()))
+                view = view if market.instrument.shortable else max(view, 0.0)
+                _send(self, math.trunc(weight * view * self.equity / float(close[-1])) - self.position.size)
 
     return _backtest(panel, market, capital, Crosses)
 
