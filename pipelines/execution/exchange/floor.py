@@ -7,6 +7,7 @@ from datetime import datetime
 from pipelines.execution.exchange import wire
 from pipelines.execution.exchange.wire import Json
 from pipelines.execution.matching.exchange import Asset, Exchange, Terms
+from pipelines.execution.matching.ledger import Ledger, Recorded
 from pipelines.execution.matching.tickets import Activity, Update
 
 Listener = Callable[[Json], None]
@@ -22,10 +23,13 @@ class Floor:
     """Executions and everything else that moved money, oldest first."""
 
     @classmethod
-    def opened(cls, assets: dict[str, Asset], terms: Terms, now: datetime) -> "Floor":
-        """Return a floor with an account that holds nothing but cash."""
-        floor = cls(Exchange(assets.values(), terms, now))
-        floor.exchange.listen(floor._told, floor._paid)
+    def opened(cls, assets: dict[str, Asset], terms: Terms, now: datetime, ledger: Ledger | None = None) -> "Floor":
+        """Return a floor with an account that holds nothing but cash, or with the one that a ledger tells of."""
+        exchange = Exchange(assets.values(), terms, now) if ledger is None else Recorded(assets.values(), terms, now, ledger)
+        floor = cls(exchange)
+        exchange.listen(floor._told, floor._paid)
+        if isinstance(exchange, Recorded):
+            exchange.recover()
         return floor
 
     def _told(self, told: Update) -> None:

@@ -212,7 +212,7 @@ class Exchange:
         self.holdings.pay(amount)
         self.sequence += 1
         activity = Activity(self.sequence, kind, self.now, amount, symbol, quantity, description)
-        self._pay(activity)
+        self._emit(activity)
         return activity
 
     def split(self, symbol: str, ratio: Decimal) -> None:
@@ -233,6 +233,10 @@ class Exchange:
         held = self.holdings.of(symbol).quantity
         if held:
             self.charge("DIV", held * per_share, symbol=symbol, description=f"{per_share} a share")
+
+    def halt(self, symbol: str, *, halted: bool) -> None:
+        """Halt a symbol, or let it trade again; while it is halted orders wait."""
+        (self.halted.add if halted else self.halted.discard)(self.asset(symbol).symbol)
 
     # How it is done
 
@@ -444,11 +448,18 @@ class Exchange:
             self.working[ticket.ask.symbol].pop(ticket.id, None)
         return ticket
 
+    def _emit(self, told: Update | Activity) -> None:
+        """Tell the listener of what has happened."""
+        if isinstance(told, Update):
+            self._tell(told)
+        else:
+            self._pay(told)
+
     def _change(self, ticket: Ticket, event: Event, done: Execution | None = None) -> None:
         self._keep(ticket)
         self.sequence += 1
         position = self.holdings.of(ticket.ask.symbol).quantity
-        self._tell(Update(self.sequence, event, ticket, self.now, done, position))
+        self._emit(Update(self.sequence, event, ticket, self.now, done, position))
 
 
 def _leg(plain: Ask, leg: Leg) -> Ask:
