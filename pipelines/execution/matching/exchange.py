@@ -18,6 +18,7 @@ from domain.venue import FORBIDDEN, INVALID, NOT_FOUND, Ask, Leg, Refused, Side
 from pipelines.execution import fills
 from pipelines.execution.fills import Venue
 from pipelines.execution.matching import prices
+from pipelines.execution.matching.amounts import times
 from pipelines.execution.matching.holdings import Holdings
 from pipelines.execution.matching.prices import NOTHING, STOPS, Bar, Got
 from pipelines.execution.matching.tickets import ZERO, Activity, Event, Execution, Ticket, Update
@@ -27,6 +28,8 @@ NAMESPACE = uuid.UUID("6d8b8a0e-4a36-4c41-9b0f-6a2a1f6f0d11")
 BUY_COLLAR, SHORT_COLLAR = Decimal("1.04"), Decimal("1.03")
 REPLACEABLE = frozenset({OrderState.NEW, OrderState.PARTIALLY_FILLED})
 AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
+#: How long an order may wait at its limit; the others are for one moment.
+RESTS = frozenset({TimeInForce.DAY, TimeInForce.GTC})
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,7 @@ class Exchange:
         self._afford(ask, asset, size, instead_of=old.id)
         new = self._enter(ask, size, replaces=old.id, parent=old.parent, legs=old.legs)
         self._change(old.become(OrderState.REPLACED, self.now, replaced_by=new.id), Event.REPLACED)
+        self._adopt(old, new)
         return new
 
     def asset(self, symbol: str) -> Asset:
@@ -171,13 +175,20 @@ class Exchange:
         return sorted(found, key=lambda ticket: ticket.sequence)
 
     def available(self, symbol: str, instead_of: str | None = None) -> Decimal:
-        """Return how much of a position no open order holds, signed."""
+        """Return how much of a position no open order holds, signed.
+
+        Of the orders of one family, the ways out of one position, the largest holds: they fill together no more than that.
+        `instead_of` is an order whose family does not count, because another one is to take its place.
+        """
         held = self.holdings.of(symbol).quantity
-        closing = [
-            self.tickets[each] for each in self.working[symbol]
-            if each != instead_of and self.tickets[each].sign * held < 0 and self.tickets[each].parent is None
-        ]  # fmt: skip
-        return held + sum((ticket.sign * ticket.left for ticket in closing), ZERO)
+        families: dict[str, Decimal] = {}
+        for ticket in (self.tickets[each] for each in self.working[symbol]):
+            if ticket.sign * held < 0 and ticket.state != OrderState.HELD:
+                families[ticket.family] = max(families.get(ticket.family, ZERO), ticket.left)
+        if instead_of is not None:
+            families.pop(self.tickets[instead_of].family, None)
+        promised = min(sum(families.values(), ZERO), abs(held))
+        return held - promised if held > 0 else held + promised
 
     def worth(self) -> Worth:
         """Return the account in numbers."""
@@ -232,7 +243,7 @@ class Exchange:
         """Pay a dividend on what is held; who is short pays it."""
         held = self.holdings.of(symbol).quantity
         if held:
-            self.charge("DIV", held * per_share, symbol=symbol, description=f"{per_share} a share")
+            self.charge("DIV", times(held, per_share), symbol=symbol, description=f"{per_share} a share")
 
     def halt(self, symbol: str, *, halted: bool) -> None:
         """Halt a symbol, or let it trade again; while it is halted orders wait."""
@@ -325,6 +336,14 @@ class Exchange:
         )
         return self._keep(replace(self.tickets[parent.id], legs=legs))
 
+    def _adopt(self, old: Ticket, new: Ticket) -> None:
+        """Let the orders that belong to a replaced one belong to its successor."""
+        for leg in old.legs:
+            self._keep(replace(self.tickets[leg], parent=new.id))
+        if old.parent is not None:
+            parent = self.tickets[old.parent]
+            self._keep(replace(parent, legs=tuple(new.id if leg == old.id else leg for leg in parent.legs)))
+
     def _match(self, bar: Bar) -> None:
         """Fill a symbol's orders in time priority, stops before targets, out of one share of the bar's volume."""
         most = fills.available(bar.volume, self.assets[bar.symbol].venue.participation_max)
@@ -365,7 +384,7 @@ class Exchange:
         if ticket.ask.time_in_force == TimeInForce.CLS:
             bar = replace(bar, open=bar.close)
         if kind in {OrderKind.LIMIT, OrderKind.STOP_LIMIT}:
-            return prices.at_limit(ticket, bar, most, venue)
+            return prices.at_limit(ticket, bar, most, venue, rests=ticket.ask.time_in_force in RESTS)
         return prices.at_market(ticket, prices.base(ticket, bar), bar, most, venue)
 
     def _fill(self, ticket: Ticket, got: Got) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from pipelines.execution.matching.amounts import plus, times
 from pipelines.execution.matching.tickets import ZERO, Execution
 
 
@@ -31,24 +32,24 @@ class Holdings:
     def apply(self, done: Execution) -> None:
         """Book one execution; its fee is paid by an activity of its own."""
         held, change = self.of(done.symbol), done.signed
-        after = held.quantity + change
+        after = plus(held.quantity, change)
         if held.quantity == 0 or (held.quantity > 0) == (change > 0):
             average = (held.average * held.quantity + done.price * change) / after
         else:
             average = held.average if (after > 0) == (held.quantity > 0) else done.price
-        self.cash -= change * done.price
+        self.cash = plus(self.cash, times(-change, done.price))
         self._keep(done.symbol, after, average)
 
     def pay(self, amount: Decimal) -> None:
         """Take in money, or give it when it is negative."""
-        self.cash += amount
+        self.cash = plus(self.cash, amount)
 
     def split(self, symbol: str, ratio: Decimal) -> Decimal:
         """Make `ratio` shares of each; return what the holding changed by."""
         held = self.of(symbol)
-        after = held.quantity * ratio
+        after = times(held.quantity, ratio)
         self._keep(symbol, after, held.average / ratio)
-        return after - held.quantity
+        return plus(after, -held.quantity)
 
     def rename(self, before: str, after: str) -> None:
         """Carry a position over to a new symbol."""

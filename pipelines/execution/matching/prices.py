@@ -73,8 +73,11 @@ def at_market(ticket: Ticket, price: float, bar: Bar, most: float, venue: Venue)
     return Got(ticket.left if whole else exact(abs(quantity)), exact(paid), exact(fee))
 
 
-def at_limit(ticket: Ticket, bar: Bar, most: float, venue: Venue) -> Got:
-    """Return what a limit order gets: the market where that is within its limit, else the limit if the bar went through it."""
+def at_limit(ticket: Ticket, bar: Bar, most: float, venue: Venue, *, rests: bool) -> Got:
+    """Return what a limit order gets: the market where that is within its limit, else the limit if the bar went through it.
+
+    An order for one moment, the next or an auction, does not rest: what the bar does afterwards is no matter.
+    """
     limit = float(ticket.ask.limit_price or 0)
     price = base(ticket, bar)
     if ticket.sign * (limit - price) >= 0:
@@ -84,7 +87,7 @@ def at_limit(ticket: Ticket, bar: Bar, most: float, venue: Venue) -> Got:
     # A stop-limit that was reached within this bar: what the bar did afterwards is not known.
     inside = ticket.ask.kind == OrderKind.STOP_LIMIT and not ticket.triggered
     through = bar.low < limit if ticket.sign > 0 else bar.high > limit
-    if inside or not through:
+    if inside or not through or not rests:
         return NOTHING
     quantity = float(ticket.left) if float(ticket.left) <= most else fills.whole_lots(most, venue.lot)
     if quantity == 0.0:

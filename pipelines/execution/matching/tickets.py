@@ -66,6 +66,11 @@ class Ticket:
         return self.quantity - self.filled
 
     @property
+    def family(self) -> str:
+        """The name of the orders that leave one position, of which one cancels the other: that of their parent."""
+        return self.parent or self.id
+
+    @property
     def sign(self) -> int:
         """1 for a buy, -1 for a sell."""
         return 1 if self.ask.side == Side.BUY else -1
