@@ -1,7 +1,7 @@
 """The side of nautilus_trader in `benchmarks.execution.events`, for an interpreter that has it: `python _nautilus.py BARS WEIGHT`.
 
-Reads an .npz of bars, runs the crossing once over them and prints one line of JSON: seconds of wall and processor time of the run alone, its
-fills, and the final equity. Reading bars and building the engine are not timed.
+Reads an .npz of bars, runs the crossing once over them and prints one line of JSON: seconds of wall and processor time of the run
+alone, its fills, and the final equity. Reading bars and building the engine are not timed.
 """
 
 import json

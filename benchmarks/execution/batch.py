@@ -195,9 +195,9 @@ def main() -> None:
         "# The simulation against vectorbt, on the same trades",
         "",
         f"Fills and equity at every close equal to 1e-9, then processor time in {ROUNDS} interleaved rounds. The last column is",
-        f"the median of each round's time over ours (smallest to largest), the goal is {GOAL:.0f}. `loop alone` is the compiled loop",
-        "without pandas around it, `with value` asks for the equity at every close too. `python -m benchmarks.execution.batch`,",
-        "with vectorbt-rust on the path for its Rust engine.",
+        f"the median of each round's time over ours (smallest to largest), the goal is {GOAL:.0f}. `loop alone` is the compiled",
+        "loop without pandas around it, `with value` asks for the equity at every close too.",
+        "`python -m benchmarks.execution.batch`, with vectorbt-rust on the path for its Rust engine.",
         f"{SystemClock().now():%Y-%m-%d}, {machine}, Python {platform.python_version()}, vectorbt {vbt.__version__}, "
         f"engines {' and '.join(ENGINES)}.",
         "",

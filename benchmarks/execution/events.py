@@ -69,9 +69,9 @@ def served() -> Served:
 
 
 def walk(bars: int) -> Panel:
-    """Return minute bars in whole cents that open where the last one closed."""
+    """Return minute bars in whole cents that open where the last one closed, at a level where two means are never the same."""
     rng = np.random.default_rng(5)
-    close = np.round(100.0 * np.exp(np.cumsum(rng.normal(0.0, 0.0005, (bars, 1)), axis=0)), 2)
+    close = np.round(5000.0 * np.exp(np.cumsum(rng.normal(0.0, 0.0005, (bars, 1)), axis=0)), 2)
     opened = np.vstack((close[:1], close[:-1]))
     at = np.datetime64("2020-01-01T00:00:00", "us") + np.arange(bars) * np.timedelta64(60, "s")
     prices = (opened, np.maximum(opened, close), np.minimum(opened, close), close, np.full(close.shape, 1e6))
