@@ -22,8 +22,16 @@ class Outcome(IntEnum):
     FORCED = 4  # the gate itself asked for this order: a stop-loss or the kill latch
 
 
+class TradingState(IntEnum):
+    """What the account may do."""
+
+    ACTIVE = 0
+    REDUCING = 1  # no order may increase the size of a position
+    HALTED = 2  # nothing but what closes positions, if that
+
+
 class Rule(IntEnum):
-    """The rule that decided, in the order in which the gate asks: the account, then each symbol, then the whole book."""
+    """The rule that decided. Codes are never renumbered: in which order the gate asks is told in `pipelines/execution/risk.py`."""
 
     NONE = 0
     KILL_LATCH = 1
@@ -38,3 +46,24 @@ class Rule(IntEnum):
     NET = 10
     TURNOVER = 11
     MIN_NOTIONAL = 12
+    DAILY_LOSS = 13
+    TRAILING_STOP = 14
+    PRICE_COLLAR = 15
+    SELF_TRADE = 16
+    ORDER_QUANTITY = 17
+    LIQUIDITY = 18
+    SECTOR_GROSS = 19
+    MARKET_GROSS = 20
+    VOLATILITY = 21
+    LEVERAGE = 22
+    BUYING_POWER = 23
+    ORDER_RATE = 24
+    REPEATED_ORDER = 25
+    SESSION = 26
+    TRADING_HALT = 27
+    STALE_SYMBOL = 28
+    STALE_FEED = 29
+    STALE_ACCOUNT = 30
+    CLOCK_OFFSET = 31
+    LOOP_LAG = 32
+    MODEL = 33

@@ -388,21 +388,65 @@ class Decisions(Sizing):
 
 
 class Risk(Section):
-    """The limits of the gate. Fractions are of equity unless they say otherwise."""
+    """The limits of the gate. Fractions are of equity unless they say otherwise; zero means zero, and none can be left out.
+
+    What adds exposure keeps them in the worst case: whichever of the orders that are working or new may fill.
+    """
 
     symbol_weight_max: float = Field(ge=0)
+    """Size of one symbol's position."""
+    sector_gross_max: float = Field(ge=0)
+    """Gross of the symbols of one sector; those whose sector is unknown count as one sector."""
+    market_gross_max: float = Field(ge=0)
+    """Gross of this market alone."""
     gross_max: float = Field(ge=0)
+    """Gross of the whole account; it shrinks while the account swings more than `volatility_max`."""
     net_max: float = Field(ge=0)
+    """Longs less shorts of the whole account, on either side."""
+    leverage_max: float = Field(ge=0)
+    """Gross of the whole account above which, whatever led there, nothing is added until it is back within."""
+    volatility_max: float = Field(gt=0)
+    """Volatility a year of the account's equity above which `gross_max` shrinks in proportion."""
+    buying_power_max: float = Field(ge=0, le=1)
+    """Share of what the broker lets the account spend that its orders may take."""
     turnover_max: float = Field(ge=0)
     """Traded notional in one bar."""
     order_notional_max: float = Field(ge=0)
     """In account currency."""
+    order_quantity_max: float = Field(ge=0)
+    """In units of the symbol."""
+    price_collar: float = Field(ge=0)
+    """Distance of an order's price from the last mark, as a share of the mark; a market order's price is the last that is known."""
     participation_max: float = Field(ge=0)
     """Share of the last bar's volume; above 1, volume caps nothing (a count of ticks is not a quantity)."""
+    liquidity_max: float = Field(ge=0)
+    """Share of the average volume of recent bars; above 1 it caps nothing."""
     stop_loss: float = Field(gt=0)
     """Loss on a position's average price that forces it out."""
+    trailing_stop: float = Field(gt=0)
+    """Loss on the best mark that a position has seen, or on its entry where that was better, that forces it out."""
+    daily_loss_max: float = Field(gt=0, le=1)
+    """Loss on the equity that the session began with after which nothing is added until the next session."""
     drawdown_max: float = Field(gt=0, le=1)
     """Fall from the equity peak that trips the kill latch."""
+    halted: Literal["flatten", "hold"]
+    """What a halted account does: close every position, or send nothing at all."""
+    orders_max: int = Field(ge=0)
+    """Orders in any `orders_window_s`; those that only reduce count and always pass."""
+    orders_window_s: float = Field(gt=0)
+    repeats_max: int = Field(ge=0)
+    """Orders of the same symbol, side and quantity in any `repeats_window_s`."""
+    repeats_window_s: float = Field(gt=0)
+    symbol_age_bars_max: float = Field(ge=0)
+    """Bars that the calendar has expected since a symbol's newest."""
+    feed_silence_s_max: float = Field(ge=0)
+    """Seconds without any message from a feed that the trader needs."""
+    account_age_s_max: float = Field(ge=0)
+    """Seconds since positions and orders were last compared with the broker's."""
+    clock_offset_s_max: float = Field(ge=0)
+    """Seconds between this machine's clock and the broker's, either way."""
+    loop_lag_s_max: float = Field(ge=0)
+    """Seconds by which the trader runs late."""
 
 
 class Orders(Section):

@@ -143,6 +143,21 @@ def moment(at: datetime) -> np.datetime64:
     return np.datetime64(at.astimezone(UTC).replace(tzinfo=None), "us")
 
 
+def days(market: Market, moments: TimeArray) -> npt.NDArray[np.int64]:
+    """Return [T] the date of the newest session that had begun by each moment, extended hours included, in days since 1970."""
+    if len(moments) == 0:
+        return np.empty(0, dtype=np.int64)
+    begun, dated = _begun(market.calendar, _date(moments.min()) - REACH, _date(moments.max()) + timedelta(days=1))
+    return dated[np.maximum(np.searchsorted(begun, moments, side="right") - 1, 0)]
+
+
+@lru_cache(maxsize=64)
+def _begun(calendar: str, first: date, last: date) -> tuple[TimeArray, npt.NDArray[np.int64]]:
+    """Return when each session began, and its date in days since 1970; a live bar asks for the same few again and again."""
+    table = sessions(calendar, first, last)
+    return naive(table["pre_opened_at"]), table["session"].to_numpy().astype("datetime64[D]").astype(np.int64)
+
+
 def ordinals(market: Market, moments: TimeArray, since: date, of: str = "pre_opened_at") -> npt.NDArray[np.int64]:
     """Return how many sessions dated `since` or later had begun by each moment, with `of="closed_at"` how many had closed."""
     if len(moments) == 0:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from domain import session
 from domain.clock import SystemClock
 from domain.market import Market
 from domain.panel import FloatArray, Panel
@@ -50,7 +51,8 @@ class Case:
     def twin(self) -> naive.Result:
         """Simulate in plain Python."""
         twin = naive.Twin(self.market, self.params, len(self.panel.symbols), self.params.fills.capital)
-        columns = (self.panel.open, self.panel.close, self.panel.volume, self.forecasts, self.scale)
+        days = session.days(self.market, self.panel.opened_at)
+        columns = (self.panel.open, self.panel.close, self.panel.volume, self.forecasts, self.scale, days)
         return twin.run(*(values.tolist() for values in columns))
 
 

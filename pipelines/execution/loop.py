@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from domain import clock
+from domain import clock, session
 from domain.clock import Clock, ReplayClock
 from domain.error import ConfigurationError, ModelError, TradingError
 from domain.market import Market
@@ -242,7 +242,8 @@ class Loop:
         self._scale, forecast = scales[0], forecasts[0]
         if self._watch is not None:
             forecast = self._watch.say(self._progress["bars"], self._scale, forecast)
-        trader.think(self._trader, forecast, bar.close[0], bar.volume[0], self._scale, equity)
+        day = float(session.days(self._market, bar.opened_at)[0])
+        trader.think(self._trader, forecast, bar.close[0], bar.volume[0], self._scale, equity, day)
         if was_halted or not risk.halted(self._trader.gate):
             return []
         reason = f"equity of {equity:.2f} has fallen more than {self._params.risk.drawdown_max} below its peak"

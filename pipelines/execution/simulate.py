@@ -7,6 +7,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from domain import session
 from domain.compiled import money
 from domain.decision import Outcome as Answer
 from domain.market import Market
@@ -52,11 +53,13 @@ def run(
     first = 0 if since is None else int(np.searchsorted(panel.event_at, since))
     rows, cash = panel.rows(first, panel.bars), params.fills.capital if capital is None else capital
     who = Trader.opened(market, params, len(panel.symbols), cash)
+    days = session.days(market, rows.opened_at).astype(np.float64)
     log, venue, ordered, filled = Log.blank(rows.bars, len(panel.symbols)), fills.venue(market, params), 0, 0
     for start, stop, sizing in stretches(rows.bars, [(row - first, each) for row, each in sized]):
         who = who.resized(market, params.sized(sizing))
         ordered, filled = drive(
-            who, venue, forecasts[first:], rows.open, rows.close, rows.volume, sigma[first:], log, start, stop, ordered, filled
+            who, venue, forecasts[first:], rows.open, rows.close, rows.volume, sigma[first:], days, log,
+            start, stop, ordered, filled,
         )  # fmt: skip
     return outcome.Outcome(
         market, ((0, model_version),), panel.symbols, rows.opened_at, rows.event_at, cash, log.curve,
@@ -74,7 +77,7 @@ def stretches(bars: int, sized: Sequence[tuple[int, Sizing]]) -> list[tuple[int,
 @money
 def drive(
     who: Trader, venue: fills.Venue, forecasts: FloatArray, opened: FloatArray, close: FloatArray, volume: FloatArray,
-    scale: FloatArray, log: Log, start: int, stop: int, ordered: int, filled: int,
+    scale: FloatArray, days: FloatArray, log: Log, start: int, stop: int, ordered: int, filled: int,
 ) -> tuple[int, int]:  # fmt: skip
     """Live through the bars from `start` to before `stop`; return how many rows of either log are written by then."""
     executions = fills.blank(opened.shape[1])
@@ -84,7 +87,7 @@ def drive(
         charge, equity, gross = fills.step(venue, orders, opened[t], close[t], volume[t], known, who.book, executions)
         log.curve.equity[t], log.curve.gross[t], log.curve.charge[t] = equity, gross, charge
         filled = note_fills(t, opened[t], executions, log.filled, filled)
-        trader.think(who, forecasts[t], close[t], volume[t], scale[t], equity)
+        trader.think(who, forecasts[t], close[t], volume[t], scale[t], equity, days[t])
         ordered = note_orders(t, who, log.ordered, ordered)
     return ordered, filled
 

@@ -16,32 +16,38 @@ from domain.market import Market
 from domain.order import Fill
 from domain.panel import FloatArray, Panel
 from domain.params import Params
-from pipelines.execution import decisions, fills, risk
+from pipelines.execution import decisions, fills, limits, risk
 from pipelines.execution.brokers.contract import Activity
+from pipelines.execution.conditions import Conditions
+from pipelines.execution.limits import Limits
+from pipelines.execution.verdicts import Verdicts
 
 
 class Trader(NamedTuple):
-    """The rules that a trader goes by, what it remembers, and its latest answer."""
+    """The rules that a trader goes by, what it remembers, what it is told, and its latest answer."""
 
     settings: decisions.Settings
-    limits: risk.Limits
+    limits: Limits
     book: fills.Book
     memory: decisions.State
     gate: risk.State
+    conditions: Conditions
+    """Not carried over a restart: whoever trades live tells it anew before each decision."""
     targets: decisions.Targets
-    verdicts: risk.Verdicts
+    verdicts: Verdicts
 
     @classmethod
     def opened(cls, market: Market, params: Params, symbols: int, capital: float) -> Self:
         """Return a trader with nothing but cash."""
         return cls(
             settings=decisions.settings(market, params),
-            limits=risk.limits(market, params),
+            limits=limits.of(market, params),
             book=fills.Book.opened(symbols, capital),
             memory=decisions.State.blank(symbols),
             gate=risk.State.blank(symbols),
+            conditions=Conditions.blank(symbols),
             targets=decisions.Targets.blank(symbols),
-            verdicts=risk.Verdicts.blank(symbols),
+            verdicts=Verdicts.blank(symbols),
         )
 
     def resized(self, market: Market, params: Params) -> Self:
@@ -50,15 +56,19 @@ class Trader(NamedTuple):
 
 
 @money
-def think(trader: Trader, forecast: FloatArray, close: FloatArray, volume: FloatArray, scale: FloatArray, equity: float) -> None:
+def think(
+    trader: Trader, forecast: FloatArray, close: FloatArray, volume: FloatArray, scale: FloatArray, equity: float, day: float
+) -> None:
     """Decide and judge one bar at its close: the orders for the next open are then in `trader.verdicts`.
 
-    The book must hold the bar's fills and be marked to its closes; `equity` is what it is worth.
+    The book must hold the bar's fills and be marked to its closes; `equity` is what it is worth, `day` numbers its session.
     """
     held = trader.book.quantity
     decisions.step(trader.settings, forecast, close, volume, scale, held, equity, trader.memory, trader.targets)
     wanted, aim = trader.targets.quantity, trader.targets.aim
-    risk.step(trader.limits, wanted, aim, close, volume, trader.book, equity, trader.gate, trader.verdicts)
+    risk.step(
+        trader.limits, wanted, aim, close, volume, trader.book, equity, day, trader.conditions, trader.gate, trader.verdicts
+    )  # fmt: skip
 
 
 class Booked(NamedTuple):

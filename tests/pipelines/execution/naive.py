@@ -19,6 +19,37 @@ class Symbol:
     mark: float = math.nan
     seen_close: float = math.nan
     stopped: float = 0.0
+    best: float = 0.0
+    """The best mark that the present position has seen, 0 where there is none."""
+    side: int = 0
+    """The side of the position that `best` belongs to."""
+    usual_volume: float = math.nan
+    # What it is told of one bar: orders that work, and who may only reduce.
+    buying: float = 0.0
+    selling: float = 0.0
+    working_price: float = math.nan
+    highest_buy: float = math.nan
+    lowest_sell: float = math.nan
+    price: float = math.nan
+    sector: int = -1
+    blocked: str = ""
+
+    @property
+    def worst(self):
+        """The largest size after any of the working orders."""
+        return max(abs(self.quantity), abs(self.quantity + self.buying), abs(self.quantity - self.selling))
+
+    @property
+    def closing(self):
+        """The order that closes what no working order closes."""
+        if self.quantity > 0:
+            return -max(self.quantity - self.selling, 0.0)
+        return max(-self.quantity - self.buying, 0.0)
+
+    @property
+    def dear(self):
+        """The price at which it counts."""
+        return max([self.mark, *(p for p in (self.working_price, self.price) if not math.isnan(p))])
 
 
 @dataclass
@@ -39,6 +70,7 @@ class Order:
     opening: float
     rule: str = "none"
     outcome: str = "none"
+    reduces: bool = False
 
     @property
     def quantity(self):
@@ -68,16 +100,19 @@ class Twin:
         self.mean_square, self.square, self.count = 1.0 + (count - 1.0) * 0.3, 1.0, float(count)
         self.aimed, self.surprise = [(0.0, 0.0)] * symbols, 1.0
         self.peak, self.halted = 0.0, False
+        self.day, self.day_equity, self.day_loss, self.last_equity, self.variance = 0, None, None, None, 0.0
+        self.other_gross, self.other_net, self.buying_power, self.sent, self.demanded = 0.0, 0.0, math.inf, 0, ("active", "")
         self.result = Result()
 
-    def run(self, opens, closes, volumes, forecasts, sigmas) -> Result:
-        """Trade lists of lists [T][S] (forecasts [T][S][Q]) and return what happened."""
+    def run(self, opens, closes, volumes, forecasts, sigmas, days) -> Result:
+        """Trade lists of lists [T][S] (forecasts [T][S][Q], days [T]) and return what happened."""
         pending = [0.0] * len(self.symbols)
         for t in range(len(closes)):
             self.exchange(t, pending, opens[t], closes[t], volumes[t], sigmas[max(t - 1, 0)])
             equity = self.equity()
             self.result.equity.append(equity)
             wishes = self.decide(forecasts[t], closes[t], volumes[t], sigmas[t], equity)
+            self.observe(volumes[t], equity, days[t])
             gated = self.gate(wishes, closes[t], volumes[t], equity)
             for s, order in enumerate(gated):
                 if order.outcome != "none":
@@ -243,30 +278,65 @@ class Twin:
 
     # The gate
 
+    def observe(self, volumes, equity, day):
+        if self.day_equity is None or day > self.day:
+            self.day, self.day_equity, self.day_loss = day, self.last_equity or equity, None
+        loss = 1.0 - equity / self.day_equity
+        if self.day_loss is None and loss > self.params.risk.daily_loss_max:
+            self.day_loss = loss
+        if self.last_equity is not None:
+            change = equity / self.last_equity - 1.0
+            self.variance += (change * change - self.variance) / 60
+        self.last_equity = equity
+        for symbol, volume in zip(self.symbols, volumes, strict=True):
+            if volume >= 0:
+                first = math.isnan(symbol.usual_volume)
+                symbol.usual_volume = volume if first else symbol.usual_volume + (volume - symbol.usual_volume) / 20
+            side = (symbol.quantity > 0) - (symbol.quantity < 0)
+            if side != symbol.side:
+                symbol.side, symbol.best = side, symbol.average if side else 0.0
+            if side > 0:
+                symbol.best = max(symbol.best, symbol.mark)
+            elif side < 0:
+                symbol.best = min(symbol.best, symbol.mark)
+
     def gate(self, wishes, closes, volumes, equity):
-        orders = [self.split(w.target - s.quantity, s.quantity) for w, s in zip(wishes, self.symbols, strict=True)]
+        asked = [w.target - s.quantity for w, s in zip(wishes, self.symbols, strict=True)]
+        return self.judge(asked, [w.conviction for w in wishes], closes, volumes, equity)
+
+    def judge(self, asked, convictions, closes, volumes, equity):
+        """Return the orders that are left of the changes asked for."""
+        orders = [self.split(change, s) for change, s in zip(asked, self.symbols, strict=True)]
         rule = "kill_latch" if self.halted else ""
         self.peak = self.peak if self.halted else max(self.peak, equity)
         if not rule and 1.0 - equity / self.peak > self.params.risk.drawdown_max:
             self.halted, rule = True, "drawdown"
+        if not rule and self.demanded[0] == "halted":
+            rule = self.demanded[1]
         if rule:
-            return [self.flattened(o, s.quantity, rule) for o, s in zip(orders, self.symbols, strict=True)]
+            return [self.flattened(o, s, rule) for o, s in zip(orders, self.symbols, strict=True)]
+        reducing = "daily_loss" if self.day_loss is not None else self.demanded[1] if self.demanded[0] == "reducing" else ""
         for s, order in enumerate(orders):
-            self.stop(s, order, wishes[s].conviction)
-            if order.opening != 0:
-                self.one_symbol(s, order, closes[s], volumes[s], equity)
+            self.stop(s, order, convictions[s])
+            if order.opening != 0 and (reducing or self.symbols[s].blocked):
+                order.opening, order.rule = 0.0, reducing or self.symbols[s].blocked
+            if order.opening != 0 and self.admitted(order, self.symbols[s], closes[s]):
+                self.one_symbol(s, order, volumes[s], equity)
+        self.sectors(orders, equity)
         self.whole_book(orders, equity)
         for s, order in enumerate(orders):
             self.finish(order, self.symbols[s])
+        self.count_out(orders)
         return orders
 
-    def split(self, asked, held):
-        closing = math.copysign(min(abs(asked), abs(held)), asked) if asked * held < 0 else 0.0
+    def split(self, asked, symbol):
+        closing = math.copysign(min(abs(asked), abs(symbol.closing)), asked) if asked * symbol.quantity < 0 else 0.0
         return Order(asked, closing, asked - closing)
 
-    def flattened(self, order, held, rule):
-        outcome = "forced" if held != 0 else "denied" if order.asked != 0 else "none"
-        return Order(order.asked, -held if held != 0 else 0.0, 0.0, rule if outcome != "none" else "none", outcome)
+    def flattened(self, order, symbol, rule):
+        closing = symbol.closing if self.params.risk.halted == "flatten" else 0.0
+        outcome = "forced" if closing != 0 else "denied" if order.asked != 0 else "none"
+        return Order(order.asked, closing, 0.0, rule if outcome != "none" else "none", outcome)
 
     def stop(self, s, order, conviction):
         symbol = self.symbols[s]
@@ -274,50 +344,93 @@ class Twin:
         if turned and symbol.stopped * symbol.quantity <= 0:
             symbol.stopped = 0.0
         side = math.copysign(1.0, symbol.quantity) if symbol.quantity != 0 else 0.0
+        rule = "stop_loss"
         if side != 0 and side * (1.0 - symbol.mark / symbol.average) > self.params.risk.stop_loss:
             symbol.stopped = side
+        elif side != 0 and side * (1.0 - symbol.mark / symbol.best) > self.params.risk.trailing_stop:
+            symbol.stopped, rule = side, "trailing_stop"
         if symbol.stopped * symbol.quantity > 0:
-            order.closing, order.opening, order.rule, order.outcome = -symbol.quantity, 0.0, "stop_loss", "forced"
+            order.closing, order.opening, order.rule = symbol.closing, 0.0, rule
+            order.outcome = "forced" if symbol.closing != 0 else "none"
         elif symbol.stopped * order.quantity > 0:
-            order.opening, order.rule = 0.0, "stop_loss"
+            order.opening, order.rule = 0.0, rule
 
-    def one_symbol(self, s, order, close, volume, equity):
+    def admitted(self, order, symbol, close):
+        reference, rule = symbol.price if not math.isnan(symbol.price) else close, ""
+        if math.isnan(close) or math.isnan(symbol.mark):
+            rule = "missing_price"
+        elif abs(reference - symbol.mark) > self.params.risk.price_collar * symbol.mark:
+            rule = "price_collar"
+        elif order.quantity > 0 and symbol.selling:
+            apart = not math.isnan(symbol.price) and not math.isnan(symbol.lowest_sell) and symbol.price < symbol.lowest_sell
+            rule = "" if apart else "self_trade"
+        elif order.quantity < 0 and symbol.buying:
+            apart = not math.isnan(symbol.price) and not math.isnan(symbol.highest_buy) and symbol.price > symbol.highest_buy
+            rule = "" if apart else "self_trade"
+        if rule:
+            order.opening, order.rule = 0.0, rule
+        return not rule
+
+    def one_symbol(self, s, order, volume, equity):
         limits, symbol = self.params.risk, self.symbols[s]
-        price = symbol.mark
-        if math.isnan(close):
-            order.opening, order.rule = 0.0, "missing_price"
-            return
-        if not self.market.instrument.shortable and order.quantity < 0 and symbol.quantity + order.quantity < 0:
+        price = symbol.dear
+        held = symbol.quantity + symbol.buying if order.quantity > 0 else symbol.quantity - symbol.selling
+        if not self.market.instrument.shortable and order.quantity < 0 and held + order.quantity < 0:
             order.opening, order.rule = 0.0, "short"
-        if abs(symbol.quantity + order.quantity) * price > limits.symbol_weight_max * equity:
-            room = limits.symbol_weight_max * equity / price - symbol.quantity * math.copysign(1.0, order.quantity)
+        if abs(held + order.quantity) * price > limits.symbol_weight_max * equity:
+            room = limits.symbol_weight_max * equity / price - held * math.copysign(1.0, order.quantity)
             self.cap(order, room, "symbol_weight")
         if abs(order.quantity) * price > limits.order_notional_max:
             self.cap(order, limits.order_notional_max / price, "order_notional")
-        if limits.participation_max <= 1 and abs(order.quantity) > limits.participation_max * volume:
+        self.cap(order, limits.order_quantity_max, "order_quantity")
+        if limits.participation_max <= 1:
             self.cap(order, limits.participation_max * volume, "participation")
+        if limits.liquidity_max <= 1:
+            self.cap(order, limits.liquidity_max * symbol.usual_volume, "liquidity")
 
     def cap(self, order, most, rule):
         left = max(abs(order.closing), most, 0.0)
         if left < abs(order.quantity):
             order.opening, order.rule = math.copysign(left, order.quantity) - order.closing, rule
 
+    def sectors(self, orders, equity):
+        most = self.params.risk.sector_gross_max * equity
+        for sector in sorted({symbol.sector for symbol in self.symbols}):
+            members = [(o, s) for o, s in zip(orders, self.symbols, strict=True) if s.sector == sector]
+            used = running_sum([s.worst * s.dear for _, s in members if s.worst != 0])
+            added = running_sum([abs(o.opening) * s.dear for o, s in members if o.opening != 0])
+            if added and used + added > most:
+                for order, _ in members:
+                    if order.opening != 0:
+                        order.opening, order.rule = max(most - used, 0.0) / added * order.opening, "sector_gross"
+
     def whole_book(self, orders, equity):
         limits = self.params.risk
-        held = [(o, s.quantity, s.mark) for o, s in zip(orders, self.symbols, strict=True)]
-        gross = running_sum([abs(q) * p for _, q, p in held if q != 0])
-        net = running_sum([q * p for _, q, p in held if q != 0])
-        covers = running_sum([max(o.closing, 0.0) * p for o, q, p in held if q != 0])
-        closes = running_sum([-min(o.closing, 0.0) * p for o, q, p in held if q != 0])
-        buys = running_sum([o.opening * p for o, _, p in held if o.opening > 0])
-        sells = running_sum([-o.opening * p for o, _, p in held if o.opening < 0])
-        buy, buy_rule = fitted(1.0, "", gross, buys + sells, limits.gross_max * equity, "gross")
-        sell, sell_rule = buy, buy_rule
-        buy, buy_rule = fitted(buy, buy_rule, net + covers, buy * buys, limits.net_max * equity, "net")
-        sell, sell_rule = fitted(sell, sell_rule, closes - net, sell * sells, limits.net_max * equity, "net")
-        added, most = buy * buys + sell * sells, limits.turnover_max * equity
-        buy, buy_rule = fitted(buy, buy_rule, covers + closes, added, most, "turnover")
-        sell, sell_rule = fitted(sell, sell_rule, covers + closes, added, most, "turnover")
+        book = [(o, s) for o, s in zip(orders, self.symbols, strict=True) if s.quantity or s.buying or s.selling]
+        gross = running_sum([s.worst * s.dear for _, s in book])
+        pending = running_sum([(s.worst - abs(s.quantity)) * s.dear for _, s in book])
+        net = running_sum([s.quantity * s.mark for _, s in book if s.quantity])
+        bought, sold = running_sum([s.buying * s.dear for _, s in book]), running_sum([s.selling * s.dear for _, s in book])
+        covers = running_sum([max(o.closing, 0.0) * s.dear for o, s in book])
+        closes = running_sum([-min(o.closing, 0.0) * s.dear for o, s in book])
+        buys = running_sum([o.opening * s.dear for o, s in zip(orders, self.symbols, strict=True) if o.opening > 0])
+        sells = running_sum([-o.opening * s.dear for o, s in zip(orders, self.symbols, strict=True) if o.opening < 0])
+        both, rule = fitted(1.0, "", gross, buys + sells, limits.market_gross_max * equity, "market_gross")
+        gross, net = gross + self.other_gross, net + self.other_net
+        bar = limits.volatility_max / math.sqrt(self.market.bars_a_year)
+        calm, name = (bar / math.sqrt(self.variance), "volatility") if self.variance > bar * bar else (1.0, "gross")
+        both, rule = fitted(both, rule, gross, both * (buys + sells), calm * limits.gross_max * equity, name)
+        both, rule = fitted(both, rule, gross, both * (buys + sells), limits.leverage_max * equity, "leverage")
+        buy, buy_rule = fitted(both, rule, net + covers + bought, both * buys, limits.net_max * equity, "net")
+        sell, sell_rule = fitted(both, rule, closes - net + sold, both * sells, limits.net_max * equity, "net")
+        spendable = limits.buying_power_max * self.buying_power if limits.buying_power_max else 0.0
+        for used, most, name in (
+            (pending, spendable, "buying_power"),
+            (covers + closes + bought + sold, limits.turnover_max * equity, "turnover"),
+        ):
+            added = buy * buys + sell * sells
+            buy, buy_rule = fitted(buy, buy_rule, used, added, most, name)
+            sell, sell_rule = fitted(sell, sell_rule, used, added, most, name)
         for order in orders:
             factor, rule = (buy, buy_rule) if order.quantity > 0 else (sell, sell_rule)
             if factor < 1 and order.opening != 0:
@@ -326,14 +439,27 @@ class Twin:
     def finish(self, order, symbol):
         if order.asked == 0 and order.quantity == 0:
             return
-        if order.quantity != -symbol.quantity:
+        order.reduces = order.closing != 0
+        if order.quantity != symbol.closing:
             rounded = self.lots(order.quantity)
             order.closing, order.opening = rounded, 0.0
-            if rounded != 0 and abs(rounded) * symbol.mark < self.params.orders.notional_min:
+            if rounded != 0 and abs(rounded) * symbol.dear < self.params.orders.notional_min:
                 order.closing, order.rule = 0.0, "min_notional"
         if order.outcome != "forced":
             answer = "approved" if order.rule == "none" else "reduced"
-            order.outcome = answer if order.quantity != 0 else "denied"
+            order.outcome = answer if order.quantity != 0 else "denied" if order.asked != 0 else "none"
+
+    def count_out(self, orders):
+        """Orders that reduce are counted first and always sent."""
+        sending = [order for order in orders if order.quantity != 0]
+        sent = self.sent + sum(order.reduces for order in sending)
+        for order in sending:
+            if order.reduces:
+                continue
+            if sent + 1 > self.params.risk.orders_max:
+                order.closing, order.opening, order.rule, order.outcome = 0.0, 0.0, "order_rate", "denied"
+            else:
+                sent += 1
 
 
 def fitted(factor, rule, used, added, most, name):

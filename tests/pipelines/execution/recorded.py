@@ -42,7 +42,9 @@ PINNED = {
     "decisions": {"volatility_target": 0.10, "edge_sigma_full": 0.25, "band": 1.0, "rate": 0.5},
     "risk": {
         "symbol_weight_max": 0.15, "gross_max": 1.5, "net_max": 0.75, "turnover_max": 0.5, "order_notional_max": 250_000,
-        "participation_max": 0.05, "stop_loss": 0.15, "drawdown_max": 0.3,
+        "participation_max": 0.05, "stop_loss": 0.15, "drawdown_max": 0.3, "sector_gross_max": 2.0, "market_gross_max": 2.0,
+        "leverage_max": 2.0, "volatility_max": 0.5, "buying_power_max": 1.0, "order_quantity_max": 10_000_000, "price_collar": 0.1,
+        "liquidity_max": 0.5, "trailing_stop": 0.8, "daily_loss_max": 0.1, "orders_max": 1000,
     },
     "orders": {"notional_min": 100},
     "fills": {"capital": 1_000_000, "participation_max": 0.1},

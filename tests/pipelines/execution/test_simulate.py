@@ -2,6 +2,7 @@
 
 import pytest
 
+from domain import session
 from domain.params import Sizing
 from pipelines.execution import simulate
 from tests.pipelines.execution import naive, recorded
@@ -14,6 +15,23 @@ CASES = {
         "risk": {"gross_max": 0.9, "net_max": 0.1, "turnover_max": 0.2, "order_notional_max": 60_000, "participation_max": 0.02},
     },
     "stops and drawdowns": {"decisions": {"volatility_target": 2.0}, "risk": {"stop_loss": 0.03, "drawdown_max": 0.12}},
+    "days that lose, and trailing stops": {
+        "decisions": {"volatility_target": 1.0},
+        "risk": {"daily_loss_max": 0.01, "trailing_stop": 0.06, "stop_loss": 0.5, "drawdown_max": 0.9},
+    },
+    "limits of the account": {
+        "decisions": {"volatility_target": 1.0, "rate": 1.0},
+        "risk": {
+            "volatility_max": 0.1,
+            "sector_gross_max": 1.1,
+            "market_gross_max": 1.0,
+            "leverage_max": 0.9,
+            "liquidity_max": 0.01,
+            "order_quantity_max": 4000,
+            "orders_max": 5,
+            "daily_loss_max": 0.2,
+        },
+    },
     "trades at once": {"decisions": {"rate": 1.0, "band": 0.0}},
     "volume caps nothing": {"risk": {"participation_max": 1e6}, "fills": {"participation_max": 1e6}},
     "volume caps everything": {"risk": {"participation_max": 0.9}, "fills": {"participation_max": 0.002}},
@@ -27,7 +45,7 @@ def both(name, sections, seed, bars=120, symbols=8, **keys):
     forecasts = recorded.forecasts(panel, sigma, seed=seed, **keys)
     ours = simulate.run(panel, forecasts, market, params, model_version="1", scale=sigma)
     twin = naive.Twin(market, params, symbols, params.fills.capital)
-    columns = (panel.open, panel.close, panel.volume, forecasts, sigma)
+    columns = (panel.open, panel.close, panel.volume, forecasts, sigma, session.days(market, panel.opened_at))
     return ours, twin.run(*(values.tolist() for values in columns))
 
 
@@ -64,7 +82,7 @@ def test_settings_that_take_over_decide_from_their_row_on():
             return super().decide(*bar)
 
     ours = simulate.run(panel, forecasts, market, params, model_version="1", scale=sigma, sized=sized)
-    columns = (panel.open, panel.close, panel.volume, forecasts, sigma)
+    columns = (panel.open, panel.close, panel.volume, forecasts, sigma, session.days(market, panel.opened_at))
     theirs = Changed(market, params, 8, params.fills.capital).run(*(values.tolist() for values in columns))
 
     orders = ours.orders.select("asked", "quantity", "outcome", "rule", "reason").rows()

@@ -1,0 +1,57 @@
+"""Conditions: what the gate is told beside the book: orders that work, sectors, who may only reduce, and the rest of the account.
+
+A simulation leaves them blank, for nothing works when a bar is decided. Whoever trades live overwrites them in place before each
+decision, with the help of `pipelines/execution/guards.py`.
+"""
+
+import math
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from domain.panel import FloatArray
+from pipelines.execution.verdicts import CodeArray
+
+#: Places in Conditions.account.
+OTHER_GROSS, OTHER_NET, BUYING_POWER, SENT, FOUND, LIMIT = range(6)
+#: Places in Conditions.standing.
+STATE, RULE = 0, 1
+
+
+class Conditions(NamedTuple):
+    """What surrounds one decision; changed in place. A quantity that is not a number counts as if it were without bounds."""
+
+    buying: FloatArray
+    """[S] quantity that orders still working could buy: open, pending, and in full where nobody knows what became of them."""
+    selling: FloatArray
+    """[S] the same of sells, positive."""
+    working_price: FloatArray
+    """[S] highest price at which a working order counts, NaN where the mark will do."""
+    highest_buy: FloatArray
+    """[S] highest limit of the working buys, NaN where one has none."""
+    lowest_sell: FloatArray
+    """[S] lowest limit of the working sells, NaN where one has none."""
+    price: FloatArray
+    """[S] limit or stop of the order that is asked for, NaN for a market order."""
+    sector: CodeArray
+    """[S] the symbol's sector, numbered from 0 and below S; anything else is unknown."""
+    blocked: CodeArray
+    """[S] code of the Rule under which the symbol may only be reduced, 0 for none."""
+    found: FloatArray
+    """[S] what that rule found."""
+    limit: FloatArray
+    """[S] what it allows."""
+    account: FloatArray
+    """[6] gross and net of the account's other markets, what the broker lets it spend before the working orders, all in account
+    currency; orders already sent in the present window; what the rule behind `standing` found and allows."""
+    standing: CodeArray
+    """[2] code of the TradingState that is demanded, and of the Rule that demands it."""
+
+    @classmethod
+    def blank(cls, symbols: int) -> Self:
+        """Return the conditions of an account of one market with no orders working and no bound on what it may spend."""
+        numbers = {name: np.zeros(symbols) for name in ("buying", "selling", "found", "limit")}
+        prices = {name: np.full(symbols, math.nan) for name in ("working_price", "highest_buy", "lowest_sell", "price")}
+        codes = {"sector": np.full(symbols, -1), "blocked": np.zeros(symbols, dtype=np.int64)}
+        account, standing = np.array([0.0, 0.0, math.inf, 0.0, 0.0, 0.0]), np.zeros(2, dtype=np.int64)
+        return cls(**numbers, **prices, **codes, account=account, standing=standing)
