@@ -161,8 +161,25 @@ class Oracle:
             require(not (adding and np.isnan(forecast).all()), "something was opened without a forecast [I-21]")
             age_ns = plan.at.ns - int(event.bar.event_at[0].astype("datetime64[us]").astype(np.int64)) * 1000
             late = age_ns > core.desk.patience.late_ns
+            if adding:
+                self._worst(core)
             require(not (adding and late), "something was opened on a bar of long ago [F30]")
             require(age_ns >= -core.desk.patience.early_ns, "a bar of the future was traded [F38]")
+
+    def _worst(self, core: Core) -> None:
+        """Add up what the account would hold if all that works filled the wrong way."""
+        gross, book = Decimal(0), core.trader.book
+        for s, symbol in enumerate(SYMBOLS):
+            held = core.desk.holdings.get(symbol, Decimal(0))
+            open_ = [each for each in core.desk.orders.values() if each.order.symbol == symbol]
+            buys = sum((each.reserved for each in open_ if each.quantity > 0), Decimal(0))
+            sells = sum((each.reserved for each in open_ if each.quantity < 0), Decimal(0))
+            mark = Decimal(0) if math.isnan(book.mark[s]) else Decimal(float(book.mark[s]))
+            gross += max(abs(held + buys), abs(held - sells)) * mark
+        equity = float(core.desk.cash) + sum(
+            float(held) * float(book.mark[SYMBOLS.index(symbol)]) for symbol, held in core.desk.holdings.items()
+        )
+        require(float(gross) <= PARAMS.risk.gross_max * equity * (1 + 1e-9), "what works could exceed the limit on gross [I-18]")
 
     def _kill(self, world: World, core: Core, plan: Plan) -> None:
         """Hold a halt to its word: a cancel of every order that can be named, as soon as it can be."""

@@ -37,7 +37,7 @@ MINUTE = 60 * SECOND
 CAPITAL = Decimal(1_000_000)
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
 MARKET, PARAMS = recorded.terms(
-    risk={"turnover_max": 3.0, "participation_max": 1.0, "order_notional_max": 400_000, "stop_loss": 0.9},
+    risk={"turnover_max": 3.0, "participation_max": 1.0, "order_notional_max": 400_000, "stop_loss": 0.9, "daily_loss_max": 0.9},
     decisions={"rate": 1.0, "band": 0.0},
 )  # fmt: skip
 SAFETY_BARS, LIVENESS_BARS = 24, 6
@@ -354,7 +354,7 @@ class World:
         assert forecast.shape[1] == len(LEVELS)
         if self.fails("no_forecast", 0.2):
             forecast[:] = np.nan
-        return events.BarClosed(bar, forecast, np.full(len(SYMBOLS), 0.005))
+        return events.BarClosed(bar, forecast, np.full(len(SYMBOLS), 0.005), float(number // 12))
 
     def meddle(self) -> None:
         """Let people and machines do what they do to a running process."""

@@ -95,6 +95,8 @@ class BarClosed:
     """[S, Q] quantiles of the log return; NaN where nothing is known."""
     scale: FloatArray
     """[S] one-bar volatility."""
+    day: float = 0.0
+    """Number of the bar's session: a new one begins the day's loss anew."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ the moment that a channel is lost or a difference stands. Not being ready takes 
 booked, cancels are sent, and bars are lived through without a forecast.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Self
@@ -17,7 +18,7 @@ from domain.market import Market
 from domain.order import NEXT_OPEN, Terms
 from domain.panel import PRICES, Panel
 from domain.params import Params
-from pipelines.execution import facts, fills, orders, risk, trader
+from pipelines.execution import facts, fills, guards, orders, risk, trader
 from pipelines.execution.core import events
 from pipelines.execution.core.desk import Desk, Patience
 from pipelines.execution.core.events import Event, Moment
@@ -229,13 +230,23 @@ class Core:
         bar = sound(said.bar)
         equity, gross = fills.close_bar(self.trader.book, bar.close[0], 0.0)
         was_halted = self.halted
-        trader.think(self.trader, forecast, bar.close[0], bar.volume[0], said.scale, float(equity))
+        guards.list_working(self._working(), self.trader.conditions)
+        trader.think(self.trader, forecast, bar.close[0], bar.volume[0], said.scale, float(equity), said.day)
         self.bars, self.last_us = self.bars + 1, closed_us
         self._send(bar, plan)
         if self.halted and not was_halted:
             reason = f"equity of {equity:.2f} has fallen more than {self._drawdown_max} below its peak"
             plan.write("halt", "risk", {"command": "", "reason": reason})
         plan.write("bar", "core", facts.bar(bar, trader.Worth(float(equity), float(gross), 0.0, []), float(self.desk.cash)))
+
+    def _working(self) -> Iterator[guards.Working]:
+        """Yield what orders may still do at worst, for the gate to count; a limit counts at its own price, others at the mark."""
+        for working in self.desk.orders.values():
+            place = self.desk.places.get(working.order.symbol)
+            if place is not None:
+                left = float(working.reserved.copy_sign(working.quantity))
+                limit = working.order.terms.limit_price
+                yield guards.Working(place, left, math.nan if limit is None else limit, float(self.trader.book.mark[place]))
 
     def _send(self, bar: Panel, plan: Plan) -> None:
         """Take on the orders of a bar, but none for a symbol that still has one: that one is cancelled first."""
