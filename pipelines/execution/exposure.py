@@ -11,7 +11,7 @@ from domain.panel import FloatArray
 from pipelines.execution.conditions import BUYING_POWER, OTHER_GROSS, OTHER_NET, Conditions
 from pipelines.execution.fills import Book
 from pipelines.execution.limits import Limits
-from pipelines.execution.verdicts import Verdicts, rule_out
+from pipelines.execution.verdicts import Verdicts
 
 
 class Cut(NamedTuple):
@@ -47,10 +47,10 @@ class Totals(NamedTuple):
 
 
 @money
-def priced(book: Book, conditions: Conditions, s: int) -> float:
-    """Return the price at which a symbol counts: its mark, or what any of its orders may cost where that is more."""
-    # A price that is not a number comes second: `max` keeps the first.
-    return max(book.mark[s], conditions.working_price[s], conditions.price[s])
+def priced(mark: float, working_price: float, price: float) -> float:
+    """Return the price at which a symbol counts: its mark, or what any of its orders may cost where that is known to be more."""
+    # `max` keeps the first where another is not a number.
+    return max(mark, working_price, price)
 
 
 @money
@@ -72,7 +72,7 @@ def add_up(book: Book, conditions: Conditions, out: Verdicts) -> Totals:
         added = out.order[s] - out.kept[s]
         if held == 0.0 and added == 0.0 and buying == 0.0 and selling == 0.0:
             continue
-        price = priced(book, conditions, s)
+        price = priced(book.mark[s], conditions.working_price[s], conditions.price[s])
         if buying != 0.0 or selling != 0.0:
             pending += (worst(held, buying, selling) - abs(held)) * price
             bought += buying * price
@@ -115,24 +115,23 @@ def cut_sectors(limits: Limits, book: Book, conditions: Conditions, worth: float
     count = len(out.order)
     used, added = np.zeros(count + 1), np.zeros(count + 1)
     for s in range(count):
-        place, price = sector(conditions, s), priced(book, conditions, s)
+        place, price = sector(conditions.sector[s], count), priced(book.mark[s], conditions.working_price[s], conditions.price[s])
         size = worst(book.quantity[s], conditions.buying[s], conditions.selling[s])
         used[place] += size * price if size != 0.0 else 0.0
         added[place] += abs(out.order[s] - out.kept[s]) * price if out.order[s] != out.kept[s] else 0.0
     most = limits.sector_gross_max * worth
     for s in range(count):
-        place, opening = sector(conditions, s), out.order[s] - out.kept[s]
+        place, opening = sector(conditions.sector[s], count), out.order[s] - out.kept[s]
         if opening != 0.0 and not used[place] + added[place] <= most:
-            left = out.kept[s] + share(used[place], added[place], most) * opening
             unit = worth if worth > 0.0 else 1.0
-            rule_out(out, s, left, Rule.SECTOR_GROSS, (used[place] + added[place]) / unit, most / unit)
+            out.order[s] = out.kept[s] + share(used[place], added[place], most) * opening
+            out.rule[s], out.found[s], out.limit[s] = Rule.SECTOR_GROSS.value, (used[place] + added[place]) / unit, most / unit
 
 
 @money
-def sector(conditions: Conditions, s: int) -> int:
-    """Return the place of a symbol's sector in tables of all: 0 is that of every symbol whose sector is unknown."""
-    code = conditions.sector[s]
-    return code + 1 if 0 <= code < len(conditions.sector) else 0
+def sector(code: int, count: int) -> int:
+    """Return the place of a sector in tables of all: 0 is that of every symbol whose sector is unknown."""
+    return code + 1 if 0 <= code < count else 0
 
 
 @money
@@ -154,16 +153,17 @@ def check(limits: Limits, book: Book, conditions: Conditions, equity: float, cal
         cut_sectors(limits, book, conditions, worth, out)
         all_of = add_up(book, conditions, out)
     buys, sells, gross, net = all_of.buys, all_of.sells, all_of.gross + account[OTHER_GROSS], all_of.net + account[OTHER_NET]
-    swing = Rule.VOLATILITY if calm < 1.0 else Rule.GROSS
-    both = fit(Cut(1.0, Rule.NONE, 0.0, 0.0), all_of.gross, buys + sells, limits.market_gross_max * worth, Rule.MARKET_GROSS, worth)
+    swing, most = (Rule.VOLATILITY.value if calm < 1.0 else Rule.GROSS.value), limits.market_gross_max * worth
+    both = fit(Cut(1.0, Rule.NONE.value, 0.0, 0.0), all_of.gross, buys + sells, most, Rule.MARKET_GROSS.value, worth)
     both = fit(both, gross, both.factor * (buys + sells), calm * limits.gross_max * worth, swing, worth)
-    both = fit(both, gross, both.factor * (buys + sells), limits.leverage_max * worth, Rule.LEVERAGE, worth)
+    both = fit(both, gross, both.factor * (buys + sells), limits.leverage_max * worth, Rule.LEVERAGE.value, worth)
     most = limits.net_max * worth
-    buy = fit(both, net + all_of.covers + all_of.bought, both.factor * buys, most, Rule.NET, worth)
-    sell = fit(both, all_of.closes - net + all_of.sold, both.factor * sells, most, Rule.NET, worth)
+    buy = fit(both, net + all_of.covers + all_of.bought, both.factor * buys, most, Rule.NET.value, worth)
+    sell = fit(both, all_of.closes - net + all_of.sold, both.factor * sells, most, Rule.NET.value, worth)
     added, most = buy.factor * buys + sell.factor * sells, spendable(limits, account)
-    buy = fit(buy, all_of.pending, added, most, Rule.BUYING_POWER, worth)
-    sell = fit(sell, all_of.pending, added, most, Rule.BUYING_POWER, worth)
+    buy = fit(buy, all_of.pending, added, most, Rule.BUYING_POWER.value, worth)
+    sell = fit(sell, all_of.pending, added, most, Rule.BUYING_POWER.value, worth)
     added, most = buy.factor * buys + sell.factor * sells, limits.turnover_max * worth
     used = all_of.covers + all_of.closes + all_of.bought + all_of.sold
-    return fit(buy, used, added, most, Rule.TURNOVER, worth), fit(sell, used, added, most, Rule.TURNOVER, worth), gross
+    buy, sell = fit(buy, used, added, most, Rule.TURNOVER.value, worth), fit(sell, used, added, most, Rule.TURNOVER.value, worth)
+    return buy, sell, gross

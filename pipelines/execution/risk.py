@@ -18,12 +18,12 @@ from domain.compiled import money
 from domain.decision import Outcome, Rule, TradingState
 from domain.error import TradingError
 from domain.panel import FloatArray
-from pipelines.execution import exposure, fills
+from pipelines.execution import exposure, rules
 from pipelines.execution.conditions import FOUND, LIMIT, RULE, SENT, STATE, Conditions
 from pipelines.execution.exposure import Cut
 from pipelines.execution.fills import Book
 from pipelines.execution.limits import Limits
-from pipelines.execution.verdicts import Verdicts, cap, closable, reduction, rule_out
+from pipelines.execution.verdicts import Draft, Verdicts, begin, change, closable
 
 #: Places in State.account.
 PEAK, LATCHED, DAY, DAY_EQUITY, DAY_LOSS, LAST_EQUITY, VARIANCE, STANDING = range(8)
@@ -108,22 +108,23 @@ def observe_account(limits: Limits, day: float, equity: float, account: FloatArr
 
 
 @money
-def observe_symbol(s: int, volume: float, book: Book, state: State) -> None:
-    """Take in one symbol's bar: the average of its volumes, and the best mark of its position."""
-    if volume >= 0.0:
-        usual = state.volume[s]
-        state.volume[s] = volume if math.isnan(usual) else usual + (volume - usual) / VOLUME_BARS
-    held = book.quantity[s]
+def averaged(usual: float, volume: float) -> float:
+    """Return the average volume after one more bar, which may be missing."""
+    if not volume >= 0.0:
+        return usual
+    return volume if math.isnan(usual) else usual + (volume - usual) / VOLUME_BARS
+
+
+@money
+def bettered(best: float, held: float, average: float, mark: float) -> float:
+    """Return the best mark of a position, with its sign, after one more bar; one that has just begun begins with its entry."""
     if held == 0.0:
-        state.best[s] = 0.0
-        return
+        return 0.0
     side = math.copysign(1.0, held)
-    best = side * state.best[s]
-    if not best > 0.0:
-        best = book.average[s]
-    if side * book.mark[s] > side * best:
-        best = book.mark[s]
-    state.best[s] = side * best
+    seen = side * best
+    if not seen > 0.0:
+        seen = average
+    return side * mark if side * mark > side * seen else side * seen
 
 
 @money
@@ -131,7 +132,8 @@ def observe(limits: Limits, day: float, volume: FloatArray, book: Book, equity: 
     """Take in one bar, once, before it is judged."""
     observe_account(limits, day, equity, state.account)
     for s in range(len(volume)):
-        observe_symbol(s, volume[s], book, state)
+        state.volume[s] = averaged(state.volume[s], volume[s])
+        state.best[s] = bettered(state.best[s], book.quantity[s], book.average[s], book.mark[s])
 
 
 @money
@@ -163,122 +165,54 @@ def calm(limits: Limits, variance: float) -> float:
 
 
 @money
-def fallen(held: float, mark: float, since: float) -> float:
-    """Return a position's loss since a price at which it stood, as a share of it."""
-    return math.copysign(1.0, held) * (1.0 - mark / since) if held != 0.0 and since > 0.0 else 0.0
-
-
-@money
-def stop(limits: Limits, s: int, aim: float, book: Book, conditions: Conditions, state: State, out: Verdicts) -> None:
-    """Force a position out whose loss is too large, and keep it out until the forecast's sign has changed or it sees no edge."""
-    held = book.quantity[s]
-    if state.stopped[s] * aim <= 0.0 and state.stopped[s] * held <= 0.0:
-        state.stopped[s] = 0.0
-    rule, most = Rule.STOP_LOSS, limits.stop_loss
-    loss = fallen(held, book.mark[s], book.average[s])
-    if not loss > most:
-        trailed = fallen(held, book.mark[s], abs(state.best[s]))
-        if trailed > limits.trailing_stop:
-            rule, loss, most = Rule.TRAILING_STOP, trailed, limits.trailing_stop
-    if loss > most:
-        state.stopped[s] = math.copysign(1.0, held)
-    side = state.stopped[s]
-    if side * held > 0.0:
-        out.kept[s] = closable(held, conditions.buying[s], conditions.selling[s])
-        rule_out(out, s, out.kept[s], rule, loss, most)
-        out.outcome[s] = Outcome.FORCED if out.kept[s] != 0.0 else Outcome.NONE
-    elif side * out.order[s] > 0.0:
-        rule_out(out, s, out.kept[s], rule, side, 0.0)
-
-
-@money
-def admit(limits: Limits, s: int, close: float, book: Book, conditions: Conditions, out: Verdicts) -> bool:
-    """Say whether an order may add at all: there is a price, the order's is near the mark, and it meets no order of our own."""
-    mark, price = book.mark[s], conditions.price[s]
-    if not close > 0.0 or not mark > 0.0:
-        rule_out(out, s, out.kept[s], Rule.MISSING_PRICE, 0.0, 1.0)
-        return False
-    reference = close if math.isnan(price) else price
-    if not abs(reference - mark) <= limits.price_collar * mark:
-        edge = mark * (1.0 + math.copysign(limits.price_collar, reference - mark))
-        rule_out(out, s, out.kept[s], Rule.PRICE_COLLAR, reference, edge)
-        return False
-    # A market order has no price, and meets whatever works on the other side.
-    if out.order[s] > 0.0 and conditions.selling[s] != 0.0 and not price < conditions.lowest_sell[s]:
-        rule_out(out, s, out.kept[s], Rule.SELF_TRADE, reference, conditions.lowest_sell[s])
-        return False
-    if out.order[s] < 0.0 and conditions.buying[s] != 0.0 and not price > conditions.highest_buy[s]:
-        rule_out(out, s, out.kept[s], Rule.SELF_TRADE, reference, conditions.highest_buy[s])
-        return False
-    return True
-
-
-@money
-def limit_symbol(
-    limits: Limits, s: int, volume: float, book: Book, conditions: Conditions, equity: float, usual: float, out: Verdicts
-) -> None:
-    """Apply the limits that look at one symbol alone to an order that adds exposure; `usual` is the average volume of its bars."""
-    price, side = exposure.priced(book, conditions, s), math.copysign(1.0, out.order[s])
-    # What is held once the working orders on the order's own side have filled.
-    held = book.quantity[s] + conditions.buying[s] if side > 0.0 else book.quantity[s] - conditions.selling[s]
-    if not limits.shortable and side < 0.0 and not held + out.order[s] >= 0.0:
-        rule_out(out, s, out.kept[s], Rule.SHORT, held + out.order[s], 0.0)
-    after = abs(held + out.order[s]) * price
-    if not after <= limits.symbol_weight_max * equity:
-        room = limits.symbol_weight_max * equity / price - held * side
-        cap(out, s, room, Rule.SYMBOL_WEIGHT, after / equity if equity > 0.0 else after, limits.symbol_weight_max)
-    notional = abs(out.order[s]) * price
-    if notional > limits.order_notional_max:
-        cap(out, s, limits.order_notional_max / price, Rule.ORDER_NOTIONAL, notional, limits.order_notional_max)
-    if abs(out.order[s]) > limits.order_quantity_max:
-        cap(out, s, limits.order_quantity_max, Rule.ORDER_QUANTITY, abs(out.order[s]), limits.order_quantity_max)
-    most = fills.available(volume, limits.participation_max)
-    if abs(out.order[s]) > most:
-        cap(out, s, most, Rule.PARTICIPATION, abs(out.order[s]), most)
-    most = fills.available(usual, limits.liquidity_max)
-    if abs(out.order[s]) > most:
-        cap(out, s, most, Rule.LIQUIDITY, abs(out.order[s]), most)
-
-
-@money
-def judge_symbol(
-    limits: Limits, s: int, ruling: Ruling, aim: float, close: float, volume: float, book: Book, equity: float,
+def judge_symbols(
+    limits: Limits, ruling: Ruling, aim: FloatArray, close: FloatArray, volume: FloatArray, book: Book, equity: float,
     conditions: Conditions, state: State, out: Verdicts,
 ) -> None:  # fmt: skip
-    """Apply everything that looks at one symbol to the change that is asked for it."""
-    held = book.quantity[s]
-    out.order[s] = out.asked[s] if abs(out.asked[s]) < math.inf else 0.0
-    out.kept[s] = reduction(out.order[s], held, conditions.buying[s], conditions.selling[s])
-    out.outcome[s], out.rule[s], out.found[s], out.limit[s] = Outcome.NONE, Rule.NONE, 0.0, 0.0
-    if state.stopped[s] != 0.0 or held != 0.0:
-        stop(limits, s, aim, book, conditions, state, out)
-    if out.order[s] == out.kept[s]:
-        return
-    if ruling.state != TradingState.ACTIVE:
-        rule_out(out, s, out.kept[s], ruling.rule, ruling.found, ruling.limit)
-    elif conditions.blocked[s] != Rule.NONE:
-        rule_out(out, s, out.kept[s], conditions.blocked[s], conditions.found[s], conditions.limit[s])
-    elif admit(limits, s, close, book, conditions, out):
-        limit_symbol(limits, s, volume, book, conditions, equity, state.volume[s], out)
+    """Apply everything that looks at one symbol to the changes in `out.asked`."""
+    for s in range(len(out.asked)):
+        held, buying, selling = book.quantity[s], conditions.buying[s], conditions.selling[s]
+        mark, price = book.mark[s], conditions.price[s]
+        symbol = rules.Symbol(
+            held, book.average[s], mark, state.best[s], close[s], volume[s], state.volume[s], buying, selling,
+            exposure.priced(mark, conditions.working_price[s], price), price, conditions.highest_buy[s], conditions.lowest_sell[s],
+        )  # fmt: skip
+        closing = closable(held, buying, selling)
+        draft = begin(out.asked[s], held, closing)
+        if state.stopped[s] != 0.0 or held != 0.0:
+            loss = rules.losing(limits, symbol)
+            state.stopped[s] = rules.kept_out(state.stopped[s], aim[s], held, loss)
+            draft = rules.stop(draft, state.stopped[s], held, closing, loss)
+        if draft.order != draft.kept:
+            if ruling.state != TradingState.ACTIVE:
+                draft = change(draft, draft.kept, ruling.rule, ruling.found, ruling.limit)
+            elif conditions.blocked[s] != Rule.NONE:
+                draft = change(draft, draft.kept, conditions.blocked[s], conditions.found[s], conditions.limit[s])
+            else:
+                draft = rules.judge_order(limits, symbol, draft, equity)
+        out.order[s], out.kept[s], out.rule[s], out.found[s], out.limit[s] = (
+            draft.order, draft.kept, draft.rule, draft.found, draft.limit,
+        )  # fmt: skip
+        out.outcome[s] = Outcome.FORCED.value if draft.forced else Outcome.NONE.value
 
 
 @money
-def finish(limits: Limits, s: int, cut: Cut, book: Book, conditions: Conditions, out: Verdicts) -> None:
-    """Cut one order to what the book allows and to whole lots, drop it when it is too small to send, and name the outcome."""
-    if cut.factor < 1.0 and out.order[s] != out.kept[s]:
-        rule_out(out, s, out.kept[s] + cut.factor * (out.order[s] - out.kept[s]), cut.rule, cut.found, cut.limit)
-    if out.order[s] != closable(book.quantity[s], conditions.buying[s], conditions.selling[s]):
-        out.order[s] = fills.whole_lots(out.order[s], limits.lot)
-        notional = abs(out.order[s]) * exposure.priced(book, conditions, s)
-        if notional < limits.notional_min and out.order[s] != 0.0:
-            rule_out(out, s, 0.0, Rule.MIN_NOTIONAL, notional, limits.notional_min)
-    if out.outcome[s] == Outcome.FORCED:
-        return
-    if out.order[s] == 0.0:
-        out.order[s] = 0.0
-        out.outcome[s] = Outcome.DENIED if out.asked[s] != 0.0 else Outcome.NONE
-    else:
-        out.outcome[s] = Outcome.APPROVED if out.rule[s] == Rule.NONE else Outcome.REDUCED
+def finish_symbols(limits: Limits, buy: Cut, sell: Cut, book: Book, conditions: Conditions, out: Verdicts) -> int:
+    """Finish every order that there is, and return how many are left to send."""
+    orders = 0
+    for s in range(len(out.asked)):
+        if out.asked[s] == 0.0 and out.order[s] == 0.0:
+            continue
+        forced = out.outcome[s] == Outcome.FORCED
+        draft = Draft(out.order[s], out.kept[s], forced, out.rule[s], out.found[s], out.limit[s])
+        dear = exposure.priced(book.mark[s], conditions.working_price[s], conditions.price[s])
+        closing = closable(book.quantity[s], conditions.buying[s], conditions.selling[s])
+        draft = rules.finish(limits, draft, buy if draft.order > 0.0 else sell, closing, dear)
+        out.order[s] = draft.order if draft.order != 0.0 else 0.0
+        out.rule[s], out.found[s], out.limit[s] = draft.rule, draft.found, draft.limit
+        out.outcome[s] = rules.outcome(draft, out.asked[s])
+        orders += draft.order != 0.0
+    return orders
 
 
 @money
@@ -292,8 +226,8 @@ def count_out(limits: Limits, sent: float, out: Verdicts) -> None:
             if sent + 1.0 <= limits.orders_max:
                 sent += 1.0
             else:
-                rule_out(out, s, 0.0, Rule.ORDER_RATE, sent + 1.0, limits.orders_max)
-                out.outcome[s] = Outcome.DENIED
+                out.order[s], out.outcome[s] = 0.0, Outcome.DENIED
+                out.rule[s], out.found[s], out.limit[s] = Rule.ORDER_RATE, sent + 1.0, limits.orders_max
 
 
 @money
@@ -305,7 +239,7 @@ def flatten(limits: Limits, ruling: Ruling, book: Book, conditions: Conditions, 
         if limits.flatten:
             out.order[s] = out.kept[s] = closable(book.quantity[s], conditions.buying[s], conditions.selling[s])
         if out.order[s] != 0.0 or out.asked[s] != 0.0:
-            rule_out(out, s, out.order[s], ruling.rule, ruling.found, ruling.limit)
+            out.rule[s], out.found[s], out.limit[s] = ruling.rule, ruling.found, ruling.limit
             out.outcome[s] = Outcome.FORCED if out.order[s] != 0.0 else Outcome.DENIED
 
 
@@ -320,16 +254,11 @@ def gate(
     if ruling.state == TradingState.HALTED:
         flatten(limits, ruling, book, conditions, out)
         return
-    for s in range(len(out.asked)):
-        judge_symbol(limits, s, ruling, aim[s], close[s], volume[s], book, equity, conditions, state, out)
+    judge_symbols(limits, ruling, aim, close, volume, book, equity, conditions, state, out)
     buy, sell, gross = exposure.check(limits, book, conditions, equity, calm(limits, state.account[VARIANCE]), out)
     if not gross <= limits.leverage_max * max(equity, 0.0):
         state.account[STANDING] = TradingState.REDUCING.value
-    orders = 0
-    for s in range(len(out.asked)):
-        if out.asked[s] != 0.0 or out.order[s] != 0.0:
-            finish(limits, s, buy if out.order[s] > 0.0 else sell, book, conditions, out)
-            orders += out.order[s] != 0.0
+    orders = finish_symbols(limits, buy, sell, book, conditions, out)
     if not conditions.account[SENT] + orders <= limits.orders_max:
         count_out(limits, conditions.account[SENT], out)
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from domain.compiled import money
+from domain.decision import Rule
 from domain.panel import FloatArray
 
 CodeArray = npt.NDArray[np.int64]
@@ -38,19 +39,38 @@ class Verdicts(NamedTuple):
         return cls(*np.zeros((5, symbols)), *np.zeros((2, symbols), dtype=np.int64))
 
 
-@money
-def rule_out(out: Verdicts, s: int, order: float, rule: int, found: float, limit: float) -> None:
-    """Change one order and note who did it."""
-    out.order[s], out.rule[s], out.found[s], out.limit[s] = order, rule, found, limit
+class Draft(NamedTuple):
+    """One order on its way through the gate."""
+
+    order: float
+    """Signed quantity that is left of it."""
+    kept: float
+    """The part that only closes what is held."""
+    forced: bool
+    """The gate itself asks for it."""
+    rule: int
+    """Code of the Rule that changed it last, with what it found and what it allows."""
+    found: float
+    limit: float
+
+
+# Leaves of the compiled gate take numbers and return numbers: to hand over an array for each symbol costs more than its arithmetic.
 
 
 @money
-def cap(out: Verdicts, s: int, most: float, rule: int, found: float, limit: float) -> None:
-    """Cut one order to `most` units of quantity, but never below what only reduces; a `most` that is not a number allows none."""
-    left = abs(out.kept[s])
+def change(draft: Draft, order: float, rule: int, found: float, limit: float) -> Draft:
+    """Return the draft with another quantity, and who did it."""
+    return Draft(order, draft.kept, draft.forced, rule, found, limit)
+
+
+@money
+def cap(draft: Draft, most: float, rule: int, found: float, limit: float) -> Draft:
+    """Return the draft cut to `most` units, but never below what only reduces; a `most` that is not a number allows none."""
+    left = abs(draft.kept)
     left = max(left, most)
-    if left < abs(out.order[s]):
-        rule_out(out, s, math.copysign(left, out.order[s]), rule, found, limit)
+    if left < abs(draft.order):
+        return change(draft, math.copysign(left, draft.order), rule, found, limit)
+    return draft
 
 
 @money
@@ -63,8 +83,9 @@ def closable(held: float, buying: float, selling: float) -> float:
 
 
 @money
-def reduction(order: float, held: float, buying: float, selling: float) -> float:
-    """Return the part of an order that only closes what is held, whatever fills."""
-    if order * held >= 0.0:
-        return 0.0
-    return math.copysign(min(abs(order), abs(closable(held, buying, selling))), order)
+def begin(asked: float, held: float, closing: float) -> Draft:
+    """Return the draft of a change that is asked for, nothing if it has no bounds; `closing` is the order that closes all."""
+    order, kept = asked if abs(asked) < math.inf else 0.0, 0.0
+    if order * held < 0.0:
+        kept = math.copysign(min(abs(order), abs(closing)), order)
+    return Draft(order, kept, False, Rule.NONE.value, 0.0, 0.0)
