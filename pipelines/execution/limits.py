@@ -1,7 +1,7 @@
 """Limits: what the gate goes by, as numbers that compiled code reads."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from domain.market import Market
 from domain.params import Params
@@ -40,7 +40,7 @@ class Limits(NamedTuple):
 def of(market: Market, params: Params) -> Limits:
     """Return the limits of a market as params.yaml sets them."""
     rules = params.risk.model_dump()
-    derived = {
+    derived: dict[str, Any] = {
         "lot": market.instrument.lot,
         "shortable": market.instrument.shortable,
         "notional_min": params.orders.notional_min,

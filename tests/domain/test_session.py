@@ -269,3 +269,23 @@ def test_every_bar_of_the_grid_holds_its_own_first_moment(calendar: str, timefra
 
     np.testing.assert_array_equal(found, opened)
     np.testing.assert_array_equal(closed, session.closes(where, opened))
+
+
+@pytest.mark.parametrize(
+    ("calendar", "moment", "day"),
+    [
+        ("XNYS", "2024-07-03T13:30", "2024-07-03"),  # the open of a half day
+        ("XNYS", "2024-07-05T07:59", "2024-07-03"),  # before the pre-market of the day after the holiday: 4:00 in New York
+        ("XNYS", "2024-07-05T08:00", "2024-07-05"),
+        ("XNYS", "2024-07-06T00:30", "2024-07-05"),  # Friday's post-market is past, and Saturday has none
+        ("24/7", "2024-03-09T23:59", "2024-03-09"),
+        ("24/7", "2024-03-10T00:00", "2024-03-10"),
+        ("24/5", "2024-03-08T21:59", "2024-03-08"),
+        ("24/5", "2024-03-10T21:00", "2024-03-11"),  # Sunday at 17:00 in New York begins Monday
+    ],
+)
+def test_a_moment_belongs_to_the_day_of_the_newest_session_that_began(calendar: str, moment: str, day: str) -> None:
+    """The day of a loss is the session's, whatever the date is in Greenwich."""
+    found = session.days(market(calendar, "1h"), np.array([moment], dtype="datetime64[us]"))
+
+    assert found.astype("datetime64[D]").tolist() == [date.fromisoformat(day)]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from domain.decision import Outcome, Rule, TradingState
 from domain.error import TradingError
 from domain.params import Risk
-from pipelines.execution import conditions, fills, guards, limits, risk
+from pipelines.execution import conditions, fills, guards, limits, risk, trader
 from pipelines.execution.conditions import Conditions
 from pipelines.execution.guards import Sent
 from pipelines.execution.verdicts import Verdicts
@@ -799,3 +799,16 @@ def test_guards_that_are_satisfied_again_let_go():
 
     blank = Conditions.blank(1)
     assert all(np.array_equal(a, b, equal_nan=True) for a, b in itertools.zip_longest(known, blank))
+
+
+def test_what_the_gate_remembers_survives_a_restart():
+    """Latch, day's loss, peak, best marks and average volumes are in what a trader keeps: none is forgotten by stopping."""
+    kept, fresh = (trader.Trader.opened(MARKET, PARAMS, 3, EQUITY) for _ in range(2))
+    for place, values in enumerate(kept.gate):
+        values[:] = np.arange(len(values)) + 10.0 * place + 0.1
+
+    trader.restore(fresh, trader.packed(kept, {"bars": 1}))
+
+    assert [values.tolist() for values in fresh.gate] == [values.tolist() for values in kept.gate]
+    assert risk.halted(fresh.gate)
+    assert answers(judge([100, 0, 0], state=fresh.gate))[0] == (0.0, Outcome.DENIED, Rule.KILL_LATCH)
