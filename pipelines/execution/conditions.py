@@ -50,8 +50,8 @@ class Conditions(NamedTuple):
     @classmethod
     def blank(cls, symbols: int) -> Self:
         """Return the conditions of an account of one market with no orders working and no bound on what it may spend."""
-        numbers = {name: np.zeros(symbols) for name in ("buying", "selling", "found", "limit")}
         prices = {name: np.full(symbols, math.nan) for name in ("working_price", "highest_buy", "lowest_sell", "price")}
-        codes = {"sector": np.full(symbols, -1), "blocked": np.zeros(symbols, dtype=np.int64)}
-        account, standing = np.array([0.0, 0.0, math.inf, 0.0, 0.0, 0.0]), np.zeros(2, dtype=np.int64)
-        return cls(**numbers, **prices, **codes, account=account, standing=standing)
+        codes = {"sector": np.full(symbols, -1), "blocked": np.zeros(symbols, np.int64), "standing": np.zeros(2, np.int64)}
+        numbers = {name: np.zeros(symbols) for name in ("buying", "selling", "found", "limit")}
+        known = {**numbers, **prices, **codes, "account": np.array([0.0, 0.0, math.inf, 0.0, 0.0, 0.0])}
+        return cls._make(known[name] for name in cls._fields)
