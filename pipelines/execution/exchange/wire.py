@@ -48,7 +48,7 @@ def order(ticket: Ticket, exchange: Exchange, *, nested: bool = False) -> Json:
         "submitted_at": moment(ticket.created_at),
         "filled_at": moment(ticket.filled_at),
         "expired_at": ended[OrderState.EXPIRED],
-        "expires_at": None,
+        "expires_at": moment(ticket.expires_at),
         "canceled_at": ended[OrderState.CANCELED],
         "failed_at": ended[OrderState.REJECTED],
         "replaced_at": ended[OrderState.REPLACED],

@@ -7,7 +7,7 @@ comes with what happens: `now` is the latest moment that was spoken of.
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,7 +17,7 @@ from domain.order import OrderClass, OrderKind, OrderState, TimeInForce
 from domain.venue import FORBIDDEN, INVALID, NOT_FOUND, Ask, Leg, Refused, Side
 from pipelines.execution import fills
 from pipelines.execution.fills import Venue
-from pipelines.execution.matching import prices
+from pipelines.execution.matching import auctions, prices
 from pipelines.execution.matching.amounts import times
 from pipelines.execution.matching.holdings import Holdings
 from pipelines.execution.matching.prices import NOTHING, STOPS, Bar, Got
@@ -26,6 +26,9 @@ from pipelines.execution.matching.tickets import ZERO, Activity, Event, Executio
 NAMESPACE = uuid.UUID("6d8b8a0e-4a36-4c41-9b0f-6a2a1f6f0d11")
 #: What a market buy and a short sale are held at above the last price, as Alpaca does ("Margin and Short Selling").
 BUY_COLLAR, SHORT_COLLAR = Decimal("1.04"), Decimal("1.03")
+AUCTIONS = frozenset({TimeInForce.OPG, TimeInForce.CLS})
+#: Sessions of an ordinary year, by which a yearly borrow fee is shared out.
+SESSIONS_A_YEAR = {AssetClass.EQUITY: Decimal(252), AssetClass.FX: Decimal(260), AssetClass.CRYPTO: Decimal(365)}
 REPLACEABLE = frozenset({OrderState.NEW, OrderState.PARTIALLY_FILLED})
 AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 #: How long an order may wait at its limit; the others are for one moment.
@@ -61,6 +64,10 @@ class Terms:
     """Buying power over equity (Regulation T: 2)."""
     flips: bool = False
     """Whether one order may close a position and open the opposite one; Alpaca refuses that."""
+    latency: timedelta = timedelta(0)
+    """From the sending of an order to its arrival: bars that open before give it nothing."""
+    calendar: str | None = None
+    """A calendar whose auctions close their doors to orders; None has none that do."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,8 @@ class Exchange:
         if ask.client_order_id is not None and ask.client_order_id in self.names:
             raise Refused(venues.MALFORMED, "client_order_id must be unique")
         venues.check(ask, asset.asset_class, asset.lot)
+        if self.terms.calendar is not None and ask.time_in_force in AUCTIONS:
+            auctions.check(ask.time_in_force, self.terms.calendar, self.now)
         if ask.order_class == OrderClass.OCO and ask.take_profit is not None:
             ask = replace(ask, kind=OrderKind.LIMIT, limit_price=ask.take_profit.limit_price)
         quantity = self._quantity(ask, asset)
@@ -203,6 +212,7 @@ class Exchange:
     def on_bar(self, bar: Bar) -> None:
         """Live through one symbol's bar: fill what it fills, mark to its close, and end what ends with it."""
         self.now = max(self.now, bar.opened_at)
+        self._age(bar)
         if bar.symbol not in self.halted:
             self._match(bar)
         self.now = max(self.now, bar.event_at)
@@ -215,7 +225,13 @@ class Exchange:
                 self._end(now, OrderState.EXPIRED)
 
     def close_session(self) -> None:
-        """Note what the account is worth at the end of a session."""
+        """End a session: shorts pay what they borrowed, at their marks, and what the account is worth is noted."""
+        for symbol, held in sorted(self.holdings.positions.items()):
+            asset = self.assets[symbol]
+            year = prices.exact(asset.venue.rates.borrow_year)
+            if held.quantity < 0 and year:
+                value = times(held.quantity, self.marks.get(symbol, held.average))
+                self.charge("INT", times(value, year / SESSIONS_A_YEAR[asset.asset_class]), symbol=symbol, description="borrow fee")
         self.last_equity = self.worth().equity
 
     def charge(self, kind: str, amount: Decimal, *, symbol: str = "", quantity: Decimal = ZERO, description: str = "") -> Activity:
@@ -344,6 +360,12 @@ class Exchange:
             parent = self.tickets[old.parent]
             self._keep(replace(parent, legs=tuple(new.id if leg == old.id else leg for leg in parent.legs)))
 
+    def _age(self, bar: Bar) -> None:
+        """Cancel what has waited for ninety days, before the bar could fill it."""
+        for ticket in [self.tickets[each] for each in self.working[bar.symbol]]:
+            if ticket.expires_at is not None and ticket.expires_at <= bar.opened_at and self.tickets[ticket.id].open:
+                self._end(ticket, OrderState.CANCELED)
+
     def _match(self, bar: Bar) -> None:
         """Fill a symbol's orders in time priority, stops before targets, out of one share of the bar's volume."""
         most = fills.available(bar.volume, self.assets[bar.symbol].venue.participation_max)
@@ -374,6 +396,8 @@ class Exchange:
 
     def _in_turn(self, ticket: Ticket, bar: Bar) -> bool:
         """Return whether an order takes part in this bar: one for an auction does in that alone."""
+        if self.terms.latency and ticket.created_at + self.terms.latency > bar.opened_at:
+            return False
         flags = {TimeInForce.OPG: bar.first, TimeInForce.CLS: bar.last}
         return flags.get(ticket.ask.time_in_force, True)
 

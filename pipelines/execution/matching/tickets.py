@@ -1,15 +1,17 @@
 """Tickets: the exchange's orders, what happens to them and what they lead to. All immutable: a change makes a new one."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Self
 
-from domain.order import TERMINAL, OrderKind, OrderState
+from domain.order import TERMINAL, OrderKind, OrderState, TimeInForce
 from domain.venue import Ask, Side
 
 ZERO = Decimal(0)
+#: How long a good-till-cancelled order works ("Orders at Alpaca", aged orders).
+GTC_LIFE = timedelta(days=90)
 
 
 class Event(StrEnum):
@@ -59,6 +61,11 @@ class Ticket:
     def open(self) -> bool:
         """Whether anything can still come of it."""
         return self.state not in TERMINAL
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When a good-till-cancelled order is cancelled for its age; None for the others, which end with their session."""
+        return self.created_at + GTC_LIFE if self.ask.time_in_force == TimeInForce.GTC else None
 
     @property
     def left(self) -> Decimal:

@@ -156,8 +156,16 @@ class Trading(RuleBasedStateMachine):
     @invariant()
     def what_is_held_is_promised_once(self):
         for symbol, held in self.exchange.holdings.positions.items():
-            available = self.exchange.available(symbol)
-            assert min(Decimal(0), held.quantity) <= available <= max(Decimal(0), held.quantity)
+            leaving = defaultdict(Decimal)
+            for ticket in self.exchange.tickets.values():
+                if (
+                    ticket.open
+                    and ticket.state != OrderState.HELD
+                    and (ticket.ask.symbol, ticket.sign * held.quantity < 0) == (symbol, True)
+                ):
+                    name = ticket.parent or ticket.id
+                    leaving[name] = max(leaving[name], ticket.quantity - ticket.filled)
+            assert abs(self.exchange.available(symbol)) == max(abs(held.quantity) - sum(leaving.values()), 0)
             assert held.quantity > 0 or SYMBOLS[symbol] is AssetClass.EQUITY
 
     @invariant()
