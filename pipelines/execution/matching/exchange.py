@@ -20,7 +20,7 @@ from pipelines.execution.fills import Venue
 from pipelines.execution.matching import auctions, prices
 from pipelines.execution.matching.amounts import times
 from pipelines.execution.matching.holdings import Holdings
-from pipelines.execution.matching.prices import NOTHING, STOPS, Bar, Got
+from pipelines.execution.matching.prices import NOTHING, STOPS, Bar, Got, Quote
 from pipelines.execution.matching.tickets import ZERO, Activity, Event, Execution, Ticket, Update
 
 NAMESPACE = uuid.UUID("6d8b8a0e-4a36-4c41-9b0f-6a2a1f6f0d11")
@@ -105,6 +105,8 @@ class Exchange:
         self.executions: list[Execution] = []
         self.sequence, self.last_equity = 0, terms.capital
         self.halted: set[str] = set()
+        self.quotes: dict[str, Quote] = {}
+        """Newest quotes; a symbol that has one trades by quotes, its bars only mark it."""
         self.listen(lambda update: None, lambda activity: None)
 
     def listen(self, tell: Callable[[Update], None], pay: Callable[[Activity], None]) -> None:
@@ -130,7 +132,8 @@ class Exchange:
             ticket = self._attach(ticket, self._legs(ask, opposite=True), OrderState.HELD)
         elif ask.order_class == OrderClass.OCO:
             ticket = self._attach(ticket, [self._legs(ask, opposite=False)[-1]], OrderState.NEW)
-        return ticket
+        self._meet(ticket.id)
+        return self.tickets[ticket.id]
 
     def cancel(self, order_id: str) -> None:
         """Cancel an order, and the legs that wait for it; raise Refused for one that has ended."""
@@ -158,7 +161,8 @@ class Exchange:
         new = self._enter(ask, size, replaces=old.id, parent=old.parent, legs=old.legs)
         self._change(old.become(OrderState.REPLACED, self.now, replaced_by=new.id), Event.REPLACED)
         self._adopt(old, new)
-        return new
+        self._meet(new.id)
+        return self.tickets[new.id]
 
     def asset(self, symbol: str) -> Asset:
         """Return an asset; raise Refused for one that is not traded here."""
@@ -213,16 +217,31 @@ class Exchange:
         """Live through one symbol's bar: fill what it fills, mark to its close, and end what ends with it."""
         self.now = max(self.now, bar.opened_at)
         self._age(bar)
-        if bar.symbol not in self.halted:
+        quoted = bar.symbol in self.quotes
+        if bar.symbol not in self.halted and not quoted:
             self._match(bar)
         self.now = max(self.now, bar.event_at)
         if bar.close > 0:
             self.marks[bar.symbol] = prices.exact(bar.close)
         for ticket in [self.tickets[each] for each in self.working[bar.symbol]]:
-            self._trail(ticket, bar)
+            if not quoted:
+                self._trail(ticket, bar)
             now = self.tickets[ticket.id]
             if bar.last and now.open and now.ask.time_in_force in {TimeInForce.DAY, TimeInForce.CLS}:
                 self._end(now, OrderState.EXPIRED)
+
+    def on_quote(self, quote: Quote) -> None:
+        """Mark a symbol to the middle of a quote, and let its open orders take what it offers, in time priority.
+
+        From the first one on the symbol's orders meet the newest quote at once, up to the size that is left of it.
+        """
+        self.asset(quote.symbol)
+        self.now = max(self.now, quote.at)
+        self.quotes[quote.symbol] = quote
+        if quote.bid > 0 and quote.ask > 0:
+            self.marks[quote.symbol] = (quote.bid + quote.ask) / 2
+        for each in list(self.working[quote.symbol]):
+            self._meet(each)
 
     def close_session(self) -> None:
         """End a session: shorts pay what they borrowed, at their marks, and what the account is worth is noted."""
@@ -376,6 +395,17 @@ class Exchange:
             if self.tickets[each].open and not (each in entered and self._is_target(each)):
                 most -= self._try(self.tickets[each], bar, most)
 
+    def _meet(self, order_id: str) -> None:
+        """Let one order take what the newest quote of its symbol offers, if there is one."""
+        ticket = self.tickets[order_id]
+        quote = self.quotes.get(ticket.ask.symbol)
+        if quote is None or not ticket.open or ticket.ask.symbol in self.halted:
+            return
+        got = self._try(ticket, moment := quote.moment(ticket.sign), moment.volume)
+        if got:
+            self.quotes[quote.symbol] = quote.less(ticket.sign, self.tickets[order_id].filled - ticket.filled)
+        self._trail(ticket, moment)
+
     def _is_target(self, order_id: str) -> bool:
         ticket = self.tickets[order_id]
         return ticket.parent is not None and ticket.ask.kind == OrderKind.LIMIT
@@ -403,6 +433,7 @@ class Exchange:
 
     def _offer(self, ticket: Ticket, bar: Bar, most: float) -> Got:
         kind, venue = ticket.ask.kind, self.assets[bar.symbol].venue
+        venue = prices.as_quoted(venue) if bar.symbol in self.quotes else venue
         if kind in STOPS and not ticket.triggered and not prices.reached(ticket, bar):
             return NOTHING
         if ticket.ask.time_in_force == TimeInForce.CLS:

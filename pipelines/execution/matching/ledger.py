@@ -22,7 +22,7 @@ from domain.error import ConfigurationError, DiskFull, ResourceError, TradingErr
 from domain.order import TimeInForce
 from domain.venue import Ask, Refused
 from pipelines.execution.matching.exchange import Asset, Exchange, Terms
-from pipelines.execution.matching.prices import Bar
+from pipelines.execution.matching.prices import Bar, Quote
 from pipelines.execution.matching.tickets import ZERO, Activity, Ticket, Update
 
 SCHEMA = "CREATE TABLE records (sequence INTEGER PRIMARY KEY, kind TEXT NOT NULL, payload TEXT NOT NULL) STRICT"
@@ -93,6 +93,17 @@ class OnBar:
 
 
 @dataclass(frozen=True)
+class OnQuote:
+    """A call of `Exchange.on_quote`."""
+
+    quote: Quote
+
+    def apply(self, exchange: Exchange) -> None:
+        """Make the call."""
+        Exchange.on_quote(exchange, self.quote)
+
+
+@dataclass(frozen=True)
 class CloseSession:
     """A call of `Exchange.close_session`."""
 
@@ -153,11 +164,11 @@ class Halt:
         Exchange.halt(exchange, self.symbol, halted=self.halted)
 
 
-Call = Submit | Cancel | Replace | OnBar | CloseSession | Charge | Split | Dividend | Halt
+Call = Submit | Cancel | Replace | OnBar | OnQuote | CloseSession | Charge | Split | Dividend | Halt
 Outcome = Update | Activity
 Record = Opened | Call | Outcome
 RECORDS: tuple[Any, ...] = (
-    Opened, Submit, Cancel, Replace, OnBar, CloseSession, Charge, Split, Dividend, Halt, Update, Activity,
+    Opened, Submit, Cancel, Replace, OnBar, OnQuote, CloseSession, Charge, Split, Dividend, Halt, Update, Activity,
 )  # fmt: skip
 #: How each kind of record becomes text, decimals as text too, and is read again.
 TEXT: dict[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in RECORDS}
@@ -279,6 +290,10 @@ class Recorded(Exchange):
     def on_bar(self, bar: Bar) -> None:
         """Live through one symbol's bar."""
         self._record(OnBar(bar))
+
+    def on_quote(self, quote: Quote) -> None:
+        """Let a symbol's open orders take what a quote offers."""
+        self._record(OnQuote(quote))
 
     def close_session(self) -> None:
         """Note what the account is worth at the end of a session."""

@@ -8,11 +8,13 @@
 - A trailing stop is measured from the best price before this bar.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
+from domain.cost import Rates
 from domain.order import OrderKind
 from pipelines.execution import fills
 from pipelines.execution.fills import Venue
@@ -39,6 +41,41 @@ class Bar:
     """The session opens with it."""
     last: bool = False
     """The session closes with it."""
+
+
+@dataclass(frozen=True)
+class Quote:
+    """The best bid and offer of a symbol, and what is left of their sizes; a price of 0 is a side that nobody offers."""
+
+    symbol: str
+    at: datetime
+    bid: Decimal
+    ask: Decimal
+    bid_size: Decimal
+    ask_size: Decimal
+
+    def price(self, sign: int) -> Decimal:
+        """Return what a buy (1) or a sale (-1) would take."""
+        return self.ask if sign > 0 else self.bid
+
+    def size(self, sign: int) -> Decimal:
+        """Return how much of it there is."""
+        return self.ask_size if sign > 0 else self.bid_size
+
+    def less(self, sign: int, quantity: Decimal) -> "Quote":
+        """Return it after a buy or a sale took a quantity."""
+        name = "ask_size" if sign > 0 else "bid_size"
+        return replace(self, **{name: max(self.size(sign) - quantity, Decimal(0))})  # type: ignore[arg-type]
+
+    def moment(self, sign: int) -> Bar:
+        """Return it as the bar of one moment, at the price of a side: what a bar gives an order a quote gives it, too."""
+        price, size = float(self.price(sign)), float(self.size(sign))
+        return Bar(self.symbol, self.at, self.at, price, price, price, price, size)
+
+
+def as_quoted(venue: Venue) -> Venue:
+    """Return a venue where a price is taken as it is quoted, and all of its size: the spread is in the quote."""
+    return venue._replace(rates=Rates(venue.rates.fee, 0.0, 0.0, venue.rates.borrow_year), participation_max=math.inf)
 
 
 class Got(NamedTuple):
