@@ -43,11 +43,15 @@ class Asset:
     asset_class: AssetClass
     venue: Venue
     shortable: bool
+    tradable: bool = True
+    """Whether orders are taken; what was delisted or renamed stays listed for the sake of its old orders."""
+    origin: str = ""
+    """What its identifier is made of; its first symbol where that is empty."""
 
     @property
     def id(self) -> str:
-        """An identifier that is the same in every run."""
-        return str(uuid.uuid5(NAMESPACE, self.symbol))
+        """An identifier that is the same in every run, and outlives its symbol."""
+        return str(uuid.uuid5(NAMESPACE, self.origin or self.symbol))
 
     @property
     def lot(self) -> Decimal:
@@ -118,6 +122,8 @@ class Exchange:
     def submit(self, ask: Ask) -> Ticket:
         """Take an order and its legs; raise Refused, with nothing changed, for one that cannot be taken."""
         asset = self.asset(ask.symbol)
+        if not asset.tradable:
+            raise Refused(INVALID, f"asset {ask.symbol} is not active")
         if ask.client_order_id is not None and ask.client_order_id in self.names:
             raise Refused(venues.MALFORMED, "client_order_id must be unique")
         venues.check(ask, asset.asset_class, asset.lot)
@@ -279,6 +285,38 @@ class Exchange:
         held = self.holdings.of(symbol).quantity
         if held:
             self.charge("DIV", times(held, per_share), symbol=symbol, description=f"{per_share} a share")
+
+    def delist(self, symbol: str, price: Decimal | None = None) -> None:
+        """End a symbol: its orders are cancelled, what is held is paid at `price` or the last one, no order is taken any more."""
+        self.assets[symbol] = replace(self.asset(symbol), tradable=False)
+        for each in list(self.working[symbol]):
+            if self.tickets[each].open:
+                self._end(self.tickets[each], OrderState.CANCELED)
+        held = self.holdings.of(symbol)
+        paid = self.marks.get(symbol, held.average) if price is None else price
+        self.holdings.drop(symbol)
+        if held.quantity:
+            amount = times(held.quantity, paid)
+            self.charge("REORG", amount, symbol=symbol, quantity=-held.quantity, description=f"delisted at {paid}")
+
+    def rename(self, symbol: str, other: str) -> None:
+        """Call a symbol by another: position, mark, quotes, halt and open orders go over to it, with the asset's identifier."""
+        asset = self.asset(symbol)
+        if other in self.assets:
+            raise Refused(INVALID, f"asset {other} exists: {symbol} cannot be called so")
+        self.assets[other] = replace(asset, symbol=other, origin=asset.origin or symbol)
+        self.assets[symbol] = replace(asset, tradable=False, origin=f"{symbol} before it was {other}")
+        self.holdings.rename(symbol, other)
+        for table in (self.marks, self.quotes):
+            if symbol in table:
+                table[other] = table.pop(symbol)  # type: ignore[assignment]
+        if symbol in self.halted:
+            self.halted = self.halted - {symbol} | {other}
+        self.working[other], self.working[symbol] = self.working[symbol], {}
+        for each in self.working[other]:
+            ticket = self.tickets[each]
+            self.tickets[each] = replace(ticket, ask=replace(ticket.ask, symbol=other))
+        self.charge("NC", ZERO, symbol=other, description=f"{symbol} is now {other}")
 
     def halt(self, symbol: str, *, halted: bool) -> None:
         """Halt a symbol, or let it trade again; while it is halted orders wait."""

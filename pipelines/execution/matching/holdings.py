@@ -51,6 +51,10 @@ class Holdings:
         self._keep(symbol, after, held.average / ratio)
         return plus(after, -held.quantity)
 
+    def drop(self, symbol: str) -> None:
+        """Let go of a position that is no more."""
+        self.positions.pop(symbol, None)
+
     def rename(self, before: str, after: str) -> None:
         """Carry a position over to a new symbol."""
         if before in self.positions:

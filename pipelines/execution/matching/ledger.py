@@ -153,6 +153,30 @@ class Dividend:
 
 
 @dataclass(frozen=True)
+class Delist:
+    """A call of `Exchange.delist`."""
+
+    symbol: str
+    price: Decimal | None
+
+    def apply(self, exchange: Exchange) -> None:
+        """Make the call."""
+        Exchange.delist(exchange, self.symbol, self.price)
+
+
+@dataclass(frozen=True)
+class Rename:
+    """A call of `Exchange.rename`."""
+
+    symbol: str
+    other: str
+
+    def apply(self, exchange: Exchange) -> None:
+        """Make the call."""
+        Exchange.rename(exchange, self.symbol, self.other)
+
+
+@dataclass(frozen=True)
 class Halt:
     """A call of `Exchange.halt`."""
 
@@ -164,11 +188,11 @@ class Halt:
         Exchange.halt(exchange, self.symbol, halted=self.halted)
 
 
-Call = Submit | Cancel | Replace | OnBar | OnQuote | CloseSession | Charge | Split | Dividend | Halt
+Call = Submit | Cancel | Replace | OnBar | OnQuote | CloseSession | Charge | Split | Dividend | Delist | Rename | Halt
 Outcome = Update | Activity
 Record = Opened | Call | Outcome
 RECORDS: tuple[Any, ...] = (
-    Opened, Submit, Cancel, Replace, OnBar, OnQuote, CloseSession, Charge, Split, Dividend, Halt, Update, Activity,
+    Opened, Submit, Cancel, Replace, OnBar, OnQuote, CloseSession, Charge, Split, Dividend, Delist, Rename, Halt, Update, Activity,
 )  # fmt: skip
 #: How each kind of record becomes text, decimals as text too, and is read again.
 TEXT: dict[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in RECORDS}
@@ -311,6 +335,14 @@ class Recorded(Exchange):
     def dividend(self, symbol: str, per_share: Decimal) -> None:
         """Pay a dividend on what is held."""
         self._record(Dividend(symbol, per_share))
+
+    def delist(self, symbol: str, price: Decimal | None = None) -> None:
+        """End a symbol and pay what is held of it."""
+        self._record(Delist(symbol, price))
+
+    def rename(self, symbol: str, other: str) -> None:
+        """Call a symbol by another; raise Refused."""
+        self._record(Rename(symbol, other))
 
     def halt(self, symbol: str, *, halted: bool) -> None:
         """Halt a symbol, or let it trade again."""
