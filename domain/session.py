@@ -147,14 +147,15 @@ def days(market: Market, moments: TimeArray) -> npt.NDArray[np.int64]:
     """Return [T] the date of the newest session that had begun by each moment, extended hours included, in days since 1970."""
     if len(moments) == 0:
         return np.empty(0, dtype=np.int64)
-    begun, dated = _begun(market.calendar, _date(moments.min()) - REACH, _date(moments.max()) + timedelta(days=1))
+    decades = range((_date(moments.min()) - REACH).year // 10, (_date(moments.max()) + timedelta(days=1)).year // 10 + 1)
+    begun, dated = (np.concatenate(each) for each in zip(*(_begun(market.calendar, decade) for decade in decades), strict=True))
     return dated[np.maximum(np.searchsorted(begun, moments, side="right") - 1, 0)]
 
 
 @lru_cache(maxsize=64)
-def _begun(calendar: str, first: date, last: date) -> tuple[TimeArray, npt.NDArray[np.int64]]:
-    """Return when each session began, and its date in days since 1970; a live bar asks for the same few again and again."""
-    table = sessions(calendar, first, last)
+def _begun(calendar: str, decade: int) -> tuple[TimeArray, npt.NDArray[np.int64]]:
+    """Return when each session of a decade began, and its date in days since 1970; a live bar asks for the same again and again."""
+    table = _decade(calendar, decade)
     return naive(table["pre_opened_at"]), table["session"].to_numpy().astype("datetime64[D]").astype(np.int64)
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from domain import session
 from domain.clock import ReplayClock
 from domain.error import ConfigurationError, LeaseTaken, TradingError
 from domain.params import Sizing
@@ -32,6 +33,8 @@ def replay(home, **keys):
 
 def lives(home, point=lambda name: None):
     """Start a replay in a process of its own, a copy of this one, and return its number."""
+    # The calendar is read with polars, whose threads are not copied: the child finds it read.
+    session.days(MARKET, PANEL.opened_at)
     child = os.fork()
     if child == 0:
         try:
@@ -335,6 +338,7 @@ def test_killed_around_a_change_of_settings_it_ends_the_same(tmp_path, name, cou
         if reached == name and next(left) == 1:
             os.kill(os.getpid(), signal.SIGKILL)
 
+    session.days(MARKET, PANEL.opened_at)
     child = os.fork()
     if child == 0:
         try:
