@@ -76,7 +76,8 @@ def blank(symbols: int) -> Executions:
 def whole_lots(quantity: float, lot: float) -> float:
     """Return `quantity` cut toward zero to a multiple of `lot`."""
     lots = abs(quantity) / lot
-    return math.copysign(math.floor(lots * (1.0 + RELATIVE_TOLERANCE) + LOTS_TOLERANCE) * lot, quantity)
+    # `math.floor` would be an integer of 64 bits, which crypto's lots of 1e-8 can exceed.
+    return math.copysign(np.floor(lots * (1.0 + RELATIVE_TOLERANCE) + LOTS_TOLERANCE) * lot, quantity)
 
 
 @money

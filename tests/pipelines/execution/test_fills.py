@@ -110,3 +110,9 @@ def test_fills_booked_one_by_one_are_fills_booked_together():
             fills.settle_one(apart, s, out.quantity[s], out.price[s], out.fee[s])
 
     assert [values.tobytes() for values in together] == [values.tobytes() for values in apart]
+
+
+def test_lots_do_not_overflow():
+    """2e11 units of lots of 1e-8 are 2e19 lots, more than 64 bits count."""
+    assert fills.whole_lots(2e11, 1e-8) == 2e11
+    assert fills.whole_lots(-2e11, 1e-8) == -2e11
