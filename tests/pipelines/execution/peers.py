@@ -69,14 +69,19 @@ def served() -> Served:
 
 def terms(name: str, *, lot: float, weight: float = WEIGHT, **cost: float) -> tuple[Market, Params]:
     """Return the common subset in a market: a view is worth `weight` of equity at once, and only fee and touch cost anything."""
-    ample = dict.fromkeys(("gross_max", "net_max", "turnover_max", "order_notional_max", "participation_max", "stop_loss"), AMPLE)
+    names = (
+        "gross_max", "net_max", "turnover_max", "order_notional_max", "participation_max", "stop_loss", "sector_gross_max",
+        "market_gross_max", "leverage_max", "volatility_max", "order_quantity_max", "liquidity_max",
+        "trailing_stop",
+    )  # fmt: skip
+    ample = dict.fromkeys(names, AMPLE)
     fixed = {"fee_bps": 2.0, "spread_bps": 3.0, "slippage_bps": 1.0, "impact": 0.0, "borrow_bps_year": 0.0, **cost}
     shortable = recorded.terms(name)[0].instrument.shortable
     return recorded.terms(
         name,
         markets={name: {"cost": fixed, "instrument": {"lot": lot, "shortable": shortable}}},
         decisions={"volatility_target": AMPLE, "edge_sigma_full": EDGE, "band": 0.0, "rate": 1.0},
-        risk={**ample, "symbol_weight_max": weight, "drawdown_max": 1.0},
+        risk={**ample, "symbol_weight_max": weight, "drawdown_max": 1.0, "daily_loss_max": 1.0},
         orders={"notional_min": 0.0},
         fills={"participation_max": AMPLE},
     )
