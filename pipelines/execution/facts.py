@@ -1,5 +1,6 @@
 """Facts: what the loop writes into the journal, a column a field, and how an outcome is read back from it."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,9 +51,14 @@ def intents(who: Trader, symbols: Sequence[str], model_version: str) -> dict[str
     return {
         "model": model_version,
         "symbol": [symbols[s] for s in rows.tolist()],
-        **{name: values[rows].tolist() for name, values in columns.items()},
+        **{name: [_told(value) for value in values[rows].tolist()] for name, values in columns.items()},
         **{name: [NAMES[name][code] for code in values[rows].tolist()] for name, values in codes.items()},
     }
+
+
+def _told(value: float) -> float | None:
+    """Return a number as JSON has it: what a rule found may be no number, such as the limit of an order that has none."""
+    return value if math.isfinite(value) else None
 
 
 def orders_of(payload: dict[str, Any], market: Market, decided_at: np.datetime64) -> list[Order]:

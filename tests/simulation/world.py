@@ -6,6 +6,7 @@ of the faults and not others: rare combinations come up that way.
 
 import hashlib
 import heapq
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -65,6 +66,8 @@ class Store:
         """Keep a transaction, or die without it when there is no room."""
         if self.full:
             raise Died("disk full")
+        for record in records:
+            json.dumps(record.payload, allow_nan=False)  # as the journal does
         self.commits.append(Commit(tuple(records), snapshot))
 
     def records(self, kind: str) -> list[Record]:

@@ -66,13 +66,15 @@ class Faults:
         where = rule.action.partition("_")[2]
         if rule.action in {"delay", "hang_before"}:
             await asyncio.sleep(rule.seconds)
-        if rule.action == "hang_before":
+        if rule.action in {"hang_before", "drop_before"}:
+            await _cut(send)
             return
         sent: list[Message] = []
         if where != "before":
             await self.app(scope, receive, _kept(sent))
-        if rule.action == "hang_after":
-            await asyncio.sleep(rule.seconds)
+        if rule.action in {"hang_after", "drop_after"}:
+            await asyncio.sleep(rule.seconds if rule.action == "hang_after" else 0.0)
+            await _cut(send)
         elif rule.action.startswith("status"):
             await rule.response(scope, receive, send)
         elif rule.action == "truncate":
@@ -81,7 +83,11 @@ class Faults:
         elif rule.action == "delay":
             for message in sent:
                 await send(message)
-        # Nothing was sent where it was dropped: the server closes the connection.
+
+
+async def _cut(send: Send) -> None:
+    """Begin an answer and never end it: the server closes the connection, where no answer at all would be a 500."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]})
 
 
 def _kept(sent: list[Message]) -> Send:

@@ -114,5 +114,5 @@ def test_fills_booked_one_by_one_are_fills_booked_together():
 
 def test_lots_do_not_overflow():
     """2e11 units of lots of 1e-8 are 2e19 lots, more than 64 bits count."""
-    assert fills.whole_lots(2e11, 1e-8) == 2e11
-    assert fills.whole_lots(-2e11, 1e-8) == -2e11
+    assert fills.whole_lots(2e11, 1e-8) == pytest.approx(2e11, rel=1e-14)
+    assert fills.whole_lots(-2e11, 1e-8) == pytest.approx(-2e11, rel=1e-14)

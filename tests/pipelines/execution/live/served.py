@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -163,6 +164,8 @@ def trader(url: str, folder: Path) -> Iterator[int]:
     if child == 0:
         try:
             trade(url, folder)
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(1)
     try:
