@@ -13,6 +13,8 @@ Json = Mapping[str, Any]
 ZERO = Decimal(0)
 #: Activities that are executions; all others move money or shares without a trade.
 FILL = "FILL"
+#: A side that is none of these is not guessed.
+SIGNS = {"buy": 1, "sell": -1, "sell_short": -1}
 STATES = {state.value: state for state in OrderState if state not in {OrderState.INTENT, OrderState.UNKNOWN}}
 
 
@@ -26,8 +28,10 @@ class Names:
     def __init__(self, symbols: Iterable[str]) -> None:
         self._known = {_plain(symbol): symbol for symbol in symbols}
 
-    def ours(self, said: str) -> str:
-        """Return our name; a symbol that is not ours keeps the one it came with."""
+    def ours(self, said: Any) -> str:
+        """Return our name; a symbol that is not ours keeps the one it came with; raise Unreadable for what is no text."""
+        if not isinstance(said, str):
+            raise Unreadable(f"{said!r} where a symbol was expected")
         return self._known.get(_plain(said), said)
 
 
@@ -62,7 +66,7 @@ def report(told: Json, names: Names) -> Report:
     """
     try:
         size = number(told["qty"] if told["qty"] is not None else told["filled_qty"])
-        signed = size if told["side"] == "buy" else -size
+        signed = size * SIGNS[told["side"]]
         state = STATES.get(told["status"], OrderState.PENDING_REVIEW)
         name, filled = told["client_order_id"], number(told["filled_qty"] or "0")
         return Report(str(name), str(told["id"]), names.ours(told["symbol"]), signed, state, filled)
@@ -76,7 +80,7 @@ def execution(told: Json, names: Names) -> Execution | None:
         return None
     order = told["order"]
     size = number(told["qty"])
-    signed = size if order["side"] == "buy" else -size
+    signed = size * SIGNS[order["side"]]
     return Execution(
         str(order["client_order_id"]), names.ours(order["symbol"]), signed, number(told["price"]), ZERO,
         number(order["filled_qty"]), nanoseconds(told["timestamp"]),
@@ -86,7 +90,7 @@ def execution(told: Json, names: Names) -> Execution | None:
 def filled(activity: Json, client_order_id: str, names: Names) -> Execution:
     """Return the execution that an activity of the kind FILL tells of."""
     size = number(activity["qty"])
-    signed = size if activity["side"] == "buy" else -size
+    signed = size * SIGNS[activity["side"]]
     return Execution(
         client_order_id, names.ours(activity["symbol"]), signed, number(activity["price"]), ZERO, number(activity["cum_qty"]),
         nanoseconds(activity["transaction_time"]),
@@ -122,8 +126,10 @@ def number(value: Any) -> Decimal:
     return found
 
 
-def nanoseconds(value: str) -> int:
+def nanoseconds(value: Any) -> int:
     """Return RFC 3339 time, of up to nine fractional digits, as nanoseconds since 1970; raise Unreadable."""
+    if not isinstance(value, str):
+        raise Unreadable(f"{value!r} where a time was expected")
     head, dot, tail = value.partition(".")
     digits = tail[: len(tail) - len(tail.lstrip("0123456789"))] if dot else ""
     try:
