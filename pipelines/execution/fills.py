@@ -145,11 +145,15 @@ def mark(book: Book, close: FloatArray) -> None:
 
 @money
 def worth(book: Book) -> tuple[float, float, float]:
-    """Return (value, gross, short): the positions at their marks as they are, all as if long, and the shorts alone, positive."""
+    """Return (value, gross, short): the positions at their marks as they are, all as if long, and the shorts alone, positive.
+
+    A position of which no price is known yet is worth what it cost.
+    """
     value, gross, short = 0.0, 0.0, 0.0
     for s in range(len(book.quantity)):
         if book.quantity[s] != 0.0:
-            size = book.quantity[s] * book.mark[s]
+            price = book.mark[s] if book.mark[s] > 0.0 else book.average[s]
+            size = book.quantity[s] * price
             value += size
             gross += abs(size)
             short -= min(size, 0.0)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from domain.order import Order, OrderState
 from pipelines.execution import fills
 from pipelines.execution.core.events import Answer, Answered, Charge, Execution, Found, Report
@@ -210,6 +212,8 @@ class Desk:
         self.book.quantity[place], self.book.cash[0] = held, float(self.cash)
         if held == 0.0:
             self.book.average[place] = 0.0
+        if np.isnan(self.book.mark[place]):
+            self.book.mark[place] = price  # the first price that is known of it
         return realised
 
     def _resize(self, symbol: str, change: Decimal) -> None:

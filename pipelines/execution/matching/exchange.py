@@ -155,6 +155,10 @@ class Exchange:
         old = self.order(order_id)
         if old.state not in REPLACEABLE or old.ask.order_class == OrderClass.OTO:
             raise Refused(INVALID, f"cannot replace order in {old.state} state")
+        if old.ask.notional is not None:
+            raise Refused(INVALID, "notional orders cannot be replaced")
+        if quantity is not None and (old.parent is not None or old.legs):
+            raise Refused(INVALID, "only limit_price and stop_price of orders that belong together can be replaced")
         if client_order_id is not None and client_order_id in self.names:
             raise Refused(venues.MALFORMED, "client_order_id must be unique")
         size = (old.quantity if quantity is None else quantity) - old.filled

@@ -36,6 +36,14 @@ def test_a_buy_pays_half_the_spread_slippage_impact_and_fee():
     assert fills.worth(book) == (5100, 5100, 0)
 
 
+def test_a_position_without_a_price_is_worth_what_it_cost():
+    """It may have been booked before its symbol's first bar: equity without a number would shut the kill latch."""
+    book = fills.Book.opened(2, 1_000.0)
+    fills.settle_one(book, 0, 10.0, 20.0, 0.0)
+    assert np.isnan(book.mark[0])
+    assert fills.close_bar(book, np.array([NOTHING, NOTHING]), 0.0) == (1_000.0, 200.0)
+
+
 def test_a_sale_gets_less_than_the_open():
     """The same costs work against a seller."""
     _, out, _ = exchange([-100], [50], [51], [10_000], [0.02])

@@ -84,6 +84,8 @@ def assert_demanding(fills, *, shortable):
     assert len(fills.row) > 300
 
 
+# Said by numba when it compiles vectorbt's averages for the first time.
+@pytest.mark.filterwarnings("ignore::numba.core.errors.NumbaPendingDeprecationWarning")
 @pytest.mark.parametrize("drive", ["simulated", "replayed"])
 def test_a_crossing_that_vectorbt_decides_by_itself_trades_alike(panel, drive, tmp_path):
     """Its averages, its weights of its own equity, its fills: ours match fill by fill, in cash and in equity at every close."""

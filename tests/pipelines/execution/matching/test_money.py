@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.order import OrderClass
-from domain.venue import Leg, Refused
+from domain.order import OrderClass, TimeInForce
+from domain.venue import Ask, Leg, Refused, Side
 from tests.pipelines.execution.matching.made import ask, bar, exchange
 
 LEGS = {"take_profit": Leg(Decimal(55)), "stop_loss": Leg(None, Decimal(45))}
@@ -51,6 +51,24 @@ def test_a_replaced_leg_is_still_a_leg():
     assert made.order(stop).state == "filled"
     assert made.order(moved.id).state == "canceled"
     assert moved.id in made.order(made.order(stop).parent).legs
+
+
+def test_orders_that_belong_together_keep_their_quantity():
+    """Alpaca replaces the prices of a bracket's orders alone: legs of unlike sizes would leave one of them behind."""
+    made, (target, _) = bracketed()
+    told = made.sequence
+    with pytest.raises(Refused, match="only limit_price and stop_price"):
+        made.replace(target, quantity=Decimal(3))
+    assert made.sequence == told
+
+
+def test_an_order_by_value_cannot_be_replaced():
+    """As Alpaca has it: cancel it and send another one."""
+    made = exchange()
+    made.on_bar(bar(0, (50, 50, 50, 50)))
+    entry = made.submit(Ask("AAA", Side.BUY, notional=Decimal(500), time_in_force=TimeInForce.DAY))
+    with pytest.raises(Refused, match="notional"):
+        made.replace(entry.id, quantity=Decimal(3))
 
 
 def test_a_leg_of_a_replaced_entry_is_still_its_leg():
