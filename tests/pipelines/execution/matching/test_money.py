@@ -66,7 +66,7 @@ def test_an_order_by_value_cannot_be_replaced():
     """As Alpaca has it: cancel it and send another one."""
     made = exchange()
     made.on_bar(bar(0, (50, 50, 50, 50)))
-    entry = made.submit(Ask("AAA", Side.BUY, notional=Decimal(500), time_in_force=TimeInForce.DAY))
+    entry = made.submit(Ask("AAA", Side.BUY, None, notional=Decimal(500), time_in_force=TimeInForce.DAY))
     with pytest.raises(Refused, match="notional"):
         made.replace(entry.id, quantity=Decimal(3))
 
