@@ -11,7 +11,7 @@ from flows import trade
 from flows.home import Home
 from models import metrics
 from pipelines.execution import record, watch
-from pipelines.execution.loop import JOURNAL
+from pipelines.execution.accounts import JOURNAL
 from pipelines.execution.record import LiveRecord
 from pipelines.journal import Journal
 

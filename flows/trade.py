@@ -35,8 +35,9 @@ from pipelines.data import covariates, materialize
 from pipelines.data.covariates import Wanted
 from pipelines.data.reading import Following
 from pipelines.execution import commands, serving
+from pipelines.execution.accounts import JOURNAL
 from pipelines.execution.commands import Word
-from pipelines.execution.loop import JOURNAL, Loop
+from pipelines.execution.loop import Loop
 from pipelines.execution.serving import Served
 from pipelines.execution.watch import Watch
 from pipelines.journal import Journal

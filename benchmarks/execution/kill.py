@@ -18,7 +18,7 @@ import numpy as np
 from domain.clock import SystemClock
 from domain.panel import Panel
 from pipelines import journal
-from pipelines.execution import loop, serving
+from pipelines.execution import accounts, loop, serving
 from pipelines.execution.outcome import Outcome
 from pipelines.execution.serving import Served
 from pipelines.journal import Journal
@@ -51,9 +51,9 @@ class Replay:
         time.sleep(after_s)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        if not (home / loop.JOURNAL).exists():
+        if not (home / accounts.JOURNAL).exists():
             return 0
-        with Journal.read_only(home / loop.JOURNAL) as facts:
+        with Journal.read_only(home / accounts.JOURNAL) as facts:
             return sum(1 for _ in facts.records("bar"))
 
 
@@ -77,7 +77,7 @@ def rows(folder: Path) -> Iterator[str]:
         for n in range(share):
             home = folder / market / str(n)
             written.append(replay.killed(home, float(rng.uniform(0, took_s))))
-            equal += same(replay.run(home), whole) and journal.verify(home / loop.JOURNAL).sealed
+            equal += same(replay.run(home), whole) and journal.verify(home / accounts.JOURNAL).sealed
         middle = sum(0 < bars < BARS for bars in written)
         yield (
             f"| {market} | {len(panel.symbols)} | {whole.metrics['trades']} | {share} | {middle} | "

@@ -13,26 +13,24 @@ import numpy as np
 
 from domain import clock, session
 from domain.clock import Clock, ReplayClock
-from domain.error import ConfigurationError, ModelError, TradingError
+from domain.error import ConfigurationError, TradingError
 from domain.market import Market
 from domain.order import Order
 from domain.panel import FloatArray, Panel
 from domain.params import Params
-from pipelines.execution import commands, facts, orders, outcome, reconcile, risk, trader
+from pipelines.execution import accounts, commands, facts, orders, outcome, reconcile, risk, trader
+from pipelines.execution.accounts import JOURNAL
 from pipelines.execution.brokers.paper import Paper
-from pipelines.execution.serving import Feed, Served
+from pipelines.execution.mind import Mind, Successor
+from pipelines.execution.serving import Served
 from pipelines.execution.trader import Trader
-from pipelines.execution.watch import Fact, Watch
+from pipelines.execution.watch import Watch
 from pipelines.journal import Journal, Record
 
-JOURNAL, LEDGER = "journal.db", "exchange.db"
-#: Sections of params.yaml that a running account keeps.
-FIXED = ("decisions", "risk", "orders", "fills")
+LEDGER = "exchange.db"
 
 #: Moments of a bar at which a test may kill the process, in turn.
 Point = Literal["received", "exchanged", "decided", "journaled", "submitted"]
-#: Asked before each bar: the model that takes over and all bars before this one, or nothing.
-Successor = Callable[[Panel], tuple[Served, Panel] | None]
 
 
 class Loop:
@@ -43,23 +41,13 @@ class Loop:
         capital: float | None = None, successor: Successor | None = None, watch: Watch | None = None,
         point: Callable[[Point], None] | None = None,
     ) -> None:  # fmt: skip
-        self._market, self._params, self._served, self._symbols, self._home, self._time = (
-            market,
-            params,
-            served,
-            symbols,
-            home,
-            time,
-        )
+        self._market, self._params, self._symbols, self._home, self._time = market, params, symbols, home, time
         self._capital = params.fills.capital if capital is None else capital
-        self._successor, self._watch, self._point = successor, watch, point or (lambda name: None)
+        self._mind = Mind(served, params, len(symbols), successor=successor, watch=watch)
+        self._point = point or (lambda name: None)
         self._places = {symbol: s for s, symbol in enumerate(symbols)}
-        self._trader = Trader.opened(market, served.terms(params), len(symbols), self._capital)
+        self._trader = Trader.opened(market, self._mind.terms, len(symbols), self._capital)
         self._progress = {"bars": 0, "event_at_us": 0, "activity": 0}
-        self._version: str | None = None
-        self._since = 0
-        self._sizing: dict[str, float] | None = None
-        self._told = ""
         self._ready = False
         self._journal = Journal(home / JOURNAL)
         try:
@@ -77,7 +65,7 @@ class Loop:
     @property
     def version(self) -> str | None:
         """Return the model that traded last, or nothing on a new account."""
-        return self._version
+        return self._mind.version
 
     def recover(self, history: Panel) -> None:
         """Make ready to trade: warm up on `history`, every bar up to `cursor`, and bring journal and broker together.
@@ -85,22 +73,17 @@ class Loop:
         Raises TradingError when they tell different stories.
         """
         bars = self._progress["bars"]
-        self._feed, scales = self._warmed(history, self._since if self._version == self._served.version else bars)
-        self._scale = scales[-1] if history.bars else np.full(len(self._symbols), np.nan)
+        scales = self._mind.warm(history, bars)
         sent = self._catch_up(history, scales)
         reconcile.check(self._broker, self._trader, self._symbols, self._broker.activities(self._progress["activity"]))
-        told = self._model()
-        same = (self._version, self._sizing) == (told["version"], told["sizing"])
-        records = [] if same else [self._record("model", "loop", told)]
+        records = [self._record(kind, "mind", told) for kind, told in self._mind.agreed(bars)]
         if bars:
             records.append(self._record("reconcile", "loop", {"sent": [order.client_order_id for order in sent]}))
         if records:
             self._journal.append(*records)
-        if self._version != told["version"]:
-            self._since = bars
-        self._version, self._sizing, self._ready = told["version"], told["sizing"], True
-        if self._watch is not None and history.bars:
-            self._watch.follow(bars, None, history.event_at[-1])
+        self._ready = True
+        if history.bars:
+            self._mind.follow(bars, None, history.event_at[-1])
 
     def on_bar(self, bar: Panel) -> None:
         """Live through one closed bar, a panel of one row: book its fills, think, write all of it down, and send the orders."""
@@ -108,14 +91,12 @@ class Loop:
             raise TradingError("a bar reached a trader that has not recovered, or that failed within a bar: start it again")
         self._ready = False
         self._point("received")
-        self._broker.on_bar(bar, self._scale)
+        self._broker.on_bar(bar, self._mind.scale)
         self._point("exchanged")
         activities = self._broker.activities(self._progress["activity"])
         worth = trader.book_bar(self._trader, self._places, bar, activities)
         told, heard = self._obey(worth.equity)
-        told += self._demote()
-        told += self._succeed(bar)
-        told += self._watched(bar)
+        told += self._hear(bar)
         told += self._think(bar, worth.equity)
         self._point("decided")
         self._progress["bars"] += 1
@@ -126,8 +107,7 @@ class Loop:
         self._broker.submit(sent)
         self._point("submitted")
         commands.remove(self._home, heard)
-        if self._watch is not None:
-            self._watch.follow(self._progress["bars"], bar, bar.event_at[0])
+        self._mind.follow(self._progress["bars"], bar, bar.event_at[0])
         self._ready = True
 
     def outcome(self) -> outcome.Outcome:
@@ -146,33 +126,16 @@ class Loop:
         self.close()
 
     def _restore(self) -> None:
-        kept, terms = self._journal.latest_snapshot(), self._terms()
-        if self._watch is not None:
-            self._watch.restore(self._journal)
+        kept, opened = self._journal.latest_snapshot(), accounts.opened_on(self._journal)
+        terms = accounts.terms(self._market, self._params, self._symbols, self._capital)
+        self._mind.restore(self._journal)
         if kept is not None:
             self._progress = trader.restore(self._trader, kept[1])
-        found = next(self._journal.records("session"), None)
-        if found is None:
+        if opened is None:
             self._journal.append(self._record("session", "loop", terms))
-        elif found.payload != terms:
-            differs = sorted(key for key in terms if found.payload.get(key) != terms[key])
-            raise ConfigurationError(f"{self._home} holds an account with other terms ({', '.join(differs)}): name another folder")
-        for stored in self._journal.records("model"):
-            if self._version != stored.payload["version"]:
-                self._since = int(stored.payload["bars"])
-            self._version, self._sizing = stored.payload["version"], stored.payload.get("sizing")
+        else:
+            accounts.agree(self._home, opened, terms)
         self._heard = {str(stored.payload["command"]) for kind in ("halt", "resume") for stored in self._journal.records(kind)}
-
-    def _warmed(self, history: Panel, since: int) -> tuple[Feed, FloatArray]:
-        """Return the model's feed after `history`, and the volatilities of it; what it forecast since bar `since` is its own."""
-        if self._watch is not None:
-            return self._watch.begin(self._served, history, self._progress["bars"], since)
-        feed = self._served.feed(len(self._symbols))
-        return feed, feed.warm(history)
-
-    def _terms(self) -> dict[str, Any]:
-        market = {key: str(getattr(self._market, key)) for key in ("name", "calendar", "timeframe", "cost", "instrument")}
-        return {**market, "symbols": list(self._symbols), "capital": self._capital, "params": self._params.digest(*FIXED)}
 
     def _catch_up(self, history: Panel, scales: FloatArray) -> list[Order]:
         """Bring the broker to the newest bar that was written, and send it what it lacks of the orders; return these.
@@ -203,47 +166,20 @@ class Loop:
                 self._heard.add(command.identity)
         return records, heard
 
-    def _succeed(self, bar: Panel) -> list[Record]:
-        """Change the model, if another is to take over before this bar is thought about; one that is refused is told of once."""
-        try:
-            found = self._successor(bar) if self._successor else None
-        except (ModelError, ConfigurationError) as refused:
-            return self._alert(f"version {self._version} goes on: {refused}")
-        if found is None or found[0].version == self._version:
-            return []
-        self._served, history = found
-        self._trader = self._trader.resized(self._market, self._served.terms(self._params))
-        told = self._model()
-        self._version, self._sizing, self._since = told["version"], told["sizing"], told["bars"]
-        self._feed, _ = self._warmed(history, self._since)
-        return [self._record("model", "loop", told)]
-
-    def _demote(self) -> list[Record]:
-        """Ask for the version before, where the model broke a bound by the bars that are written; say so where there is none."""
-        reason = self._watch.demote() if self._watch is not None else None
-        return [] if reason is None else self._alert(reason)
-
-    def _watched(self, bar: Panel) -> list[Record]:
-        """Score the forecasts whose outcomes this bar makes known."""
-        facts: list[Fact] = self._watch.hear(bar) if self._watch is not None else []
-        return [self._record(kind, "watch", payload, bar.event_at[0]) for kind, payload in facts]
-
-    def _alert(self, reason: str) -> list[Record]:
-        """Return the record of something that a person should know, unless it was the last one told."""
-        if reason == self._told:
-            return []
-        self._told = reason
-        return [self._record("alert", "loop", {"reason": reason})]
+    def _hear(self, bar: Panel) -> list[Record]:
+        """Let the mind hear a bar, and decide from it on by the settings of whoever it finds to trade now."""
+        version = self._mind.version
+        facts = self._mind.hear(bar, self._progress["bars"])
+        if self._mind.version != version:
+            self._trader = self._trader.resized(self._market, self._mind.terms)
+        return [self._record(kind, "mind", payload, bar.event_at[0]) for kind, payload in facts]
 
     def _think(self, bar: Panel, equity: float) -> list[Record]:
         """Forecast and decide; return the record of a limit that shut the kill latch."""
         was_halted = risk.halted(self._trader.gate)
-        forecasts, scales = self._feed.advance(bar)
-        self._scale, forecast = scales[0], forecasts[0]
-        if self._watch is not None:
-            forecast = self._watch.say(self._progress["bars"], self._scale, forecast)
+        forecast = self._mind.think(bar, self._progress["bars"])
         day = float(session.days(self._market, bar.opened_at)[0])
-        trader.think(self._trader, forecast, bar.close[0], bar.volume[0], self._scale, equity, day)
+        trader.think(self._trader, forecast, bar.close[0], bar.volume[0], self._mind.scale, equity, day)
         if was_halted or not risk.halted(self._trader.gate):
             return []
         reason = f"equity of {equity:.2f} has fallen more than {self._params.risk.drawdown_max} below its peak"
@@ -251,7 +187,7 @@ class Loop:
 
     def _write(self, bar: Panel, worth: trader.Worth, told: list[Record]) -> list[Order]:
         """Write down the bar and what follows from it in one transaction, and return the orders that may then be sent."""
-        at, version, said = bar.event_at[0], self._served.version, self._trader.verdicts
+        at, version, said = bar.event_at[0], self._mind.served.version, self._trader.verdicts
         intents = facts.intents(self._trader, self._symbols, version)
         if worth.booked:
             told.append(self._record("fill", "broker", facts.filled(bar, worth, self._symbols), at))
@@ -260,10 +196,6 @@ class Loop:
         told.append(self._record("bar", "loop", facts.bar(bar, worth, float(self._trader.book.cash[0])), at))
         self._journal.append(*told, snapshot=trader.packed(self._trader, self._progress))
         return orders.intents(self._market.name, version, at, self._symbols, said.order, self._trader.book.mark)
-
-    def _model(self) -> dict[str, Any]:
-        decided = self._served.terms(self._params).decisions.sizing.model_dump()
-        return {"version": self._served.version, "bars": self._progress["bars"], "sizing": decided}
 
     def _record(self, kind: str, actor: str, payload: dict[str, Any], at: np.datetime64 | None = None) -> Record:
         now_ns = clock.nanoseconds(self._time.now()) if at is None else orders.microseconds(at) * 1000

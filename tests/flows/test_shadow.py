@@ -14,7 +14,7 @@ from domain.error import NoData
 from flows import cli, shadow, trade
 from flows.home import Home
 from pipelines.execution import record
-from pipelines.execution.loop import JOURNAL
+from pipelines.execution.accounts import JOURNAL
 from pipelines.journal import Journal
 from pipelines.registry import CHAMPION, PREVIOUS, Registry
 from tests.flows.conftest import MARKET, Passed

@@ -20,8 +20,8 @@ from flows.home import Home
 from pipelines import journal as journals
 from pipelines.data import materialize
 from pipelines.execution import simulate
+from pipelines.execution.accounts import JOURNAL
 from pipelines.execution.facts import read
-from pipelines.execution.loop import JOURNAL
 from pipelines.journal import Journal
 from pipelines.registry import Registry
 from pipelines.store import Store

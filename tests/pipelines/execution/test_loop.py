@@ -16,7 +16,7 @@ from domain.clock import ReplayClock
 from domain.error import ConfigurationError, LeaseTaken, TradingError
 from domain.params import Sizing
 from pipelines import journal
-from pipelines.execution import commands, loop, orders, simulate
+from pipelines.execution import accounts, commands, loop, orders, simulate
 from pipelines.execution.loop import Loop
 from tests.pipelines.execution import recorded
 
@@ -91,7 +91,7 @@ def test_a_finished_replay_returns_what_it_came_to(tmp_path):
     first, again = replay(tmp_path), replay(tmp_path)
 
     assert same(first, again)
-    assert journal.verify(tmp_path / loop.JOURNAL).head.sequence > 0
+    assert journal.verify(tmp_path / accounts.JOURNAL).head.sequence > 0
 
 
 def test_a_replay_goes_on_with_bars_that_came_later(tmp_path):
@@ -212,7 +212,7 @@ def test_a_drawdown_that_shuts_the_latch_is_journaled(tmp_path):
     market, params = recorded.terms(risk={"drawdown_max": 0.001})
     outcome = loop.replay(PANEL, recorded.served(), market, params, tmp_path, since=SINCE)
 
-    with journal.Journal.read_only(tmp_path / loop.JOURNAL) as facts:
+    with journal.Journal.read_only(tmp_path / accounts.JOURNAL) as facts:
         halts = [record.payload["reason"] for record in facts.records("halt")]
     assert outcome.halted
     assert len(halts) == 1
@@ -261,7 +261,7 @@ def test_every_record_of_a_bar_is_one_transaction(tmp_path):
     """What the journal holds after a kill between exchange and journal ends with a bar: no order without its bar."""
     killed_at(tmp_path, "decided", 20)
 
-    with journal.Journal.read_only(tmp_path / loop.JOURNAL) as facts:
+    with journal.Journal.read_only(tmp_path / accounts.JOURNAL) as facts:
         records = list(facts.records())
     assert records[-1].kind == "bar"
     assert sum(record.kind == "bar" for record in records) == 19
@@ -300,10 +300,10 @@ def swapped(home, row, point=lambda name: None):
 @contextmanager
 def journaled(home):
     """Yield the versions that a journal tells of; none before there is one."""
-    if not (home / loop.JOURNAL).exists():
+    if not (home / accounts.JOURNAL).exists():
         yield []
         return
-    with journal.Journal.read_only(home / loop.JOURNAL) as facts:
+    with journal.Journal.read_only(home / accounts.JOURNAL) as facts:
         yield [record.payload["version"] for record in facts.records("model")]
 
 
@@ -320,7 +320,7 @@ def test_settings_change_with_the_model_and_the_journal_says_so(tmp_path):
     """From the bar on at which it took over, decisions are made by the new model's; both are facts, with the first bar of each."""
     outcome = swapped(tmp_path, 90)
 
-    with journal.Journal.read_only(tmp_path / loop.JOURNAL) as facts:
+    with journal.Journal.read_only(tmp_path / accounts.JOURNAL) as facts:
         told = [record.payload for record in facts.records("model")]
     assert outcome.equity.tobytes() == sized_from(90).equity.tobytes()
     assert told == [

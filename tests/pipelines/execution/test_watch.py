@@ -12,7 +12,7 @@ from domain.clock import ReplayClock
 from domain.error import CorruptBundle, ResourceError
 from features import labels
 from pipelines import journal
-from pipelines.execution import loop, orders, record
+from pipelines.execution import accounts, orders, record
 from pipelines.execution.loop import Loop
 from pipelines.execution.watch import Watch
 from tests.pipelines.execution import recorded
@@ -108,13 +108,13 @@ def trade(home, keeper=None, last=BARS, stops=(), **keys):
 
 
 def facts(home, kind):
-    with journal.Journal.read_only(home / loop.JOURNAL) as kept:
+    with journal.Journal.read_only(home / accounts.JOURNAL) as kept:
         return [stored.payload for stored in kept.records(kind)]
 
 
 def bar_of_alert(home):
     """Return the row of the bar that the first alert was written with."""
-    with journal.Journal.read_only(home / loop.JOURNAL) as kept:
+    with journal.Journal.read_only(home / accounts.JOURNAL) as kept:
         at = next(stored.event_at_ns for stored in kept.records("alert"))
     return int(np.searchsorted(PANEL.event_at, np.datetime64(at, "ns").astype("datetime64[us]")))
 
@@ -147,7 +147,7 @@ def test_a_score_is_written_with_the_bar_that_makes_it_known(tmp_path):
     """In its transaction: between two records of bars there is the score of the bar that was forecast `horizon + 1` before."""
     trade(tmp_path, Registry(), last=FIRST + 20)
 
-    with journal.Journal.read_only(tmp_path / loop.JOURNAL) as kept:
+    with journal.Journal.read_only(tmp_path / accounts.JOURNAL) as kept:
         told = [(stored.kind, stored.event_at_ns, stored.payload) for stored in kept.records() if stored.kind in {"score", "bar"}]
     bars = [at for kind, at, _ in told if kind == "bar"]
     for place, (kind, at, payload) in enumerate(told):
