@@ -287,7 +287,8 @@ class World:
         # A cursor steps back a little: what was read at the edge is read again.
         cursor = str(max(len(self.broker.ledger) - 2, 0))
         executions = tuple(self.broker.ledger[start:])
-        said = events.Synced(reports, executions, (), dict(then[-1].positions), then[-1].cash, cursor, request.asked_ns)
+        clock_ns = EPOCH_NS + self.now_ns
+        said = events.Synced(reports, executions, (), dict(then[-1].positions), then[-1].cash, cursor, request.asked_ns, clock_ns)
         self.later(self._delay(), lambda: self._hand_over(said, joined) if self.life == life else None)
 
     def _hand_over(self, said: events.Synced, joined: int) -> None:

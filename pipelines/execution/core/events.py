@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from domain.order import OrderState
+from domain.order import NEXT_OPEN, OrderState, Terms
 from domain.panel import FloatArray, Panel
+from domain.params import Params
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -97,6 +98,16 @@ class BarClosed:
     """[S] one-bar volatility."""
     day: float = 0.0
     """Number of the bar's session: a new one begins the day's loss anew."""
+    terms: Terms = NEXT_OPEN
+    """How an order that is sent now comes to trade at the next bar's open."""
+    open: bool = True
+    """The session is one in which positions may be opened."""
+    model_valid: bool = True
+    """The model is verified, not expired, and within its bounds."""
+    heard_ns: int = 0
+    """Monotonic time at which the bar reached this process; 0 where nobody waited for it."""
+    facts: tuple[tuple[str, dict[str, Any]], ...] = ()
+    """(kind, payload) of what whoever spoke of the bar wants written down with it."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +164,24 @@ class Synced:
     """Where the next reading of executions may begin."""
     asked_ns: int
     """When the reading was begun, as the request says."""
+    clock_ns: int | None = None
+    """The broker's own time at the end of the reading, nanoseconds since 1970; None where it tells none."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What the broker does not trade now: halted, paused, or no longer listed."""
+
+    untradable: frozenset[str]
+
+
+@dataclass(frozen=True)
+class TookOver:
+    """Another model trades from the next bar on, or the same one by other settings."""
+
+    version: str
+    params: Params
+    """With the settings that the model brings."""
 
 
 @dataclass(frozen=True)
@@ -185,4 +214,4 @@ class Commanded:
     reason: str
 
 
-Event = BarClosed | Answered | CancelRefused | Heard | Found | Synced | Joined | Lost | Ticked | Commanded
+Event = BarClosed | Answered | CancelRefused | Heard | Found | Synced | Listed | TookOver | Joined | Lost | Ticked | Commanded

@@ -15,12 +15,11 @@ import numpy as np
 
 from domain.decision import Outcome
 from domain.market import Market
-from domain.order import NEXT_OPEN, Terms
 from domain.panel import PRICES, Panel
 from domain.params import Params
 from pipelines.execution import facts, fills, guards, orders, risk, trader
 from pipelines.execution.core import events
-from pipelines.execution.core.desk import Desk, Patience
+from pipelines.execution.core.desk import SECOND, Desk, Patience
 from pipelines.execution.core.events import Event, Moment
 from pipelines.execution.core.plan import Find, Plan, Sync
 from pipelines.execution.core.reconciling import Doubt, differences
@@ -41,6 +40,8 @@ class Readiness:
     asked_ns: int = 0
     """When the reading under way was asked for; 0 when none is."""
     doubts: dict[str, Doubt] = field(default_factory=dict)
+    offset_s: float = math.nan
+    """Seconds by which our clock was ahead of the broker's at the last reading."""
 
     @property
     def ready(self) -> bool:
@@ -52,17 +53,19 @@ class Core:
     """One account's trader. `step` is the only way in; what it returns must be written before it is sent."""
 
     def __init__(
-        self, market: Market, params: Params, symbols: tuple[str, ...], capital: Decimal, version: str, *,
-        patience: Patience | None = None, terms: Terms = NEXT_OPEN,
+        self, market: Market, params: Params, symbols: tuple[str, ...], capital: Decimal, version: str,
+        patience: Patience | None = None,
     ) -> None:  # fmt: skip
-        self.market, self.symbols, self.version, self.terms = market, symbols, version, terms
+        self.market, self.symbols, self.version, self.rules = market, symbols, version, params.risk
         self.trader = Trader.opened(market, params, len(symbols), float(capital))
         places = {symbol: s for s, symbol in enumerate(symbols)}
         self.desk = Desk(places, self.trader.book, patience or Patience(), capital)
         self.readiness = Readiness()
         self.bars, self.last_us, self.cursor = 0, 0, ""
         self.commands: dict[str, None] = {}
-        self._drawdown_max = params.risk.drawdown_max
+        self.untradable: frozenset[str] = frozenset()
+        self.ages = np.zeros(len(symbols))
+        """[S] bars since each symbol had one."""
         self._lot = Decimal(repr(market.instrument.lot))
         self._handlers: dict[type, Callable[[Any, Plan], None]] = {
             events.BarClosed: self._bar,
@@ -71,6 +74,8 @@ class Core:
             events.Heard: self._heard,
             events.Found: self.desk.found,
             events.Synced: self._synced,
+            events.Listed: self._listed,
+            events.TookOver: self._took_over,
             events.Joined: self._joined,
             events.Lost: self._lost,
             events.Commanded: self._commanded,
@@ -104,7 +109,7 @@ class Core:
         return trader.packed(self.trader, {
             "bars": self.bars, "last_us": self.last_us, "cursor": self.cursor, "commands": list(self.commands)[-REMEMBERED:],
             "cash": str(desk.cash), "holdings": {symbol: str(held) for symbol, held in desk.holdings.items()},
-            "charged": list(desk.charged)[-REMEMBERED:],
+            "charged": list(desk.charged)[-REMEMBERED:], "ages": self.ages.tolist(),
             "orders": [each.packed() for each in (*desk.orders.values(), *desk.ended.values())],
         })  # fmt: skip
 
@@ -112,7 +117,7 @@ class Core:
         """Put back what `packed` kept, in a process that starts at `at`: not ready, and whatever was sent is unknown."""
         kept, desk = trader.restore(self.trader, raw), self.desk
         self.bars, self.last_us, self.cursor = kept["bars"], kept["last_us"], kept["cursor"]
-        self.commands = dict.fromkeys(kept["commands"])
+        self.commands, self.ages[:] = dict.fromkeys(kept["commands"]), kept["ages"]
         desk.cash, desk.charged = Decimal(kept["cash"]), dict.fromkeys(kept["charged"])
         desk.holdings = {symbol: Decimal(held) for symbol, held in kept["holdings"].items()}
         desk.restore(kept["orders"], at.monotonic_ns)
@@ -137,6 +142,12 @@ class Core:
             return False
         waits = patience.busy_sync_ns if not state.synced or state.doubts or self.desk.orders else patience.sync_ns
         return not state.synced_ns or now_ns - state.synced_ns >= waits
+
+    def _listed(self, said: events.Listed, plan: Plan) -> None:
+        self.untradable = said.untradable
+
+    def _took_over(self, said: events.TookOver, plan: Plan) -> None:
+        self.version, self.trader = said.version, self.trader.resized(self.market, said.params)
 
     def _heard(self, said: events.Heard, plan: Plan) -> None:
         self.desk.report(said.report, plan)
@@ -175,6 +186,7 @@ class Core:
         self.cursor = self.cursor if strangers else said.cursor
         # A reading that was begun before a channel came back knows nothing of what was said meanwhile.
         if said.asked_ns == self.readiness.asked_ns:
+            self.readiness.offset_s = math.nan if said.clock_ns is None else (plan.at.ns - said.clock_ns) / SECOND
             self._judge(differences(self.desk, said), plan)
             self.readiness.asked_ns, self.readiness.synced_ns = 0, plan.at.monotonic_ns
 
@@ -231,11 +243,14 @@ class Core:
         equity, gross = fills.close_bar(self.trader.book, bar.close[0], 0.0)
         was_halted = self.halted
         guards.list_working(self._working(), self.trader.conditions)
+        guards.watch(self.rules, self._facts(said, bar, plan), self._sent(), plan.at.monotonic_ns, self.trader.conditions)
         trader.think(self.trader, forecast, bar.close[0], bar.volume[0], said.scale, float(equity), said.day)
         self.bars, self.last_us = self.bars + 1, closed_us
-        self._send(bar, plan)
+        for kind, payload in said.facts:
+            plan.write(kind, "mind", payload)
+        self._send(said, plan)
         if self.halted and not was_halted:
-            reason = f"equity of {equity:.2f} has fallen more than {self._drawdown_max} below its peak"
+            reason = f"equity of {equity:.2f} has fallen more than {self.rules.drawdown_max} below its peak"
             plan.write("halt", "risk", {"command": "", "reason": reason})
         plan.write("bar", "core", facts.bar(bar, trader.Worth(float(equity), float(gross), 0.0, []), float(self.desk.cash)))
 
@@ -248,7 +263,30 @@ class Core:
                 limit = working.order.terms.limit_price
                 yield guards.Working(place, left, math.nan if limit is None else limit, float(self.trader.book.mark[place]))
 
-    def _send(self, bar: Panel, plan: Plan) -> None:
+    def _facts(self, said: events.BarClosed, bar: Panel, plan: Plan) -> guards.Facts:
+        """Return what the guards ask of the world at this bar."""
+        now_ns, state = plan.at.monotonic_ns, self.readiness
+        self.ages[:] = np.where(np.isnan(bar.close[0]), self.ages + 1.0, 0.0)
+        return guards.Facts(
+            open=np.full(len(self.symbols), said.open),
+            tradable=np.array([symbol not in self.untradable for symbol in self.symbols]),
+            symbol_age_bars=self.ages,
+            feed_silence_s=max(plan.at.ns - orders.microseconds(bar.event_at[0]) * 1000, 0) / SECOND,
+            account_age_s=(now_ns - state.synced_ns) / SECOND if state.synced_ns else math.inf,
+            clock_offset_s=state.offset_s,
+            loop_lag_s=(now_ns - said.heard_ns) / SECOND if said.heard_ns else 0.0,
+            model_valid=said.model_valid,
+        )
+
+    def _sent(self) -> list[guards.Sent]:
+        """Return our orders of the last hour, whatever became of them; after a restart they count as sent at its start."""
+        places, kept = self.desk.places, (*self.desk.orders.values(), *self.desk.ended.values())
+        return [
+            guards.Sent(each.since_ns, places[each.order.symbol], float(each.quantity))
+            for each in kept if not each.foreign and each.order.symbol in places
+        ]  # fmt: skip
+
+    def _send(self, heard: events.BarClosed, plan: Plan) -> None:
         """Take on the orders of a bar, but none for a symbol that still has one: that one is cancelled first."""
         busy, said = self.desk.busy(), self.trader.verdicts
         for working in self.desk.orders.values():
@@ -259,10 +297,10 @@ class Core:
         intents = facts.intents(self.trader, self.symbols, self.version)
         if intents["symbol"]:
             plan.write("intent", "core", intents)
-        at = bar.event_at[0]
+        at = heard.bar.event_at[0]
         for order in orders.intents(self.market.name, self.version, at, self.symbols, said.order, self.trader.book.mark):
             forced = said.outcome[self.desk.places[order.symbol]] == Outcome.FORCED
-            self.desk.intend(replace(order, terms=self.terms), orders.exact(order.quantity, self._lot), plan, forced=bool(forced))
+            self.desk.intend(replace(order, terms=heard.terms), orders.exact(order.quantity, self._lot), plan, forced=bool(forced))
 
 
 def sound(bar: Panel) -> Panel:

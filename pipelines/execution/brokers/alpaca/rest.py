@@ -7,15 +7,16 @@ UNKNOWN.
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from pipelines.execution.brokers.alpaca import words
 from pipelines.execution.brokers.alpaca.access import Access
 from pipelines.execution.brokers.alpaca.words import Json, Names, Unreadable
 from pipelines.execution.core import events
-from pipelines.execution.core.events import Answer, Answered, Event
+from pipelines.execution.core.events import EPOCH, Answer, Answered, Event
 from pipelines.execution.core.plan import Cancel, Find, Request, Submit, Sync
 
 if TYPE_CHECKING:
@@ -64,9 +65,17 @@ class Rest:
             log.warning("Alpaca did not answer %s: %s", type(request).__name__, problem)
             return None
 
-    def equity(self) -> Json:
+    def account(self) -> Json:
         """Return the account; raise Failed."""
         return dict(self._ask("GET", "/account"))
+
+    def clock(self) -> str:
+        """Return Alpaca's time, RFC 3339; raise Failed."""
+        return str(self._ask("GET", "/clock")["timestamp"])
+
+    def untradable(self, symbols: Iterable[str]) -> frozenset[str]:
+        """Return those of the symbols that cannot be traded at all; raise Failed."""
+        return frozenset(symbol for symbol in symbols if not self._tradable(symbol))
 
     def _submit(self, request: Submit) -> Event:
         name = request.order.client_order_id
@@ -120,18 +129,26 @@ class Rest:
         cursor = max((each["transaction_time"] for each in fills), default=request.since, key=_order)
         return events.Synced(
             tuple(reports.values()), tuple(executions), tuple(words.charge(each, self.names) for each in paid), held,
-            words.number(account["cash"]), cursor, request.asked_ns,
+            words.number(account["cash"]), cursor, request.asked_ns, words.nanoseconds(self.clock()),
         )  # fmt: skip
 
     def _open_orders(self) -> Iterator[Json]:
-        """Yield every open order, 500 at a time, the newest first."""
+        """Yield every open order, 500 at a time, the newest first.
+
+        A page ends in the middle of orders of the same moment: the next one begins with that moment again.
+        """
         until: dict[str, Any] = {}
+        seen: set[str] = set()
         while True:
             page = self._ask("GET", "/orders", {"status": "open", "limit": ORDERS_MAX, "direction": "desc", **until})
-            yield from page
+            fresh = [each for each in page if each["id"] not in seen]
+            seen.update(each["id"] for each in fresh)
+            yield from fresh
             if len(page) < ORDERS_MAX:
                 return
-            until = {"until": page[-1]["submitted_at"]}
+            if not fresh:
+                raise Failed(f"more than {ORDERS_MAX} orders are open since {page[-1]['submitted_at']}: no page tells of all")
+            until = {"until": _just_after(page[-1]["submitted_at"])}
 
     def _activities(self, path: str, since: str, back: timedelta) -> Iterator[Json]:
         """Yield activities after `since` less a margin, oldest first, page by page; a token that comes again is the end."""
@@ -156,6 +173,15 @@ class Rest:
             if problem.status == 404 and problem.refuses:
                 return None
             raise
+
+    def _tradable(self, symbol: str) -> bool:
+        try:
+            told = self._ask("GET", f"/assets/{quote(symbol, safe='')}")
+        except Failed as problem:
+            if problem.status == 404 and problem.refuses:
+                return False
+            raise
+        return bool(told["tradable"]) and told["status"] == "active"
 
     def _report(self, told: Json) -> events.Report:
         said = words.report(told, self.names)
@@ -208,6 +234,12 @@ def _said(status: int, text: str) -> Failed:
         return Failed(str(told["message"]), status=status, code=int(told["code"]))
     except (ValueError, KeyError, TypeError):
         return Failed(f"status {status} with a body that is not Alpaca's", status=status)
+
+
+def _just_after(at: str) -> str:
+    """Return the first microsecond that is later than a moment, RFC 3339; Alpaca's moments have nanoseconds."""
+    since = words.nanoseconds(at) // 1000 + 1
+    return (EPOCH + timedelta(microseconds=since)).isoformat()
 
 
 def _order(at: str) -> int:

@@ -4,6 +4,7 @@ The genuine stream tells nobody that it was away, and what was said meanwhile is
 is a `Joined`, upon which the core reads the account. A message that cannot be read is a `Joined` as well, and not passed over.
 """
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from alpaca.trading.stream import TradingStream
 
 log = logging.getLogger("nightshift.alpaca")
+#: Seconds from connecting until Alpaca says that it listens; the genuine stream would wait without end.
+START_S = 20.0
 Hear = Callable[[Event], None]
 
 
@@ -37,6 +40,17 @@ def stream(access: Access, names: Names, hear: Hear) -> "TradingStream":
 
     class Told(TradingStream):
         """Says when it listens, and when it does not any more."""
+
+        async def _start_ws(self) -> None:
+            await asyncio.wait_for(super()._start_ws(), START_S)
+
+        async def _consume(self) -> None:
+            try:
+                await super()._consume()
+            except (ValueError, AttributeError, TypeError) as problem:
+                # The genuine stream goes on as if nothing had been said.
+                log.warning("a frame of the order stream cannot be read (%s): the account is read instead", type(problem).__name__)
+                hear(Joined(Channel.ORDERS))
 
         async def _subscribe_trade_updates(self) -> None:
             await super()._subscribe_trade_updates()

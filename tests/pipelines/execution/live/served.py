@@ -127,13 +127,13 @@ def closed(told: dict) -> BarClosed:
     bar = Panel(
         MARKET.name, "1m", SYMBOLS, at - np.timedelta64(60, "s"), at, *(close.copy() for _ in range(4)), np.full_like(close, 4000.0)
     )
-    return BarClosed(bar, forecast, np.full(len(SYMBOLS), 0.005))
+    return BarClosed(bar, forecast, np.full(len(SYMBOLS), 0.005), terms=DAY)
 
 
 def trade(url: str, folder: Path) -> None:
     """Live as a trader until killed; note in a file how long it took to be ready."""
     access = Access(local.KEYS.key, local.KEYS.secret, live=False, url=url)
-    core = Core(MARKET, PARAMS, SYMBOLS, CAPITAL, "1", patience=HASTE, terms=DAY)
+    core = Core(MARKET, PARAMS, SYMBOLS, CAPITAL, "1", patience=HASTE)
     time_, began = SystemClock(), time.monotonic()
     noted = False
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from domain import clock
 from domain.order import Order, OrderKind, OrderState, Terms, TimeInForce
 from pipelines.execution.brokers.alpaca.access import Access
 from pipelines.execution.brokers.alpaca.rest import Rest
@@ -139,3 +140,28 @@ def test_no_secret_is_in_any_message(venue, rest, caplog):
     said = rest.perform(submit("secretive"))
     assert rest.perform(Find("x", 1)) is None
     assert local.KEYS.secret not in caplog.text + said.reason
+
+
+def test_orders_of_one_moment_at_the_end_of_a_page(venue):
+    """A page of 500 that ends among orders of the same time: the others of that time are not passed over."""
+    from tests.pipelines.execution.matching.made import ask
+
+    with local.exchange() as fresh:
+        fresh.bar(symbol="BBB")
+        for number in range(700):
+            fresh.floor.exchange.now += local.MINUTE / 600 * (number % 250 == 0)
+            fresh.floor.exchange.submit(ask("buy", 1, "limit", "BBB", limit_price=1, client_order_id=f"many {number}"))
+        there = Rest(Access(local.KEYS.key, local.KEYS.secret, live=False, url=fresh.url), ("BBB",))
+        said = there.perform(Sync("", (), 1))
+    assert [report.client_order_id for report in said.orders] == [f"many {number}" for number in range(699, -1, -1)]
+
+
+def test_a_reading_tells_the_brokers_time(venue, rest):
+    """To the microsecond, as the exchange has it."""
+    said = rest.perform(Sync("", (), 1))
+    assert said.clock_ns == clock.nanoseconds(venue.floor.exchange.now)
+
+
+def test_what_cannot_be_traded_is_named(venue, rest):
+    """Unknown, or delisted."""
+    assert rest.untradable(["AAA", "BTC/USD", "ZZZ"]) == {"ZZZ"}
