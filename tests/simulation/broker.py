@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from domain.order import TERMINAL, OrderState
-from pipelines.execution.core.events import Execution, Report
+from pipelines.execution.core.events import Charge, Execution, Report
 
 CENT = Decimal("0.01")
 FEE = Decimal("0.0005")
@@ -51,6 +51,8 @@ class Broker:
     posts: list[str] = field(default_factory=list)
     """Client order ids as they arrived, whatever became of them."""
     ledger: list[Execution] = field(default_factory=list)
+    charges: list[Charge] = field(default_factory=list)
+    """One for each execution: its fee, which no execution tells of."""
     history: list[Moment] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -113,7 +115,8 @@ class Broker:
             held.state = OrderState.PARTIALLY_FILLED
         held.ended_ns = now_ns if held.state in TERMINAL else 0
         fee = (FEE * size * price).quantize(CENT)
-        done = Execution(held.client_order_id, held.symbol, signed, price, fee, held.filled, now_ns)
+        done = Execution(held.client_order_id, held.symbol, signed, price, Decimal(0), held.filled, now_ns)
+        self.charges.append(Charge(f"fee of {len(self.ledger)}", -fee, "CFEE", now_ns, held.symbol))
         self.ledger.append(done)
         self.cash -= signed * price + fee
         self.move(held.symbol, signed, now_ns)

@@ -269,6 +269,23 @@ def _patient(original: Any, self: Core, said: Any, plan: Any, name: str) -> None
 
 
 @bug
+def forgets_by_age(patch: Patch) -> None:
+    """What has ended is forgotten after a while, though every reading of the account begins before it (ours, until found)."""
+    wrapped(patch, Desk, "forget", lambda original, self, said, now_ns: original(self, replace(said, executions=()), now_ns))
+
+
+@bug
+def forgets_charges(patch: Patch) -> None:
+    """Only the newest charges are remembered, and older ones of the same reading are taken again."""
+
+    def around(original: Any, self: Desk, said: Any, now_ns: int) -> None:
+        original(self, said, now_ns)
+        self.charged = {each.identity for each in said.charges[-5:]}
+
+    wrapped(patch, Desk, "forget", around)
+
+
+@bug
 def bad_prices_pass(patch: Patch) -> None:
     """Zero, negative and infinite prices reach decisions."""
     patch.setattr(machine, "sound", lambda bar: bar)

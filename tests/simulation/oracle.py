@@ -22,6 +22,8 @@ from tests.simulation.world import CAPITAL, MARKET, PARAMS, SYMBOLS, World
 DOUBT_NS = 40 * 10**9
 #: How long after a halt every order must have been asked to end.
 KILL_NS = 3 * 10**9
+#: How long after a charge the account must have been read: every minute, and a little for the reading itself.
+READ_NS = 65 * 10**9
 
 
 class Broken(Exception):
@@ -38,6 +40,7 @@ class Written:
     bars: Counter[tuple[str, int]] = field(default_factory=Counter)
     """Orders by symbol and bar."""
     fills: Counter[tuple[str, str]] = field(default_factory=Counter)
+    charges: Counter[str] = field(default_factory=Counter)
     held: dict[str, Decimal] = field(default_factory=dict)
     cash: Decimal = CAPITAL
     forced: set[str] = field(default_factory=set)
@@ -52,6 +55,9 @@ class Written:
                 self.latched = {"halt": True, "resume": False}.get(record.kind, self.latched)
                 if record.kind == "fill":
                     self._fill(record.payload)
+                if record.kind == "charge":
+                    self.charges[record.payload["identity"]] += 1
+                    self.cash += Decimal(record.payload["amount"])
                 if record.kind == "intent":
                     require(at is not None, "intents were written without their bar")
                     self._intend(record.payload, at)
@@ -127,6 +133,7 @@ class Oracle:
     def _money(self, world: World, core: Core) -> None:
         written, book = self.written, core.trader.book
         require(max(written.fills.values(), default=0) <= 1, "a fill was booked twice [I-13]")
+        require(max(written.charges.values(), default=0) <= 1, "a charge was booked twice [I-13]")
         if len(self.truth) != len(world.broker.ledger):
             self.truth = {(done.client_order_id, str(done.cumulative)) for done in world.broker.ledger}
         require(written.fills.keys() <= self.truth, "a fill was booked that the broker's ledger does not hold [I-13]")
@@ -221,8 +228,11 @@ def converged(world: World, written: Written) -> None:
             require(ours == theirs, f"{ours} of {symbol} are held here and {theirs} at the broker [I-16]")
     settled = {(done.client_order_id, str(done.cumulative)) for done in world.broker.ledger if done.symbol not in busy}
     require(settled <= written.fills.keys(), "a fill of the broker's ledger was never booked [I-13]")
+    unread = [charge for charge in world.broker.charges if charge.identity not in written.charges]
+    require(all(world.now_ns - charge.event_at_ns < READ_NS for charge in unread), "a charge was never booked [I-13]")
     if not busy:
-        require(core.desk.cash == world.broker.cash, "cash differs from the broker's [I-16]")
+        expected = core.desk.cash + sum((charge.amount for charge in unread), Decimal(0))
+        require(expected == world.broker.cash, "cash differs from the broker's [I-16]")
     require(not core.halted, "the trader is halted although it was told to go on")
     healed_us = (worlds.EPOCH_NS + worlds.SAFETY_BARS * worlds.MINUTE) // 1000
     require(any(at > healed_us for at in written.intents.values()), "no signal led to an order after the last fault [I-36]")

@@ -19,7 +19,7 @@ from domain.forecast import LEVELS
 from domain.order import TERMINAL, OrderState
 from domain.panel import Panel
 from pipelines.execution.core import events
-from pipelines.execution.core.desk import SECOND
+from pipelines.execution.core.desk import SECOND, Patience
 from pipelines.execution.core.events import Answer, Answered, Channel, Event, Execution, Moment, Report
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Cancel, Find, Plan, Request, Submit, Sync
@@ -41,6 +41,10 @@ MARKET, PARAMS = recorded.terms(
     risk={"turnover_max": 3.0, "participation_max": 1.0, "order_notional_max": 400_000, "stop_loss": 0.9, "daily_loss_max": 0.9},
     decisions={"rate": 1.0, "band": 0.0},
 )  # fmt: skip
+#: Ended orders are forgotten within the world's half hour, so that it lives through what a trader does in a day.
+PATIENCE = Patience(keep_ns=90 * SECOND)
+#: Charges are read from further back than executions, as many of them.
+CHARGES_BACK = 20
 SAFETY_BARS, LIVENESS_BARS = 24, 6
 
 
@@ -157,7 +161,7 @@ class World:
         if self.core is not None:
             return
         self.life += 1
-        self.core = Core(MARKET, PARAMS, SYMBOLS, CAPITAL, "1")
+        self.core = Core(MARKET, PARAMS, SYMBOLS, CAPITAL, "1", PATIENCE)
         if self.store.commits:
             self.core.restore(self.store.commits[-1].snapshot, self.moment)
         self.connected = False
@@ -287,8 +291,11 @@ class World:
         # A cursor steps back a little: what was read at the edge is read again.
         cursor = str(max(len(self.broker.ledger) - 2, 0))
         executions = tuple(self.broker.ledger[start:])
+        charges = tuple(self.broker.charges[max(start - CHARGES_BACK, 0) :])
         clock_ns = EPOCH_NS + self.now_ns
-        said = events.Synced(reports, executions, (), dict(then[-1].positions), then[-1].cash, cursor, request.asked_ns, clock_ns)
+        said = events.Synced(
+            reports, executions, charges, dict(then[-1].positions), then[-1].cash, cursor, request.asked_ns, clock_ns
+        )
         self.later(self._delay(), lambda: self._hand_over(said, joined) if self.life == life else None)
 
     def _hand_over(self, said: events.Synced, joined: int) -> None:

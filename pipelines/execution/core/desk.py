@@ -12,7 +12,7 @@ import numpy as np
 
 from domain.order import Order, OrderState
 from pipelines.execution import fills
-from pipelines.execution.core.events import Answer, Answered, Charge, Execution, Found, Report
+from pipelines.execution.core.events import Answer, Answered, Charge, Execution, Found, Report, Synced
 from pipelines.execution.core.plan import Cancel, Find, Plan, Submit
 from pipelines.execution.core.working import ZERO, Working
 from pipelines.execution.fills import Book
@@ -38,7 +38,7 @@ class Patience(NamedTuple):
     quiet_ns: int = 10 * SECOND
     """How long a difference must stand before it is believed: a broker's positions may lag its orders."""
     keep_ns: int = 3600 * SECOND
-    """How long an ended order is remembered, so that what is said of it again is not taken for news."""
+    """How long an ended order is remembered at least, so that what is said of it again is not taken for news."""
     late_ns: int = 300 * SECOND
     """Age of a closed bar above which nothing new is opened on it."""
     early_ns: int = 5 * SECOND
@@ -60,8 +60,8 @@ class Desk:
     """Those that may still change the account, by client order id."""
     ended: dict[str, Working] = field(default_factory=dict)
     """Those that ended not long ago."""
-    charged: dict[str, None] = field(default_factory=dict)
-    """Charges that are in the cash, oldest first."""
+    charged: set[str] = field(default_factory=set)
+    """Charges that are in the cash, of those that a reading may bring again."""
 
     def known(self, client_order_id: str) -> Working | None:
         """Return an order that works or that ended not long ago."""
@@ -123,7 +123,7 @@ class Desk:
         """Book money that came or went otherwise than by a trade, once."""
         if charge.identity in self.charged:
             return
-        self.charged[charge.identity] = None
+        self.charged.add(charge.identity)
         self.cash += charge.amount
         self.book.cash[0] = float(self.cash)
         if charge.quantity:
@@ -161,10 +161,18 @@ class Desk:
         working.cancelled_ns = plan.at.monotonic_ns
         plan.requests.append(Cancel(working.order.client_order_id, working.broker_id))
 
-    def forget(self, now_ns: int) -> None:
-        """Let go of orders that ended long ago."""
-        for name in [name for name, each in self.ended.items() if now_ns - each.ended_ns > self.patience.keep_ns]:
-            del self.ended[name]
+    def forget(self, said: Synced, now_ns: int) -> None:
+        """Let go of what ended long ago, once a reading speaks of it no more: none that follows will.
+
+        Age alone is no reason. A reading begins a little before the newest execution, however long ago that was, and would be
+        taken for news by who has forgotten it.
+        """
+        told = {each.client_order_id for each in said.executions}
+        old = [name for name, each in self.ended.items() if now_ns - each.ended_ns > self.patience.keep_ns]
+        for name in old:
+            if name not in told:
+                del self.ended[name]
+        self.charged &= {each.identity for each in said.charges}
 
     def restore(self, kept: list[dict[str, Any]], now_ns: int) -> None:
         """Put back the orders that `Working.packed` kept."""

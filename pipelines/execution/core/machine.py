@@ -39,6 +39,8 @@ class Readiness:
     synced_ns: int = 0
     asked_ns: int = 0
     """When the reading under way was asked for; 0 when none is."""
+    read_ns: int = 0
+    """When the newest reading that was taken in was asked for."""
     doubts: dict[str, Doubt] = field(default_factory=dict)
     offset_s: float = math.nan
     """Seconds by which our clock was ahead of the broker's at the last reading."""
@@ -109,7 +111,7 @@ class Core:
         return trader.packed(self.trader, {
             "bars": self.bars, "last_us": self.last_us, "cursor": self.cursor, "commands": list(self.commands)[-REMEMBERED:],
             "cash": str(desk.cash), "holdings": {symbol: str(held) for symbol, held in desk.holdings.items()},
-            "charged": list(desk.charged)[-REMEMBERED:], "ages": self.ages.tolist(),
+            "charged": sorted(desk.charged), "ages": self.ages.tolist(),
             "orders": [each.packed() for each in (*desk.orders.values(), *desk.ended.values())],
         })  # fmt: skip
 
@@ -118,7 +120,7 @@ class Core:
         kept, desk = trader.restore(self.trader, raw), self.desk
         self.bars, self.last_us, self.cursor = kept["bars"], kept["last_us"], kept["cursor"]
         self.commands, self.ages[:] = dict.fromkeys(kept["commands"]), kept["ages"]
-        desk.cash, desk.charged = Decimal(kept["cash"]), dict.fromkeys(kept["charged"])
+        desk.cash, desk.charged = Decimal(kept["cash"]), set(kept["charged"])
         desk.holdings = {symbol: Decimal(held) for symbol, held in kept["holdings"].items()}
         desk.restore(kept["orders"], at.monotonic_ns)
         return self
@@ -134,7 +136,6 @@ class Core:
         if self._sync_due(now_ns):
             self.readiness.asked_ns = now_ns
             plan.requests.append(Sync(self.cursor, tuple(desk.orders), now_ns))
-        desk.forget(now_ns)
 
     def _sync_due(self, now_ns: int) -> bool:
         patience, state = self.desk.patience, self.readiness
@@ -172,7 +173,10 @@ class Core:
         self.readiness.lost.add(said.channel)
 
     def _synced(self, said: events.Synced, plan: Plan) -> None:
-        """Take in a reading of the account, and be ready if it is what we hold."""
+        """Take in a reading of the account, and be ready if it is what we hold; one that a newer one has overtaken is old news."""
+        if said.asked_ns < self.readiness.read_ns:
+            return
+        self.readiness.read_ns = said.asked_ns
         for report in said.orders:
             self.desk.report(report, plan)
         strangers = {name for name in (each.client_order_id for each in said.executions) if self.desk.known(name) is None}
@@ -184,6 +188,7 @@ class Core:
         plan.requests += [Find(name, plan.at.monotonic_ns) for name in sorted(strangers)]
         # What cannot be booked before its order is known is read again.
         self.cursor = self.cursor if strangers else said.cursor
+        self.desk.forget(said, plan.at.monotonic_ns)
         # A reading that was begun before a channel came back knows nothing of what was said meanwhile.
         if said.asked_ns == self.readiness.asked_ns:
             self.readiness.offset_s = math.nan if said.clock_ns is None else (plan.at.ns - said.clock_ns) / SECOND
