@@ -5,6 +5,7 @@ import gc
 import getpass
 from collections.abc import Callable
 from datetime import date, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
@@ -27,6 +28,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+class Broker(StrEnum):
+    """Who holds an account."""
+
+    PAPER = "paper"
+    EXCHANGE = "exchange"
+    ALPACA = "alpaca"
 
 
 def _day(text: str) -> date:
@@ -311,12 +320,15 @@ def replay(
 
 
 @command
-def trade(market: MarketOption, json: JsonOption = False) -> None:
-    """Trade the champion on paper until stopped."""
-    from flows import trade as trading
-
+def trade(
+    market: MarketOption,
+    broker: Annotated[Broker, typer.Option(help="Who holds the account.")] = Broker.PAPER,
+    live_account: Annotated[str | None, typer.Option(help="Number of the account at Alpaca that holds money.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Trade the champion until stopped: on paper, at `nightshift exchange`, or at Alpaca."""
     home, params = _opened(market)
-    screen.say(trading.run(market, home, params), json, f"{market}, until it was stopped")
+    screen.say(_traded(market, broker, live_account, home, params), json, f"{market}, until it was stopped")
 
 
 @command
@@ -457,12 +469,26 @@ def doctor(json: JsonOption = False) -> None:
         raise typer.Exit(sentence.FAILED)
 
 
+def _traded(market: str, broker: Broker, live_account: str | None, home: Home, params: "Params") -> dict[str, Any]:
+    from domain.error import ConfigurationError
+    from flows import live, trade
+
+    if live_account is not None and broker is not Broker.ALPACA:
+        raise ConfigurationError(f"account {live_account} was asked for at broker '{broker}': accounts with money are at alpaca")
+    if broker is Broker.PAPER:
+        return trade.run(market, home, params)
+    if broker is Broker.EXCHANGE:
+        return live.run(live.practice(market, home), market, home, params)
+    typed = "" if live_account is None else typer.prompt("This trades with money. Type the account's number to go on", err=True)
+    return live.run(live.alpaca(live_account, typed), market, home, params)
+
+
 def _leave(market: str, word: str, reason: str, as_json: bool) -> None:
     from flows import trade as trading
 
     home, params = _opened(market)
     left = trading.command(params.market(market).name, home, "halt" if word == "halt" else "resume", getpass.getuser(), reason)
-    screen.say({"market": market, "command": word, "left": str(left)}, as_json)
+    screen.say({"market": market, "command": word, "left": [str(path) for path in left]}, as_json)
 
 
 def _say_gates(told: dict[str, Any], as_json: bool) -> None:

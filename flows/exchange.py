@@ -1,11 +1,14 @@
 """Exchange: a market's stored bars behind Alpaca's protocols, for the genuine client, until Ctrl-C."""
 
 import asyncio
+import contextlib
+import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +26,8 @@ from pipelines.execution.matching.exchange import Terms
 from pipelines.store import Store
 
 KEYS = "exchange.key"
+#: In the home while an exchange is open: where it is reached.
+OPEN = "exchange.json"
 
 
 @dataclass(frozen=True)
@@ -60,13 +65,15 @@ def serve(wish: Wish, home: Home, params: Params, began: Callable[[dict[str, Any
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         keys = Keys.kept(home.keys / KEYS)
         async with opened(floor, keys, host=wish.host, port=wish.port, abroad=wish.abroad) as served:
-            began(_where(wish, served, str(home.keys / KEYS)))
-            for bars in tape.rows(panel, market, first):
-                for bar in bars:
-                    floor.exchange.on_bar(bar)
-                if await _stopped(stop, wish.pace_s):
-                    return
-            await stop.wait()
+            where = _where(wish, served, str(home.keys / KEYS))
+            with _noted(home.root / OPEN, where):
+                began(where)
+                for bars in tape.rows(panel, market, first):
+                    for bar in bars:
+                        floor.exchange.on_bar(bar)
+                    if await _stopped(stop, wish.pace_s):
+                        return
+                await stop.wait()
 
     asyncio.run(guarded())
     worth = floor.exchange.worth()
@@ -82,6 +89,18 @@ def _where(wish: Wish, served: Open, keys: str) -> dict[str, Any]:
         "market": wish.market, "url": f"http://{host}:{served.port}", "stream": f"ws://{host}:{served.port}/stream",
         "admin": f"http://{host}:{served.admin_port}", "keys": keys,
     }  # fmt: skip
+
+
+@contextlib.contextmanager
+def _noted(path: Path, where: dict[str, Any]) -> Iterator[None]:
+    """Leave a note of where the exchange is reached, for as long as it is."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(where) + "\n", encoding="utf-8")
+    partial.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _first(panel: Panel, wish: Wish) -> int:

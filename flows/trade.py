@@ -10,7 +10,7 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -46,6 +46,8 @@ from pipelines.store import Store
 
 #: Seconds between two looks at the store.
 POLL_S = 2.0
+#: The broker in this process; every other one is reached by wire.
+PAPER = "paper"
 #: Beside the fetched bundles: which of them was the champion when the registry was last asked.
 STANDING = "champion.json"
 
@@ -68,7 +70,7 @@ class Desk:
     """The challenger asked about last: ready to be served, or why it must not be."""
 
     @classmethod
-    def opened(cls, market: Market, params: Params, home: Home) -> Self:
+    def opened(cls, market: Market, params: Params, home: Home, broker: str = PAPER) -> Self:
         """Return the desk of a market with its champion; raise NoChampion or NoData where there is none.
 
         Where the champion is refused the one served last stays; the first bar asks for the champion again, and its alert says why.
@@ -78,7 +80,7 @@ class Desk:
             served = champion(market, params, home, registry)
         except ModelError as refused:
             served = _stayed(market, params, home, registry, refused)
-        symbols = _symbols(market, home, store)
+        symbols = _symbols(market, account(home, market.name, broker), store)
         return cls(market, params, home, store, registry, symbols, served, Following(store, market, symbols))
 
     def successor(self, bar: Panel) -> tuple[Served, Panel] | None:
@@ -244,14 +246,16 @@ def serve(folder: Path, number: str, market: Market, params: Params) -> Served:
     return serving.load(folder, version=number, tolerance=limits.golden_tolerance, market=market, age_bars_max=limits.age_bars_max)
 
 
-def account(home: Home, market: str) -> Path:
-    """Return the folder of a market's paper account: its journal, its ledger and the commands left for its trader."""
-    return home.journals / market
+def account(home: Home, market: str, broker: str = PAPER) -> Path:
+    """Return the folder of a market's account at a broker: its journal, and the commands left for its trader."""
+    return home.journals / (market if broker == PAPER else f"{market}@{broker}")
 
 
-def command(market: str, home: Home, word: Word, actor: str, reason: str) -> Path:
-    """Leave `halt` or `resume` for the market's trader, which journals it at its next bar."""
-    return commands.leave(account(home, market), word, actor, reason, clock.nanoseconds(SystemClock().now()))
+def command(market: str, home: Home, word: Word, actor: str, reason: str) -> list[Path]:
+    """Leave `halt` or `resume` for every trader of a market: the paper account's, and those of brokers that it was traded at."""
+    folders = [account(home, market), *sorted(home.journals.glob(f"{market}@*"))]
+    at_ns = clock.nanoseconds(SystemClock().now())
+    return [commands.leave(folder, word, actor, reason, at_ns) for folder in folders]
 
 
 async def trade(
@@ -272,12 +276,12 @@ async def trade(
         start = _start(history, live.cursor, since)
         live.recover(history.rows(0, start))
         log.info("version %s trades %s: %d symbols, %d bars seen", desk.served.version, market, len(desk.symbols), start)
-        async for bar in _feed(desk, seen, history, start, pace_s, stop):
+        async for bar in feed(desk, seen, history, start, pace_s, stop):
             live.on_bar(bar)
         return {"market": market, "version": desk.served.version, "last": str(live.cursor) if live.cursor is not None else None}
 
 
-async def _feed(desk: Desk, seen: int, history: Panel, start: int, pace_s: float, stop: asyncio.Event) -> AsyncIterator[Panel]:
+async def feed(desk: Desk, seen: int, history: Panel, start: int, pace_s: float, stop: asyncio.Event) -> AsyncIterator[Panel]:
     """Yield the bars that wait, then each that the store learns of, one row at a time, until `stop`."""
     waiting, newest = history.rows(start, history.bars), history.event_at[start - 1] if start else None
     while not stop.is_set():
@@ -307,10 +311,10 @@ def _start(history: Panel, cursor: np.datetime64 | None, since: date | None) -> 
     return history.bars if since is None else int(np.searchsorted(history.event_at, np.datetime64(since, "us")))
 
 
-def _symbols(market: Market, home: Home, store: Store) -> tuple[str, ...]:
+def _symbols(market: Market, folder: Path, store: Store) -> tuple[str, ...]:
     """Return what the account trades: what it was opened with, or every symbol stored now."""
     try:
-        with Journal.read_only(account(home, market.name) / JOURNAL) as journal:
+        with Journal.read_only(folder / JOURNAL) as journal:
             return tuple(next(journal.records("session")).payload["symbols"])
     except (NoData, StopIteration):
         return materialize.read(store, market).symbols
@@ -318,14 +322,15 @@ def _symbols(market: Market, home: Home, store: Store) -> tuple[str, ...]:
 
 def run(market: str, home: Home, params: Params, *, since: date | None = None, pace_s: float = 0.0) -> dict[str, Any]:
     """Trade until SIGINT or SIGTERM: the bar under way is finished, then the account is let go."""
+    return asyncio.run(guarded(lambda stop: trade(market, home, params, since=since, pace_s=pace_s, stop=stop)))
 
-    async def guarded() -> dict[str, Any]:
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        return await trade(market, home, params, since=since, pace_s=pace_s, stop=stop)
 
-    return asyncio.run(guarded())
+async def guarded(trading: Callable[[asyncio.Event], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+    """Trade until SIGINT or SIGTERM sets the event that `trading` is handed."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return await trading(stop)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

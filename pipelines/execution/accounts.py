@@ -13,8 +13,8 @@ JOURNAL = "journal.db"
 FIXED = ("decisions", "risk", "orders", "fills")
 
 
-def terms(market: Market, params: Params, symbols: tuple[str, ...], capital: float) -> dict[str, Any]:
-    """Return what an account is opened on."""
+def terms(market: Market, params: Params, symbols: tuple[str, ...], capital: float | str) -> dict[str, Any]:
+    """Return what an account is opened on; `capital` as text where every digit of it counts."""
     told = {key: str(getattr(market, key)) for key in ("name", "calendar", "timeframe", "cost", "instrument")}
     return {**told, "symbols": list(symbols), "capital": capital, "params": params.digest(*FIXED)}
 

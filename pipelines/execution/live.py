@@ -5,19 +5,23 @@ like any other. A task that fails ends them all, and with them the process: the 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from domain import clock
 from domain.clock import Clock
-from pipelines.execution.core.events import Event, Moment, Ticked
+from pipelines.execution import commands
+from pipelines.execution.core.events import Answer, Answered, Commanded, Event, Moment, Ticked
 from pipelines.execution.core.machine import Core
-from pipelines.execution.core.plan import Plan, Request
+from pipelines.execution.core.plan import Cancel, Plan, Request, Submit
 from pipelines.journal import Journal
 
 TICK_S = 1.0
-#: Requests under way at once; a broker's limit is on requests a minute.
+#: Seconds between two looks for commands.
+LOOK_S = 0.05
+#: Requests under way at once, of those that send and of those that read: what sends never waits for what reads.
 WORKERS = 4
 
 
@@ -35,7 +39,7 @@ class Live:
     def __init__(self, core: Core, journal: Journal, broker: Broker, time: Clock) -> None:
         self.core, self._journal, self._broker, self._time = core, journal, broker, time
         self._events: asyncio.Queue[Event] = asyncio.Queue()
-        self._pool = ThreadPoolExecutor(WORKERS, "broker")
+        self._sending, self._reading = (ThreadPoolExecutor(WORKERS, name) for name in ("sending", "reading"))
 
     @property
     def now(self) -> Moment:
@@ -46,15 +50,26 @@ class Live:
         """Take in an event; it is dealt with in its turn. None is ever dropped."""
         self._events.put_nowait(event)
 
-    async def run(self, *feeds: AsyncIterator[Event], stop: asyncio.Event, stepped: Callable[[], None] | None = None) -> None:
-        """Recover, then live until `stop`: what the feeds yield, answers, and a tick a second. `stepped` is called after each."""
+    def recover(self) -> None:
+        """Put back what the journal kept of the account."""
         kept = self._journal.latest_snapshot()
         if kept is not None:
             self.core.restore(kept[1], self.now)
+
+    async def run(
+        self, *feeds: AsyncIterator[Event], stop: asyncio.Event, beside: Coroutine[Any, Any, None] | None = None,
+        stepped: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
+        """Live until `stop`: what the feeds yield, answers, and a tick a second. `stepped` is called after each.
+
+        `beside` is a stream that calls `hear` by itself.
+        """
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._listen(feed)) for feed in feeds]
                 tasks.append(group.create_task(self._tick()))
+                if beside is not None:
+                    tasks.append(group.create_task(beside))
                 self._do(self.core.start(self.now), group)
                 while not stop.is_set():
                     event = await self._next(stop)
@@ -64,20 +79,31 @@ class Live:
                         stepped()
                 for task in tasks:
                     task.cancel()
+        except BaseExceptionGroup as failed:
+            raise _cause(failed) from None
         finally:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            for pool in (self._sending, self._reading):
+                pool.shutdown(wait=False, cancel_futures=True)
 
     def _do(self, plan: Plan, group: asyncio.TaskGroup) -> None:
         """Write what a plan says, and only then send what it asks for."""
         if plan.records:
             self._journal.append(*plan.records, snapshot=self.core.packed())
         for request in plan.requests:
-            group.create_task(self._perform(request))
+            group.create_task(self._perform(request, plan.at.monotonic_ns))
 
-    async def _perform(self, request: Request) -> None:
-        event = await asyncio.get_running_loop().run_in_executor(self._pool, self._broker.perform, request)
+    async def _perform(self, request: Request, asked_ns: int) -> None:
+        pool = self._sending if isinstance(request, Submit | Cancel) else self._reading
+        event = await asyncio.get_running_loop().run_in_executor(pool, self._carried_out, request, asked_ns)
         if event is not None:
             self.hear(event)
+
+    def _carried_out(self, request: Request, asked_ns: int) -> Event | None:
+        """Carry out a request, but never send an order that waited for its turn until nobody expects it any more."""
+        waited_ns = self._time.monotonic_ns() - asked_ns
+        if isinstance(request, Submit) and waited_ns > self.core.desk.patience.answer_ns:
+            return Answered(request.order.client_order_id, Answer.REFUSED, reason=f"not sent: it waited {waited_ns / 1e9:.1f} s")
+        return self._broker.perform(request)
 
     async def _next(self, stop: asyncio.Event) -> Event | None:
         """Return the next event, or nothing when it is time to stop."""
@@ -96,3 +122,20 @@ class Live:
         while True:
             self.hear(Ticked())
             await asyncio.sleep(TICK_S)
+
+
+def _cause(failed: BaseException) -> BaseException:
+    """Return what failed first; the tasks that it took with it have nothing to add."""
+    return _cause(failed.exceptions[0]) if isinstance(failed, BaseExceptionGroup) else failed
+
+
+async def ordered(home: Path, core: Core) -> AsyncIterator[Event]:
+    """Yield the commands that people leave in `home`; one that the core has honoured, and so written, is taken away."""
+    while True:
+        waiting = commands.waiting(home)
+        done = [command for command in waiting if command.identity in core.commands]
+        commands.remove(home, done)
+        for command in waiting:
+            if command not in done:
+                yield Commanded(command.identity, command.word == "halt", command.actor, command.reason)
+        await asyncio.sleep(LOOK_S)

@@ -69,6 +69,12 @@ class Mind:
         self.scale = scales[0]
         return forecasts[0] if self._watch is None else self._watch.say(bars, self.scale, forecasts[0])
 
+    def valid(self, at: np.datetime64) -> bool:
+        """Return whether the model may open positions at a moment: it has neither expired nor broken a bound of its live record."""
+        expires_at = self.served.expires_at
+        broken = self._watch is not None and self.served.version in self._watch.record.broken
+        return not broken and (expires_at is None or bool(at <= expires_at))
+
     def follow(self, bars: int, bar: Panel | None, at: np.datetime64) -> None:
         """Let a challenger think of the newest bar, which was sent by now; without a bar only the process is new."""
         if self._watch is not None:

@@ -331,9 +331,7 @@ def overfill_is_booked(patch: Patch) -> None:
 @bug
 def fee_is_forgotten(patch: Patch) -> None:
     """Fees do not leave the cash."""
-    wrapped(
-        patch, Desk, "_settle", lambda original, self, execution, plan: original(self, replace(execution, fee=Decimal(0)), plan)
-    )  # fmt: skip
+    wrapped(patch, Desk, "charge", lambda original, self, charge, plan: original(self, replace(charge, amount=Decimal(0)), plan))
 
 
 @bug

@@ -12,7 +12,7 @@ import numpy as np
 
 from domain.order import Order, OrderState
 from pipelines.execution import fills
-from pipelines.execution.core.events import Answer, Answered, Charge, Execution, Found, Report, Synced
+from pipelines.execution.core.events import EPOCH, Answer, Answered, Charge, Execution, Found, Report, Synced
 from pipelines.execution.core.plan import Cancel, Find, Plan, Submit
 from pipelines.execution.core.working import ZERO, Working
 from pipelines.execution.fills import Book
@@ -62,6 +62,18 @@ class Desk:
     """Those that ended not long ago."""
     charged: set[str] = field(default_factory=set)
     """Charges that are in the cash, of those that a reading may bring again."""
+
+    def begin(self, said: Synced, now_ns: int) -> None:
+        """Begin with the cash that a reading tells of; whatever led to it is known now, so that none books it again."""
+        self.cash, self.charged = said.cash, {charge.identity for charge in said.charges}
+        self.book.cash[0] = float(self.cash)
+        for done in said.executions:
+            order = Order(done.client_order_id, "", done.symbol, float(done.quantity), EPOCH, "", 0.0)
+            working = self.ended.get(done.client_order_id) or Working(order, done.quantity, OrderState.FILLED, foreign=True)
+            working.quantity = max(done.cumulative, abs(working.quantity)).copy_sign(done.quantity)
+            working.book(done)
+            working.ended_ns = now_ns
+            self.ended[done.client_order_id] = working
 
     def known(self, client_order_id: str) -> Working | None:
         """Return an order that works or that ended not long ago."""

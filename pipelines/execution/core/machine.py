@@ -14,7 +14,9 @@ from typing import Any, Self
 import numpy as np
 
 from domain.decision import Outcome
+from domain.error import TradingError
 from domain.market import Market
+from domain.order import TERMINAL
 from domain.panel import PRICES, Panel
 from domain.params import Params
 from pipelines.execution import facts, fills, guards, orders, risk, trader
@@ -41,6 +43,8 @@ class Readiness:
     """When the reading under way was asked for; 0 when none is."""
     read_ns: int = 0
     """When the newest reading that was taken in was asked for."""
+    urged: bool = False
+    """Something happened that only a reading explains."""
     doubts: dict[str, Doubt] = field(default_factory=dict)
     offset_s: float = math.nan
     """Seconds by which our clock was ahead of the broker's at the last reading."""
@@ -94,6 +98,17 @@ class Core:
         """Whether the kill latch is shut."""
         return risk.halted(self.trader.gate)
 
+    def open(self, said: events.Synced, at: Moment) -> None:
+        """Begin a new account with the cash that the broker says it holds; raise TradingError where it holds anything else."""
+        held = [f"{size} of {symbol}" for symbol, size in sorted(said.positions.items())]
+        held += [f"order {report.client_order_id}" for report in said.orders if report.state not in TERMINAL]
+        if held:
+            raise TradingError(
+                f"a new account was to begin with cash alone, and the broker holds {', '.join(held)}: close these before"
+            )
+        self.desk.begin(said, at.monotonic_ns)
+        self.cursor = said.cursor
+
     def start(self, at: Moment) -> Plan:
         """Return what a new process asks for first: the account."""
         return self.step(events.Ticked(), at)
@@ -142,7 +157,7 @@ class Core:
         if state.asked_ns and now_ns - state.asked_ns < patience.answer_ns:
             return False
         waits = patience.busy_sync_ns if not state.synced or state.doubts or self.desk.orders else patience.sync_ns
-        return not state.synced_ns or now_ns - state.synced_ns >= waits
+        return state.urged or not state.synced_ns or now_ns - state.synced_ns >= waits
 
     def _listed(self, said: events.Listed, plan: Plan) -> None:
         self.untradable = said.untradable
@@ -162,7 +177,7 @@ class Core:
 
     def _cancel_refused(self, said: events.CancelRefused, plan: Plan) -> None:
         """Read the account: the order has moved on without our knowing how."""
-        self.readiness.synced_ns = 0
+        self.readiness.urged = True
 
     def _joined(self, said: events.Joined, plan: Plan) -> None:
         """Trust nothing that was known before: what a stream said while it was gone is lost."""
@@ -193,7 +208,7 @@ class Core:
         if said.asked_ns == self.readiness.asked_ns:
             self.readiness.offset_s = math.nan if said.clock_ns is None else (plan.at.ns - said.clock_ns) / SECOND
             self._judge(differences(self.desk, said), plan)
-            self.readiness.asked_ns, self.readiness.synced_ns = 0, plan.at.monotonic_ns
+            self.readiness.asked_ns, self.readiness.synced_ns, self.readiness.urged = 0, plan.at.monotonic_ns, False
 
     def _judge(self, found: dict[str, tuple[Decimal, Decimal]], plan: Plan) -> None:
         """Believe a difference once it has stood for a while; be ready again when none is left."""

@@ -44,6 +44,9 @@ def administration(floor: Floor, keys: Keys, rules: list[Rule], mischief: Mischi
             floor.exchange.on_bar(_bar(each))
         return JSONResponse({"now": wire.moment(floor.exchange.now)})
 
+    async def now(request: Request) -> Response:
+        return JSONResponse({"now": wire.moment(floor.exchange.now)})
+
     async def truth(request: Request) -> Response:
         exchange = floor.exchange
         return JSONResponse({
@@ -57,6 +60,7 @@ def administration(floor: Floor, keys: Keys, rules: list[Rule], mischief: Mischi
         Route("/faults", script, methods=["PUT"]),
         Route("/stream", stream, methods=["PUT"]),
         Route("/bars", bars, methods=["POST"]),
+        Route("/now", now, methods=["GET"]),
         Route("/truth", truth, methods=["GET"]),
     ]
     return Guarded(Starlette(routes=routes), keys)

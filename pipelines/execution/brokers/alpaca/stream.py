@@ -7,7 +7,7 @@ is a `Joined`, upon which the core reads the account. A message that cannot be r
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from pipelines.execution.brokers.alpaca import words
@@ -34,19 +34,34 @@ def heard(message: Any, names: Names) -> Event:
         return Joined(Channel.ORDERS)
 
 
+async def follow(access: Access, names: Names, hear: Hear) -> None:
+    """Follow the stream until cancelled; it comes back by itself, and what goes wrong on it is told and never raised."""
+    made = stream(access, names, hear)
+    task = asyncio.ensure_future(made._run_forever())  # type: ignore[no-untyped-call]
+    try:
+        await asyncio.wait({task})
+    finally:
+        # `wait_for` of Python 3.11, by which the genuine stream waits, may lose a cancellation.
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=0.5)
+        await made.close()
+
+
 def stream(access: Access, names: Names, hear: Hear) -> "TradingStream":
-    """Return the genuine stream, which tells `hear` of every update, and of coming and going. Its `_run_forever` is the task."""
+    """Return the genuine stream, which tells `hear` of every update, and of coming and going."""
     from alpaca.trading.stream import TradingStream
 
     class Told(TradingStream):
         """Says when it listens, and when it does not any more."""
 
         async def _start_ws(self) -> None:
-            await asyncio.wait_for(super()._start_ws(), START_S)
+            started: Coroutine[Any, Any, None] = super()._start_ws()  # type: ignore[no-untyped-call]
+            await asyncio.wait_for(started, START_S)
 
         async def _consume(self) -> None:
             try:
-                await super()._consume()
+                await super()._consume()  # type: ignore[no-untyped-call]
             except (ValueError, AttributeError, TypeError) as problem:
                 # The genuine stream goes on as if nothing had been said.
                 log.warning("a frame of the order stream cannot be read (%s): the account is read instead", type(problem).__name__)

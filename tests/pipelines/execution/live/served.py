@@ -22,9 +22,9 @@ import numpy as np
 from domain.clock import SystemClock
 from domain.order import OrderKind, Terms, TimeInForce
 from domain.panel import Panel
-from pipelines.execution.brokers.alpaca import stream as order_stream
 from pipelines.execution.brokers.alpaca.access import Access
 from pipelines.execution.brokers.alpaca.rest import Rest
+from pipelines.execution.brokers.alpaca.stream import follow
 from pipelines.execution.core.desk import SECOND, Patience
 from pipelines.execution.core.events import BarClosed, Event
 from pipelines.execution.core.machine import Core
@@ -38,8 +38,10 @@ from tests.pipelines.execution.matching.made import MINUTE, START
 READY = (alpaca.trading.client, alpaca.trading.stream)
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
 CAPITAL = Decimal(1_000_000)
+#: The exchange lives in another year than the trader's clock.
+AGES = {"clock_offset_s_max": 1e12, "feed_silence_s_max": 1e12}
 MARKET, PARAMS = recorded.terms(
-    risk={"turnover_max": 3.0, "participation_max": 1.0, "order_notional_max": 400_000, "stop_loss": 0.9},
+    risk={"turnover_max": 3.0, "participation_max": 1.0, "order_notional_max": 400_000, "stop_loss": 0.9, **AGES},
     decisions={"rate": 1.0, "band": 0.0},
 )  # fmt: skip
 #: All waits a tenth of what they are in earnest, so that a test sees what they are for.
@@ -148,11 +150,10 @@ def trade(url: str, folder: Path) -> None:
         rest = Rest(access, SYMBOLS, timeout_s=1.0)
         with Journal(folder / "journal.db") as journal:
             live = Live(core, journal, rest, time_)
-            stream = order_stream.stream(access, rest.names, live.hear)
-            stream._reconnect_min_backoff = 0.1
-            following = asyncio.create_task(stream._run_forever())
-            await live.run(bars(folder / "tape.jsonl"), stop=asyncio.Event(), stepped=stepped)
-            following.cancel()
+            live.recover()
+            await live.run(
+                bars(folder / "tape.jsonl"), stop=asyncio.Event(), beside=follow(access, rest.names, live.hear), stepped=stepped
+            )
 
     asyncio.run(run())
 

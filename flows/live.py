@@ -1,0 +1,235 @@
+"""Live: a market's champion at a broker behind a wire: Alpaca, or `nightshift exchange`, which speaks as Alpaca does.
+
+The account is the broker's. It is begun with the cash that it holds, and is from then on what its journal says.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+import numpy as np
+
+from domain import clock
+from domain.clock import Clock, SystemClock
+from domain.error import ConfigurationError, ResourceError
+from domain.panel import Panel
+from domain.params import Params
+from flows import exchange, trade
+from flows.home import Home
+from flows.trade import Desk
+from pipelines.execution import accounts, orders, thinking
+from pipelines.execution.accounts import JOURNAL
+from pipelines.execution.brokers.alpaca import stream
+from pipelines.execution.brokers.alpaca.access import Access
+from pipelines.execution.brokers.alpaca.rest import Failed, Rest
+from pipelines.execution.core.events import Event, Listed, Synced
+from pipelines.execution.core.machine import Core
+from pipelines.execution.core.plan import Request, Sync
+from pipelines.execution.exchange.auth import Keys
+from pipelines.execution.live import Live, ordered
+from pipelines.execution.mind import Mind
+from pipelines.execution.watch import Watch
+from pipelines.journal import Journal, Record
+
+Name = Literal["alpaca", "exchange"]
+#: Seconds between two looks at the exchange's clock.
+GLANCE_S = 0.02
+#: Seconds between two questions for what cannot be traded.
+LISTING_S = 3600.0
+
+log = logging.getLogger("nightshift.live")
+
+
+@dataclass(frozen=True)
+class Venue:
+    """A broker as it is reached."""
+
+    name: Name
+    access: Access
+    time: "Clock | Practised"
+    account: str | None = None
+    """The account that must answer; None takes whichever the keys open."""
+
+
+@dataclass
+class Practised:
+    """The time of an exchange that lives through bars of the past: it stands where the exchange stands."""
+
+    url: str
+    keys: Keys
+    at: datetime = datetime(1970, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        """Return the newest moment that was heard of."""
+        return self.at
+
+    def monotonic_ns(self) -> int:
+        """Return the machine's monotonic nanoseconds: waiting takes as long as ever."""
+        return SystemClock().monotonic_ns()
+
+    def advance(self, at: datetime) -> None:
+        """Hear of a moment; an older one is old news."""
+        self.at = max(self.at, at)
+
+    def client(self) -> httpx.AsyncClient:
+        """Return what the exchange is asked with."""
+        headers = {"APCA-API-KEY-ID": self.keys.key, "APCA-API-SECRET-KEY": self.keys.secret}
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=5.0)
+
+    async def reach(self, at: datetime, client: httpx.AsyncClient) -> None:
+        """Wait until the exchange has lived up to a moment; raise ResourceError where it answers no more."""
+        while self.at < at:
+            try:
+                answer = (await client.get("/now")).raise_for_status()
+            except httpx.HTTPError as problem:
+                raise ResourceError(f"the exchange at {self.url} answers no more: {problem}") from None
+            self.advance(datetime.fromisoformat(answer.json()["now"].replace("Z", "+00:00")))
+            if self.at < at:
+                await asyncio.sleep(GLANCE_S)
+
+
+class Timed:
+    """A broker whose readings set a practised clock, so that it is never behind what it tells of."""
+
+    def __init__(self, rest: Rest, time: "Clock | Practised") -> None:
+        self._rest, self._time = rest, time
+
+    def perform(self, request: Request) -> Event | None:
+        """Carry out a request."""
+        said = self._rest.perform(request)
+        if isinstance(said, Synced) and isinstance(self._time, Practised) and said.clock_ns is not None:
+            self._time.advance(datetime.fromtimestamp(said.clock_ns / 1e9, UTC))
+        return said
+
+
+def practice(market: str, home: Home) -> Venue:
+    """Return the exchange that is open in this home; raise ConfigurationError where none is, or one of another market."""
+    path = home.root / exchange.OPEN
+    asked = f"'{market}' was to be traded at the exchange of this home"
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(f"{asked}, and none is open: start `nightshift exchange --market {market}` first") from None
+    if told["market"] != market:
+        raise ConfigurationError(f"{asked}, and it is open for '{told['market']}': one exchange serves one market")
+    keys = Keys.kept(Path(told["keys"]))
+    return Venue("exchange", Access(keys.key, keys.secret, live=False, url=told["url"]), Practised(told["admin"], keys))
+
+
+def alpaca(account: str | None = None, typed: str = "") -> Venue:
+    """Return Alpaca's paper account that the environment opens, or the live one whose number was typed."""
+    access = Access.paper() if account is None else Access.with_money(account, typed)
+    return Venue("alpaca", access, SystemClock(), account)
+
+
+async def trade_at(venue: Venue, market: str, home: Home, params: Params, stop: asyncio.Event) -> dict[str, Any]:
+    """Trade until `stop` and return what the account came to.
+
+    Raises what `trade.trade` raises, ConfigurationError for an account that is not the one of the journal, and TradingError for a
+    new one that holds more than cash.
+    """
+    desk = Desk.opened(params.market(market), params, home, venue.name)
+    folder = trade.account(home, market, venue.name)
+    rest = Rest(venue.access, desk.symbols)
+    with Journal(folder / JOURNAL) as journal:
+        mind = Mind(desk.served, params, len(desk.symbols), successor=desk.successor, watch=Watch(desk, params.serving))
+        mind.restore(journal)
+        live = _begun(venue, desk, folder, journal, mind, rest)
+        core = live.core
+        seen, history = desk.store.version("bars"), desk.bars()
+        start = _behind(history, core, venue)
+        await asyncio.to_thread(mind.warm, history.rows(0, start), core.bars)
+        _agree(live, mind, journal)
+        log.info("version %s trades %s at %s: %d bars seen", core.version, market, venue.name, start)
+        bars = trade.feed(desk, seen, history, start, 0.0, stop)
+        bars = _reached(bars, venue.time) if isinstance(venue.time, Practised) else bars
+        await live.run(
+            thinking.closed(mind, desk.market, bars, core.bars, venue.time), ordered(folder, core), _listed(rest, desk.symbols),
+            stop=stop, beside=stream.follow(venue.access, rest.names, live.hear),
+        )  # fmt: skip
+        worth = {"cash": str(core.desk.cash), "positions": len(core.desk.holdings), "orders": len(core.desk.orders)}
+        return {"market": market, "broker": venue.name, "version": core.version, "bars": core.bars, "ready": core.ready, **worth}
+
+
+def _begun(venue: Venue, desk: Desk, folder: Path, journal: Journal, mind: Mind, rest: Rest) -> Live:
+    """Return the account as its journal has it, or begin one with the broker's cash."""
+    number, broker = _number(venue, rest), Timed(rest, venue.time)
+    opened = accounts.opened_on(journal)
+    reading = None if opened is not None else _read(broker, rest)
+    capital = Decimal(opened["capital"]) if opened is not None else reading.cash if reading is not None else Decimal(0)
+    core = Core(desk.market, mind.terms, desk.symbols, capital, desk.served.version)
+    live = Live(core, journal, broker, venue.time)
+    told = {**accounts.terms(desk.market, desk.params, desk.symbols, str(capital)), "broker": venue.name, "account": number}
+    if opened is not None:
+        accounts.agree(folder, opened, told)
+        live.recover()
+    elif reading is not None:
+        core.open(reading, live.now)
+        journal.append(Record(live.now.ns, live.now.monotonic_ns, "session", "live", told), snapshot=core.packed())
+    return live
+
+
+def _number(venue: Venue, rest: Rest) -> str:
+    """Return the number of the account that answers; raise ConfigurationError where it is not the one that was asked for."""
+    try:
+        number = str(rest.account()["account_number"])
+    except (Failed, KeyError) as problem:
+        raise ResourceError(f"{venue.name} was asked for its account and did not tell of it: {problem}") from None
+    if venue.account is not None and number != venue.account:
+        raise ConfigurationError(f"account {venue.account} was asked for, and the keys open {number}: use the keys of that account")
+    return number
+
+
+def _read(broker: Timed, rest: Rest) -> Synced:
+    """Read what a new account begins with."""
+    try:
+        said = broker.perform(Sync(rest.clock(), (), 0))
+    except Failed as problem:
+        raise ResourceError(f"the account could not be read: {problem}") from None
+    if not isinstance(said, Synced):
+        raise ResourceError("the account could not be read: the log says why")
+    return said
+
+
+def _behind(history: Panel, core: Core, venue: Venue) -> int:
+    """Return how many bars are behind the account: those it lived through, or for a new one those before now."""
+    newest = np.datetime64(core.last_us, "us") if core.bars else np.datetime64(clock.nanoseconds(venue.time.now()) // 1000, "us")
+    return int(np.searchsorted(history.event_at, newest, side="right"))
+
+
+def _agree(live: Live, mind: Mind, journal: Journal) -> None:
+    """Write down which model trades from here on, if that is news."""
+    at = live.now
+    records = [Record(at.ns, at.monotonic_ns, kind, "mind", told) for kind, told in mind.agreed(live.core.bars)]
+    if records:
+        journal.append(*records, snapshot=live.core.packed())
+
+
+async def _reached(bars: AsyncIterator[Panel], time: Practised) -> AsyncIterator[Panel]:
+    """Yield bars once the exchange has lived through them."""
+    async with time.client() as client:
+        async for bar in bars:
+            await time.reach(orders.moment(bar.event_at[0]), client)
+            yield bar
+
+
+async def _listed(rest: Rest, symbols: tuple[str, ...]) -> AsyncIterator[Event]:
+    """Yield what cannot be traded, every now and then."""
+    while True:
+        try:
+            yield Listed(await asyncio.to_thread(rest.untradable, symbols))
+        except Failed as problem:
+            log.warning("nobody can tell what cannot be traded now: %s", problem)
+        await asyncio.sleep(LISTING_S)
+
+
+def run(venue: Venue, market: str, home: Home, params: Params) -> dict[str, Any]:
+    """Trade until SIGINT or SIGTERM."""
+    return asyncio.run(trade.guarded(lambda stop: trade_at(venue, market, home, params, stop)))

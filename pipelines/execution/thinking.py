@@ -1,0 +1,57 @@
+"""Thinking: closed bars as the core's events, each with what the model says of it and how an order comes to its next open.
+
+The model thinks in a thread of its own, so that news of orders is taken in meanwhile.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from domain import session
+from domain.clock import Clock
+from domain.market import AssetClass, Market
+from domain.order import NEXT_OPEN, Terms, TimeInForce
+from domain.panel import Panel
+from pipelines.execution import orders
+from pipelines.execution.core.events import BarClosed, Event, TookOver
+from pipelines.execution.mind import Mind
+
+#: An order that is sent after the close waits for the next session's open, as Alpaca has it; one at once would be refused.
+OVERNIGHT = Terms(time_in_force=TimeInForce.DAY)
+
+
+async def closed(mind: Mind, market: Market, bars: AsyncIterator[Panel], lived: int, time: Clock) -> AsyncIterator[Event]:
+    """Yield what each bar leads to; `lived` bars are behind the account, and the mind has seen them."""
+    async for bar in bars:
+        heard_ns = time.monotonic_ns()
+        for event in await asyncio.to_thread(spoken, mind, market, bar, lived, heard_ns):
+            yield event
+        lived += 1
+        await asyncio.to_thread(mind.follow, lived, bar, bar.event_at[0])
+
+
+def spoken(mind: Mind, market: Market, bar: Panel, lived: int, heard_ns: int = 0) -> list[Event]:
+    """Return the events of one bar: another model, if one takes over, and the bar itself with its forecast."""
+    version = mind.version
+    facts = mind.hear(bar, lived)
+    events: list[Event] = [] if mind.version == version else [TookOver(mind.served.version, mind.terms)]
+    forecast = mind.think(bar, lived)
+    day = float(session.days(market, bar.opened_at)[0])
+    events.append(BarClosed(
+        bar, forecast, mind.scale, day, terms_after(market, bar), is_regular(market, bar), mind.valid(bar.event_at[0]), heard_ns,
+        tuple(facts),
+    ))  # fmt: skip
+    return events
+
+
+def terms_after(market: Market, bar: Panel) -> Terms:
+    """Return how an order sent at a bar's close comes to trade at the next open; what does not fill there ends, if not at once."""
+    opened_at, event_at = orders.moment(bar.opened_at[0]), orders.moment(bar.event_at[0])
+    overnight = market.asset_class == AssetClass.EQUITY and session.next_close(market, opened_at) <= event_at
+    return OVERNIGHT if overnight else NEXT_OPEN
+
+
+def is_regular(market: Market, bar: Panel) -> bool:
+    """Return whether a bar closes in a regular session, or at its end; before and after them only limit orders may be sent."""
+    opened_at, event_at = orders.moment(bar.opened_at[0]), orders.moment(bar.event_at[0])
+    table = session.sessions(market.calendar, opened_at.date(), event_at.date())
+    return any(opened < event_at <= closed for opened, closed in zip(table["opened_at"], table["closed_at"], strict=True))
