@@ -1,4 +1,4 @@
-"""How numbers are compiled: one policy for kernels, one for money.
+"""How numbers are compiled: one policy for kernels, one for money; each with a second form for what is called and not inlined.
 
 `fastmath=True` deletes `isnan` and reorders sums, so it is never used. Kernels may contract a multiply and an add
 (`FASTMATH`); money may not, because whether LLVM contracts depends on what a function was inlined into, and a live
@@ -60,8 +60,21 @@ def _fast(function: Function, *, forceinline: bool) -> Function:
 
 
 def money(function: Function) -> Function:
-    """Compile a step that handles money: strict IEEE arithmetic, equal wherever it is inlined."""
-    return _stamped(numba.njit(fastmath=False, cache=True, nogil=True, error_model="numpy")(function), function)
+    """Compile a step that handles money: strict IEEE arithmetic, equal wherever it is inlined. It may not make arrays.
+
+    Without numba's runtime no array that is handed on is counted. A trader is some sixty arrays, and to count each of them at each
+    call takes twenty times as long as what is done with them. A function that makes an array does not compile.
+    """
+    return _strict(function, forceinline=True, _nrt=False)
+
+
+def money_routine(function: Function) -> Function:
+    """Compile like money what makes arrays: it is called, and counts what it is handed."""
+    return _strict(function)
+
+
+def _strict(function: Function, **options: Any) -> Function:
+    return _stamped(numba.njit(fastmath=False, cache=True, nogil=True, error_model="numpy", **options)(function), function)
 
 
 def sources(path: Path) -> tuple[Path, ...]:

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from domain import cost as costs
-from domain.compiled import money
+from domain.compiled import money, money_routine
 from domain.cost import Cost, Rates
 from domain.panel import FloatArray, Panel
 
@@ -44,7 +44,7 @@ def net(forward: FloatArray, cost: Cost, scale: FloatArray) -> FloatArray:
     return _net(forward, scale, cost.rates())
 
 
-@money
+@money_routine
 def _net(forward: FloatArray, scale: FloatArray, rates: Rates) -> FloatArray:
     label = np.empty_like(forward)
     for t in range(forward.shape[0]):
@@ -64,7 +64,7 @@ def barrier(panel: Panel, horizon: int, scale: FloatArray, sigma: float) -> Floa
     return _barrier(panel.open, panel.close, scale, horizon, sigma * math.sqrt(horizon))
 
 
-@money
+@money_routine
 def _barrier(opening: FloatArray, close: FloatArray, scale: FloatArray, horizon: int, width: float) -> FloatArray:
     label = np.full_like(opening, np.nan)
     for t in range(opening.shape[0] - horizon - 1):

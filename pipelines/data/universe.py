@@ -17,7 +17,7 @@ import polars as pl
 
 from domain import session
 from domain.action import Kind
-from domain.compiled import money
+from domain.compiled import money_routine
 from domain.error import NoData
 from domain.market import Market, Universe
 from domain.panel import FloatArray, TimeArray
@@ -160,7 +160,7 @@ def delisted(told: pl.DataFrame, symbols: Sequence[str], opened_at: TimeArray) -
     return out
 
 
-@money
+@money_routine
 def _choose(
     traded: FloatArray, close: FloatArray, ordinal: Counts, gone: Mask, top: int, price_min: float, grace: int, ring: FloatArray,
     count: Counts, last: FloatArray, seen: Counts, out: Mask,

@@ -46,6 +46,10 @@ class Conditions(NamedTuple):
     currency; orders already sent in the present window; what the rule behind `standing` found and allows."""
     standing: CodeArray
     """[2] code of the TradingState that is demanded, and of the Rule that demands it."""
+    sector_used: FloatArray
+    """[S + 1] room in which the gate adds up the gross of each sector."""
+    sector_added: FloatArray
+    """[S + 1] room for what the orders of each sector would add."""
 
     @classmethod
     def blank(cls, symbols: int) -> Self:
@@ -53,5 +57,6 @@ class Conditions(NamedTuple):
         prices = {name: np.full(symbols, math.nan) for name in ("working_price", "highest_buy", "lowest_sell", "price")}
         codes = {"sector": np.full(symbols, -1), "blocked": np.zeros(symbols, np.int64), "standing": np.zeros(2, np.int64)}
         numbers = {name: np.zeros(symbols) for name in ("buying", "selling", "found", "limit")}
-        known = {**numbers, **prices, **codes, "account": np.array([0.0, 0.0, math.inf, 0.0, 0.0, 0.0])}
+        rooms = {name: np.zeros(symbols + 1) for name in ("sector_used", "sector_added")}
+        known = {**numbers, **prices, **codes, **rooms, "account": np.array([0.0, 0.0, math.inf, 0.0, 0.0, 0.0])}
         return cls._make(known[name] for name in cls._fields)

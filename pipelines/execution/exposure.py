@@ -3,8 +3,6 @@
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 from domain.compiled import money
 from domain.decision import Rule
 from domain.panel import FloatArray
@@ -113,7 +111,8 @@ def fit(cut: Cut, used: float, added: float, most: float, rule: int, equity: flo
 def cut_sectors(limits: Limits, book: Book, conditions: Conditions, worth: float, out: Verdicts) -> None:
     """Cut the additions of each sector in proportion to what its gross leaves."""
     count = len(out.order)
-    used, added = np.zeros(count + 1), np.zeros(count + 1)
+    used, added = conditions.sector_used, conditions.sector_added
+    used[:], added[:] = 0.0, 0.0
     for s in range(count):
         place, price = sector(conditions.sector[s], count), priced(book.mark[s], conditions.working_price[s], conditions.price[s])
         size = worst(book.quantity[s], conditions.buying[s], conditions.selling[s])

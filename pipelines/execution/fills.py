@@ -66,7 +66,6 @@ def venue(market: Market, params: Params) -> Venue:
     return Venue(rates, market.instrument.lot, params.fills.participation_max, rates.borrow_year / market.bars_a_year)
 
 
-@money
 def blank(symbols: int) -> Executions:
     """Return room for the executions of one bar."""
     return Executions(np.zeros(symbols), np.zeros(symbols), np.zeros(symbols), np.zeros(symbols))

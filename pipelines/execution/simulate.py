@@ -55,10 +55,11 @@ def run(
     who = Trader.opened(market, params, len(panel.symbols), cash)
     days = session.days(market, rows.opened_at).astype(np.float64)
     log, venue, ordered, filled = Log.blank(rows.bars, len(panel.symbols)), fills.venue(market, params), 0, 0
+    executions = fills.blank(len(panel.symbols))
     for start, stop, sizing in stretches(rows.bars, [(row - first, each) for row, each in sized]):
         who = who.resized(market, params.sized(sizing))
         ordered, filled = drive(
-            who, venue, forecasts[first:], rows.open, rows.close, rows.volume, sigma[first:], days, log,
+            who, venue, forecasts[first:], rows.open, rows.close, rows.volume, sigma[first:], days, executions, log,
             start, stop, ordered, filled,
         )  # fmt: skip
     return outcome.Outcome(
@@ -77,10 +78,9 @@ def stretches(bars: int, sized: Sequence[tuple[int, Sizing]]) -> list[tuple[int,
 @money
 def drive(
     who: Trader, venue: fills.Venue, forecasts: FloatArray, opened: FloatArray, close: FloatArray, volume: FloatArray,
-    scale: FloatArray, days: FloatArray, log: Log, start: int, stop: int, ordered: int, filled: int,
+    scale: FloatArray, days: FloatArray, executions: fills.Executions, log: Log, start: int, stop: int, ordered: int, filled: int,
 ) -> tuple[int, int]:  # fmt: skip
     """Live through the bars from `start` to before `stop`; return how many rows of either log are written by then."""
-    executions = fills.blank(opened.shape[1])
     for t in range(start, stop):
         known = scale[max(t - 1, 0)]
         orders = who.verdicts.order

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+from numba.core.errors import NumbaError
 
 from domain import compiled
 
@@ -40,6 +42,17 @@ def test_money_is_not_contracted():
     a, b = 1.0 + 2.0**-27, 1.0 - 2.0**-27
 
     assert plus(a, b, -1.0) == a * b - 1.0 == 0.0
+
+
+def test_money_makes_no_array():
+    """It is compiled without what counts arrays, so that to hand one on costs nothing; a routine may make one."""
+
+    def room(count):
+        return np.zeros(count)
+
+    with pytest.raises(NumbaError):
+        compiled.money(room)(3)
+    assert compiled.money_routine(room)(3).tolist() == [0.0, 0.0, 0.0]
 
 
 def test_a_file_depends_on_what_it_imports_and_on_what_those_import():
