@@ -92,7 +92,7 @@ def in_memory(panel: Panel) -> float:
         _, equity, _ = fills.step(venue, who.verdicts.order, bar.open[0], bar.close[0], bar.volume[0], known, who.book, executions)
         forecasts, scales = feed.advance(bar)
         known = scales[0]
-        think(who, forecasts[0], bar.close[0], bar.volume[0], known, equity)
+        think(who, forecasts[0], bar.close[0], bar.volume[0], known, equity, 0.0)
     return equity
 
 
@@ -161,7 +161,7 @@ def parts(panel: Panel) -> dict[str, Callable[[], object]]:
         "features": lambda: [engine.advance(bar) for bar in bars],
         "features and forecast": lambda: [feed.advance(bar) for bar in bars],
         "fills": lambda: [fill(bar) for bar in bars],
-        "decisions and gate": lambda: [think(who, blank, bar.close[0], bar.volume[0], known, CAPITAL) for bar in bars],
+        "decisions and gate": lambda: [think(who, blank, bar.close[0], bar.volume[0], known, CAPITAL, 0.0) for bar in bars],
     }
 
 

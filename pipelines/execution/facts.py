@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from domain import decision
 from domain.market import Market
@@ -71,7 +72,7 @@ def read(journal: Journal, market: Market, symbols: Sequence[str], capital: floa
     """Return what the journal says came of trading; every number is the one that was written, to the last bit."""
     bars = [stored.payload for stored in journal.records("bar")]
     place, models = {symbol: s for s, symbol in enumerate(symbols)}, []
-    row_at = {payload["event_at_us"] * 1000: row for row, payload in enumerate(bars)}
+    closes_ns = np.array([payload["event_at_us"] * 1000 for payload in bars], dtype=np.int64)
     for stored in journal.records("model"):
         models.append((int(stored.payload["bars"]), str(stored.payload["version"])))
     return Outcome(
@@ -82,21 +83,35 @@ def read(journal: Journal, market: Market, symbols: Sequence[str], capital: floa
         event_at=np.array([payload["event_at_us"] for payload in bars], dtype="datetime64[us]"),
         capital=capital,
         curve=Curve._make(np.array([payload[name] for payload in bars], dtype=np.float64) for name in Curve._fields),
-        ordered=Ordered._make(_columns(journal, "intent", Ordered._fields, row_at, place)),
-        filled=Filled._make(_columns(journal, "fill", Filled._fields, row_at, place)),
+        ordered=Ordered._make(_columns(journal, "intent", Ordered._fields, closes_ns, place)),
+        filled=Filled._make(_columns(journal, "fill", Filled._fields, closes_ns, place)),
         halted=halted,
     )
 
 
 def _columns(
-    journal: Journal, kind: str, names: tuple[str, ...], row_at: dict[int, int], place: dict[str, int]
+    journal: Journal, kind: str, names: tuple[str, ...], closes_ns: npt.NDArray[np.int64], place: dict[str, int]
 ) -> list[np.ndarray[Any, Any]]:
     gathered: dict[str, list[Any]] = {name: [] for name in names}
     for stored in journal.records(kind):
-        payload = stored.payload
-        for name in names:
-            gathered[name] += [row_at[stored.event_at_ns]] * len(payload["symbol"]) if name == "row" else payload[name]
+        row, payload = _row(kind, stored.event_at_ns, closes_ns), stored.payload
+        # What came after the newest bar belongs to the next one.
+        if row < len(closes_ns):
+            for name in names:
+                gathered[name] += [row] * len(payload["symbol"]) if name == "row" else payload.get(name, _unknown(payload))
     return [_column(name, values, place) for name, values in gathered.items()]
+
+
+def _row(kind: str, at_ns: int, closes_ns: npt.NDArray[np.int64]) -> int:
+    """Return the bar of a record: a fill happens up to a bar's close, an order is decided at it or, live, soon after."""
+    if kind == "fill":
+        return int(np.searchsorted(closes_ns, at_ns))
+    return int(np.searchsorted(closes_ns, at_ns, side="right")) - 1
+
+
+def _unknown(payload: dict[str, Any]) -> list[float]:
+    """Return a column that a live journal does not hold, such as the opens of the bars in which orders were filled."""
+    return [math.nan] * len(payload["symbol"])
 
 
 def _column(name: str, values: list[Any], place: dict[str, int]) -> np.ndarray[Any, Any]:
