@@ -45,7 +45,7 @@ class Book(NamedTuple):
     @classmethod
     def opened(cls, symbols: int, capital: float) -> Self:
         """Return an account that holds nothing but cash."""
-        return cls(np.zeros(symbols), np.zeros(symbols), np.full(symbols, np.nan), np.array([capital]))
+        return cls(np.zeros(symbols), np.zeros(symbols), np.full(symbols, np.nan), np.array([capital], dtype=np.float64))
 
 
 class Executions(NamedTuple):

@@ -44,6 +44,13 @@ def test_a_position_without_a_price_is_worth_what_it_cost():
     assert fills.close_bar(book, np.array([NOTHING, NOTHING]), 0.0) == (1_000.0, 200.0)
 
 
+def test_a_capital_in_whole_units_keeps_its_cents():
+    """An account that is opened with a whole number pays fractions all the same."""
+    book = fills.Book.opened(1, 1_000)
+    fills.settle_one(book, 0, 3.0, 1.25, 0.01)
+    assert book.cash.tolist() == [996.24]
+
+
 def test_a_sale_gets_less_than_the_open():
     """The same costs work against a seller."""
     _, out, _ = exchange([-100], [50], [51], [10_000], [0.02])
