@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 FIND_LINKS := $(foreach place,$(PIP_FIND_LINKS),--find-links $(place))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check up bench clean
+.PHONY: help install demo test soak check up bench clean
 
 help: ## show these lines
 	@grep -hE '^[a-z]+:.*## ' Makefile | awk -F':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ demo: $(STAMP) ## two simulated markets through the whole loop, ending in a tabl
 
 test: $(STAMP) ## every test, a file at a time on every core
 	$(BIN)/pytest -q -n auto --dist loadfile
+
+soak: $(STAMP) ## ten thousand simulated worlds of faults, or as many as NIGHTSHIFT_SEEDS says
+	NIGHTSHIFT_SEEDS=$${NIGHTSHIFT_SEEDS:-10000} $(BIN)/pytest -q -n auto tests/simulation/test_simulation.py
 
 check: $(STAMP) ## lint, types, import contracts
 	$(BIN)/ruff check .

@@ -67,3 +67,4 @@ class Rule(IntEnum):
     CLOCK_OFFSET = 31
     LOOP_LAG = 32
     MODEL = 33
+    FLIP = 34  # the broker lets no order close a position and open the opposite one

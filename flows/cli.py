@@ -333,7 +333,8 @@ def trade(
 
 @command
 def exchange(
-    market: MarketOption, since: Since, pace_s: Annotated[float, typer.Option(min=0.0, help="Seconds from bar to bar.")] = 1.0,
+    market: MarketOption, since: Until = None,
+    pace_s: Annotated[float, typer.Option(min=0.0, help="Seconds from bar to bar.")] = 1.0,
     host: str = "127.0.0.1", port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8787,
     abroad: Annotated[bool, typer.Option(help="Listen where others can reach it, too.")] = False, json: JsonOption = False,
 ) -> None:  # fmt: skip

@@ -2,18 +2,20 @@
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from domain.error import NoData
+from domain.error import ConfigurationError, LeaseTaken, NoData
+from domain.market import AssetClass, Market
 from domain.panel import Panel
 from domain.params import Params
 from flows.home import Home
@@ -22,10 +24,13 @@ from pipelines.execution.exchange import tape
 from pipelines.execution.exchange.auth import Keys
 from pipelines.execution.exchange.floor import Floor
 from pipelines.execution.exchange.serving import Open, opened
-from pipelines.execution.matching.exchange import Terms
+from pipelines.execution.matching.exchange import Exchange, Terms
+from pipelines.execution.matching.ledger import Ledger
+from pipelines.execution.matching.prices import Bar
 from pipelines.store import Store
 
 KEYS = "exchange.key"
+BEFORE = datetime.min.replace(tzinfo=UTC)
 #: In the home while an exchange is open: where it is reached.
 OPEN = "exchange.json"
 
@@ -35,8 +40,8 @@ class Wish:
     """How a person wants it served."""
 
     market: str
-    since: date
-    """The first day that the exchange lives through."""
+    since: date | None
+    """The first day that a new account lives through; an old one goes on after its newest bar."""
     pace_s: float
     """Seconds from one bar to the next."""
     host: str = "127.0.0.1"
@@ -47,40 +52,81 @@ class Wish:
 def serve(wish: Wish, home: Home, params: Params, began: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Serve until SIGINT or SIGTERM and return what the account came to; `began` is told where, once it is open.
 
-    The account begins with the capital of params.yaml and ends with the command. When the bars are over it goes on answering.
-    Raises NoData, UnknownMarket, and ConfigurationError for a port that cannot be had.
+    The account begins with the capital of params.yaml and is kept in the home: the next call goes on with it. When the bars are
+    over it goes on answering. Raises NoData, UnknownMarket, and ConfigurationError for a port that cannot be had and for an account
+    of another beginning.
     """
     market = params.market(wish.market)
     panel = materialize.read(Store(home.store), market)
-    first = _first(panel, wish)
-    floor = Floor.opened(
-        tape.assets(panel, market, params),
-        Terms(Decimal(repr(params.fills.capital)), flips=True),
-        tape.moment(panel.opened_at[first]),
-    )
-
-    async def guarded() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        keys = Keys.kept(home.keys / KEYS)
-        async with opened(floor, keys, host=wish.host, port=wish.port, abroad=wish.abroad) as served:
-            where = _where(wish, served, str(home.keys / KEYS))
-            with _noted(home.root / OPEN, where):
-                began(where)
-                for bars in tape.rows(panel, market, first):
-                    for bar in bars:
-                        floor.exchange.on_bar(bar)
-                    if await _stopped(stop, wish.pace_s):
-                        return
-                await stop.wait()
-
-    asyncio.run(guarded())
+    path = account(home, market.name)
+    with _held(path), contextlib.closing(Ledger(path)) as ledger:
+        floor, first = _opened(panel, market, params, wish, ledger)
+        asyncio.run(_guarded(floor, tape.rows(panel, market, first), wish, home, began))
     worth = floor.exchange.worth()
     return {
         "market": wish.market, "orders": len(floor.exchange.tickets), "executions": len(floor.exchange.executions),
         "cash": str(worth.cash), "equity": str(worth.equity), "until": floor.exchange.now.isoformat(),
     }  # fmt: skip
+
+
+def account(home: Home, market: str) -> Path:
+    """Return the file of a market's account at the exchange."""
+    return home.root / "exchange" / f"{market}.db"
+
+
+@contextlib.contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Keep every other exchange off an account, for as long as this process lives; raise LeaseTaken where one has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LeaseTaken(f"the account in {path} is held by another exchange: end that one first") from None
+        yield
+
+
+def _opened(panel: Panel, market: Market, params: Params, wish: Wish, ledger: Ledger) -> tuple[Floor, int]:
+    """Return the account, new or as its ledger has it, and the row of the first bar that it has not lived through in full."""
+    capital, begun = Decimal(repr(params.fills.capital)), ledger.opened
+    calendar = market.calendar if market.asset_class == AssetClass.EQUITY else None
+    at = begun.at if begun is not None else tape.moment(panel.opened_at[_first(panel, wish)])
+    if begun is not None and wish.since is not None and at != tape.moment(panel.opened_at[_first(panel, wish)]):
+        raise ConfigurationError(
+            f"the exchange was to begin on {wish.since}, and its account in {ledger.path} began at {at:%Y-%m-%d %H:%M}Z: leave out "
+            "--since to go on with it, or remove that file to begin anew"
+        )
+    floor = Floor.opened(tape.assets(panel, market, params), Terms(capital, flips=True, calendar=calendar), at, ledger)
+    reached = np.datetime64(floor.exchange.now.replace(tzinfo=None), "us")
+    return floor, int(np.searchsorted(panel.event_at, reached))
+
+
+async def _guarded(
+    floor: Floor, rows: Iterator[list[Bar]], wish: Wish, home: Home, began: Callable[[dict[str, Any]], None]
+) -> None:
+    """Serve until a signal, a row of bars each `pace_s` seconds."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    keys = Keys.kept(home.keys / KEYS)
+    async with opened(floor, keys, host=wish.host, port=wish.port, abroad=wish.abroad) as served:
+        where = _where(wish, served, str(home.keys / KEYS))
+        with _noted(home.root / OPEN, where):
+            began(where)
+            for bars in rows:
+                _live(floor.exchange, bars)
+                if await _stopped(stop, wish.pace_s):
+                    return
+            await stop.wait()
+
+
+def _live(exchange: Exchange, bars: list[Bar]) -> None:
+    """Live through a row of bars once, and end the session with its last."""
+    for bar in bars:
+        if exchange.lived.get(bar.symbol, BEFORE) < bar.event_at:
+            exchange.on_bar(bar)
+    if any(bar.last for bar in bars) and exchange.closed_at < bars[0].event_at:
+        exchange.close_session()
 
 
 def _where(wish: Wish, served: Open, keys: str) -> dict[str, Any]:
@@ -104,6 +150,10 @@ def _noted(path: Path, where: dict[str, Any]) -> Iterator[None]:
 
 
 def _first(panel: Panel, wish: Wish) -> int:
+    if wish.since is None:
+        raise ConfigurationError(
+            f"the exchange of '{wish.market}' has no account yet: say with --since DAY which day it is to live through first"
+        )
     first = int(np.searchsorted(panel.opened_at, np.datetime64(wish.since, "us")))
     if first == panel.bars:
         newest = np.datetime_as_string(panel.event_at[-1], unit="s")

@@ -56,6 +56,8 @@ class Venue:
     time: "Clock | Practised"
     account: str | None = None
     """The account that must answer; None takes whichever the keys open."""
+    flips: bool = False
+    """Whether one order may close a position and open the opposite one: Alpaca refuses it."""
 
 
 @dataclass
@@ -120,7 +122,7 @@ def practice(market: str, home: Home) -> Venue:
     if told["market"] != market:
         raise ConfigurationError(f"{asked}, and it is open for '{told['market']}': one exchange serves one market")
     keys = Keys.kept(Path(told["keys"]))
-    return Venue("exchange", Access(keys.key, keys.secret, live=False, url=told["url"]), Practised(told["admin"], keys))
+    return Venue("exchange", Access(keys.key, keys.secret, live=False, url=told["url"]), Practised(told["admin"], keys), flips=True)
 
 
 def alpaca(account: str | None = None, typed: str = "") -> Venue:
@@ -164,7 +166,7 @@ def _begun(venue: Venue, desk: Desk, folder: Path, journal: Journal, mind: Mind,
     opened = accounts.opened_on(journal)
     reading = None if opened is not None else _read(broker, rest)
     capital = Decimal(opened["capital"]) if opened is not None else reading.cash if reading is not None else Decimal(0)
-    core = Core(desk.market, mind.terms, desk.symbols, capital, desk.served.version)
+    core = Core(desk.market, mind.terms, desk.symbols, capital, desk.served.version, flips=venue.flips)
     live = Live(core, journal, broker, venue.time)
     told = {**accounts.terms(desk.market, desk.params, desk.symbols, str(capital)), "broker": venue.name, "account": number}
     if opened is not None:

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from domain.decision import Outcome
+from domain.decision import Outcome, Rule
 from domain.error import TradingError
 from domain.market import Market
 from domain.order import TERMINAL
@@ -60,9 +60,10 @@ class Core:
 
     def __init__(
         self, market: Market, params: Params, symbols: tuple[str, ...], capital: Decimal, version: str,
-        patience: Patience | None = None,
+        patience: Patience | None = None, *, flips: bool = True,
     ) -> None:  # fmt: skip
-        self.market, self.symbols, self.version, self.rules = market, symbols, version, params.risk
+        """Begin with cash alone; `flips` says whether the broker lets one order close a position and open the opposite one."""
+        self.market, self.symbols, self.version, self.rules, self.flips = market, symbols, version, params.risk, flips
         self.trader = Trader.opened(market, params, len(symbols), float(capital))
         places = {symbol: s for s, symbol in enumerate(symbols)}
         self.desk = Desk(places, self.trader.book, patience or Patience(), capital)
@@ -314,6 +315,8 @@ class Core:
         for s in np.flatnonzero(said.order).tolist():
             if self.symbols[s] in busy or not self.ready:
                 said.order[s], said.outcome[s] = 0.0, Outcome.DENIED
+            elif not self.flips:
+                self._close_first(s)
         intents = facts.intents(self.trader, self.symbols, self.version)
         if intents["symbol"]:
             plan.write("intent", "core", intents)
@@ -321,6 +324,14 @@ class Core:
         for order in orders.intents(self.market.name, self.version, at, self.symbols, said.order, self.trader.book.mark):
             forced = said.outcome[self.desk.places[order.symbol]] == Outcome.FORCED
             self.desk.intend(replace(order, terms=heard.terms), orders.exact(order.quantity, self._lot), plan, forced=bool(forced))
+
+    def _close_first(self, s: int) -> None:
+        """Cut an order that would turn a position around to the part that closes it; the other side is opened by a later bar's."""
+        said, held = self.trader.verdicts, float(self.trader.book.quantity[s])
+        wanted = float(said.order[s])
+        if held * (held + wanted) < 0.0:
+            said.order[s], said.outcome[s], said.rule[s] = -held, Outcome.REDUCED, Rule.FLIP
+            said.found[s], said.limit[s] = abs(wanted), abs(held)
 
 
 def sound(bar: Panel) -> Panel:

@@ -108,6 +108,10 @@ class Exchange:
         self.names: dict[str, str] = {}
         self.executions: list[Execution] = []
         self.sequence, self.last_equity = 0, terms.capital
+        self.lived: dict[str, datetime] = {}
+        """The close of each symbol's newest bar."""
+        self.closed_at = now
+        """When a session was ended last."""
         self.halted: set[str] = set()
         self.quotes: dict[str, Quote] = {}
         """Newest quotes; a symbol that has one trades by quotes, its bars only mark it."""
@@ -231,6 +235,7 @@ class Exchange:
         if bar.symbol not in self.halted and not quoted:
             self._match(bar)
         self.now = max(self.now, bar.event_at)
+        self.lived[bar.symbol] = bar.event_at
         if bar.close > 0:
             self.marks[bar.symbol] = prices.exact(bar.close)
         for ticket in [self.tickets[each] for each in self.working[bar.symbol]]:
@@ -261,7 +266,7 @@ class Exchange:
             if held.quantity < 0 and year:
                 value = times(held.quantity, self.marks.get(symbol, held.average))
                 self.charge("INT", times(value, year / SESSIONS_A_YEAR[asset.asset_class]), symbol=symbol, description="borrow fee")
-        self.last_equity = self.worth().equity
+        self.last_equity, self.closed_at = self.worth().equity, self.now
 
     def charge(self, kind: str, amount: Decimal, *, symbol: str = "", quantity: Decimal = ZERO, description: str = "") -> Activity:
         """Move money, and shares where `quantity` says so, without a trade."""

@@ -233,6 +233,12 @@ class Ledger:
                 yield self._read(sequence, kind, payload)
             newest = rows[-1][0]
 
+    @property
+    def opened(self) -> Opened | None:
+        """What the account was opened with, nothing before it is."""
+        first = next(self.records(), None)
+        return first if isinstance(first, Opened) else None
+
     def close(self) -> None:
         """Let the file go."""
         self._connection.close()

@@ -1,0 +1,146 @@
+"""The machine on events by hand: what it sends of a bar, and what it remembers of orders that ended long ago."""
+
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from domain.decision import Outcome, Rule
+from domain.error import TradingError
+from domain.order import OrderState
+from domain.panel import Panel
+from pipelines.execution.core.desk import SECOND
+from pipelines.execution.core.events import Answer, Answered, BarClosed, Channel, Charge, Execution, Joined, Moment, Report, Synced
+from pipelines.execution.core.machine import Core
+from pipelines.execution.core.plan import Submit, Sync
+from tests.pipelines.execution import recorded
+
+SYMBOLS = ("AAA", "BBB")
+MARKET, PARAMS = recorded.terms(decisions={"rate": 1.0, "band": 0.0}, risk={"turnover_max": 3.0})
+START_NS = 1_704_200_000 * SECOND
+CAPITAL = Decimal(100_000)
+
+
+class Hand:
+    """A core, a broker that is played by hand, and the time."""
+
+    def __init__(self, **keys):
+        self.core = Core(MARKET, PARAMS, SYMBOLS, CAPITAL, "1", **keys)
+        self.second, self.bars, self.cash, self.held, self.executions, self.charges = 0, 0, CAPITAL, {}, [], []
+        self.sent, self.records = [], []
+        self.step(Joined(Channel.ORDERS))
+        self.read()
+
+    @property
+    def at(self):
+        return Moment(START_NS + self.second * SECOND, self.second * SECOND + 1)
+
+    def step(self, event):
+        plan = self.core.step(event, self.at)
+        self.records += plan.records
+        self.sent += [each for each in plan.requests if isinstance(each, Submit)]
+        self.asked = next((each.asked_ns for each in plan.requests if isinstance(each, Sync)), getattr(self, "asked", 0))
+        return plan
+
+    def read(self):
+        """Answer a reading of the account."""
+        said = Synced((), tuple(self.executions[-1:]), tuple(self.charges), dict(self.held), self.cash, "c", self.asked, self.at.ns)
+        self.step(said)
+
+    def bar(self, views, price=100.0):
+        """Close a bar and say what is expected of each symbol, in its volatility."""
+        self.bars += 1
+        self.second += 60
+        at = np.array([self.at.ns // 1000], dtype="datetime64[us]")
+        close = np.full((1, 2), price)
+        panel = Panel(MARKET.name, "1m", SYMBOLS, at - np.timedelta64(60, "s"), at, *(close.copy() for _ in range(4)), close * 1e5)
+        forecast = 0.02 * (np.array(views)[:, None] + recorded.NORMAL[None, :])
+        before = len(self.sent)
+        self.step(BarClosed(panel, forecast, np.full(2, 0.01)))
+        return {each.order.symbol: each for each in self.sent[before:]}
+
+    def fill(self, submit, price=100):
+        """Accept an order and fill it at once."""
+        name, quantity = submit.order.client_order_id, submit.quantity
+        done = Execution(name, submit.order.symbol, quantity, Decimal(price), Decimal(0), abs(quantity), self.at.ns)
+        self.executions.append(done)
+        self.cash -= quantity * price
+        self.held[submit.order.symbol] = self.held.get(submit.order.symbol, Decimal(0)) + quantity
+        self.held = {symbol: size for symbol, size in self.held.items() if size}
+        report = Report(name, f"B-{name}", submit.order.symbol, quantity, OrderState.FILLED, abs(quantity))
+        self.step(Answered(name, Answer.ACKED, report))
+        self.read()
+
+
+def test_an_order_that_turns_a_position_around_closes_it_first():
+    """Alpaca refuses to sell more than is held: what is held is sold now, the short is opened by the next bar."""
+    hand = Hand(flips=False)
+    bought = hand.bar((3.0, 0.0))["AAA"]
+    hand.fill(bought)
+    sold = hand.bar((-3.0, 0.0))["AAA"]
+    verdicts = hand.core.trader.verdicts
+
+    assert bought.quantity > 0
+    assert sold.quantity == -bought.quantity
+    assert (verdicts.outcome[0], verdicts.rule[0], verdicts.limit[0]) == (Outcome.REDUCED, Rule.FLIP, float(bought.quantity))
+    hand.fill(sold)
+    assert hand.bar((-3.0, 0.0))["AAA"].quantity < 0
+
+
+def test_where_it_may_one_order_turns_a_position_around():
+    """The built-in exchange takes it."""
+    hand = Hand()
+    bought = hand.bar((3.0, 0.0))["AAA"]
+    hand.fill(bought)
+
+    assert hand.bar((-3.0, 0.0))["AAA"].quantity < -bought.quantity
+
+
+def test_an_execution_that_every_reading_brings_again_is_booked_once():
+    """A reading begins a little before the newest execution: after a quiet day that is still the same one, and its fee."""
+    hand = Hand()
+    hand.fill(hand.bar((3.0, 0.0))["AAA"])
+    hand.charges.append(Charge("fee", Decimal("-1.25"), "CFEE", hand.at.ns))
+    hand.cash -= Decimal("1.25")
+    for _ in range(30):
+        hand.second += 3600
+        hand.core.step(Joined(Channel.ORDERS), hand.at)
+        hand.asked = hand.core.readiness.asked_ns
+        hand.read()
+
+    kinds = [record.kind for record in hand.records]
+    assert (kinds.count("fill"), kinds.count("charge")) == (1, 1)
+    assert (hand.core.desk.cash, hand.core.desk.holdings) == (hand.cash, hand.held)
+    assert hand.core.ready
+
+
+def test_a_reading_that_a_newer_one_has_overtaken_is_old_news():
+    """It would take the cursor back to what has been forgotten since."""
+    hand = Hand()
+    before = hand.asked
+    hand.second += 100
+    hand.core.step(Joined(Channel.ORDERS), hand.at)
+    hand.asked = hand.core.readiness.asked_ns
+    hand.read()
+    late = Synced((), (Execution("x", "AAA", Decimal(1), Decimal(1), Decimal(0), Decimal(1), 0),), (), {}, CAPITAL, "old", before)
+
+    assert hand.core.step(late, hand.at).requests == []
+    assert hand.core.cursor == "c"
+
+
+def test_a_new_account_begins_with_the_brokers_cash_alone():
+    """What led to it is not booked again; positions and open orders that no journal explains are refused."""
+    core = Core(MARKET, PARAMS, SYMBOLS, Decimal(1), "1")
+    old = Execution("by-hand", "AAA", Decimal(2), Decimal(10), Decimal(0), Decimal(2), 0)
+    fee = Charge("fee", Decimal(-1), "FEE", 0)
+    reading = Synced((), (old,), (fee,), {}, Decimal(979), "c", 0, 0)
+    core.open(reading, Moment(START_NS, 1))
+    core.step(Joined(Channel.ORDERS), Moment(START_NS, 2))
+    again = Synced((), (old,), (fee,), {}, Decimal(979), "c", 2, START_NS)
+    plan = core.step(again, Moment(START_NS, 3))
+
+    assert (core.desk.cash, core.desk.holdings, core.ready) == (Decimal(979), {}, True)
+    assert {record.kind for record in plan.records} <= {"reconcile"}
+    held = Synced((), (), (), {"AAA": Decimal(3)}, Decimal(1), "c", 0, 0)
+    with pytest.raises(TradingError, match="holds 3 of AAA: close these before"):
+        Core(MARKET, PARAMS, SYMBOLS, Decimal(1), "1").open(held, Moment(START_NS, 1))
