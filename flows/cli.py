@@ -5,7 +5,6 @@ import gc
 import getpass
 from collections.abc import Callable
 from datetime import date, timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
@@ -13,7 +12,7 @@ import typer
 
 from flows import home as homes
 from flows import screen, sentence
-from flows.home import Home
+from flows.home import Broker, Home
 
 if TYPE_CHECKING:
     from domain.params import Params
@@ -30,14 +29,6 @@ app = typer.Typer(
 )
 
 
-class Broker(StrEnum):
-    """Who holds an account."""
-
-    PAPER = "paper"
-    EXCHANGE = "exchange"
-    ALPACA = "alpaca"
-
-
 def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
@@ -50,8 +41,8 @@ PORT = typer.Option(min=1, max=65535)
 MarketOption = Annotated[str, typer.Option("--market", help="A market of params.yaml.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables; {error} where it fails.")]
 VersionOption = Annotated[str, typer.Option("--version", help="A version's number, or champion, challenger, previous.")]
-Since = Annotated[date, DAY]
-Until = Annotated[date | None, DAY]
+Day = Annotated[date, DAY]
+AnyDay = Annotated[date | None, DAY]
 
 
 def command(step: Callable[P, None]) -> Callable[P, None]:
@@ -133,7 +124,7 @@ def train_sentiment(paths: list[Path], folder: Annotated[Path, typer.Option(help
 
 
 @command
-def ingest(market: MarketOption, since: Until = None, until: Until = None, json: JsonOption = False) -> None:
+def ingest(market: MarketOption, since: AnyDay = None, until: AnyDay = None, json: JsonOption = False) -> None:
     """Ask the market's source for what the store lacks."""
     from flows import prepare
     from flows.retrain import known_by
@@ -168,7 +159,7 @@ def record(market: MarketOption, json: JsonOption = False) -> None:
 
 
 @command
-def materialize(market: MarketOption, until: Until = None, json: JsonOption = False) -> None:
+def materialize(market: MarketOption, until: AnyDay = None, json: JsonOption = False) -> None:
     """Freeze a market's bars and their features in files."""
     from flows import stages
     from flows.retrain import known_by
@@ -181,7 +172,7 @@ def materialize(market: MarketOption, until: Until = None, json: JsonOption = Fa
 
 
 @command
-def train(market: MarketOption, until: Until = None, json: JsonOption = False) -> None:
+def train(market: MarketOption, until: AnyDay = None, json: JsonOption = False) -> None:
     """Train a challenger and let the gates decide."""
     from flows import retrain, stages
 
@@ -195,7 +186,7 @@ def train(market: MarketOption, until: Until = None, json: JsonOption = False) -
 def audit(
     market: MarketOption,
     family: Annotated[str, typer.Option(help="The member of the ensemble that is tried.")] = "trees",
-    until: Until = None,
+    until: AnyDay = None,
     json: JsonOption = False,
 ) -> None:
     """Look for leaks: shuffled labels, delayed features, a poisoned future, and columns that know too much."""
@@ -217,7 +208,7 @@ def tune(
     family: Annotated[str, typer.Option(help="The member of the ensemble to tune.")] = "trees",
     trials: Annotated[int | None, typer.Option(min=1, help="Trials in all, those of other processes included.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.1, help="After which no further trial is begun.")] = None,
-    until: Until = None,
+    until: AnyDay = None,
     json: JsonOption = False,
 ) -> None:
     """Search a member's settings, a trial at a time; run it twice at once and both share the work."""
@@ -232,7 +223,7 @@ def tune(
 
 @command
 def learn(
-    market: MarketOption, until: Until = None,
+    market: MarketOption, until: AnyDay = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="End after that long; the next night goes on from there.")] = None,
     json: JsonOption = False,
 ) -> None:  # fmt: skip
@@ -294,7 +285,7 @@ def rollback(market: MarketOption, json: JsonOption = False) -> None:
 
 @command
 def simulate(
-    market: MarketOption, since: Since, until: Until = None, version: VersionOption = "champion", json: JsonOption = False
+    market: MarketOption, since: Day, until: AnyDay = None, version: VersionOption = "champion", json: JsonOption = False
 ) -> None:
     """Trade a version over stored bars in one call."""
     from flows import replay as replays
@@ -306,7 +297,7 @@ def simulate(
 
 @command
 def replay(
-    market: MarketOption, since: Since, until: Until = None, version: VersionOption = "champion", json: JsonOption = False
+    market: MarketOption, since: Day, until: AnyDay = None, version: VersionOption = "champion", json: JsonOption = False
 ) -> None:
     """Live a version through stored bars, one at a time."""
     from flows import replay as replays
@@ -333,7 +324,7 @@ def trade(
 
 @command
 def exchange(
-    market: MarketOption, since: Until = None,
+    market: MarketOption, since: AnyDay = None,
     pace_s: Annotated[float, typer.Option(min=0.0, help="Seconds from bar to bar.")] = 1.0,
     host: str = "127.0.0.1", port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8787,
     abroad: Annotated[bool, typer.Option(help="Listen where others can reach it, too.")] = False, json: JsonOption = False,
@@ -393,7 +384,7 @@ def health(
 
 
 @command
-def profile(market: MarketOption, until: Until = None, json: JsonOption = False) -> None:
+def profile(market: MarketOption, until: AnyDay = None, json: JsonOption = False) -> None:
     """Learn what is usual in a market from its history."""
     from flows import health as page
     from flows.retrain import known_by

@@ -90,7 +90,7 @@ def traded(panel: Panel, last: date, end: int, home: Home, params: Params) -> Ou
         return None
     start = int(np.searchsorted(panel.event_at, np.datetime64(last, "us") + np.timedelta64(1, "D")))
     time = ReplayClock(orders.moment(panel.event_at[start]))
-    with Loop(market, params, served, panel.symbols, trade.account(home, market.name), time) as loop:
+    with Loop(market, params, served, panel.symbols, home.account(market.name), time) as loop:
         start = start if loop.cursor is None else int(np.searchsorted(panel.event_at, loop.cursor, side="right"))
         loop.recover(panel.rows(0, start))
         for bar in panel.rows(start, end).each():

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import signal
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from domain.market import AssetClass, Market
 from domain.panel import Panel
 from domain.params import Params
 from flows.home import Home
+from pipelines import lease
 from pipelines.data import materialize
 from pipelines.execution.exchange import tape
 from pipelines.execution.exchange.auth import Keys
@@ -59,7 +59,8 @@ def serve(wish: Wish, home: Home, params: Params, began: Callable[[dict[str, Any
     market = params.market(wish.market)
     panel = materialize.read(Store(home.store), market)
     path = account(home, market.name)
-    with _held(path), contextlib.closing(Ledger(path)) as ledger:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with lease.held(path.with_suffix(".lock"), lambda holder: _taken(path, holder)), contextlib.closing(Ledger(path)) as ledger:
         floor, first = _opened(panel, market, params, wish, ledger)
         asyncio.run(_guarded(floor, tape.rows(panel, market, first), wish, home, began))
     worth = floor.exchange.worth()
@@ -74,16 +75,8 @@ def account(home: Home, market: str) -> Path:
     return home.root / "exchange" / f"{market}.db"
 
 
-@contextlib.contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Keep every other exchange off an account, for as long as this process lives; raise LeaseTaken where one has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LeaseTaken(f"the account in {path} is held by another exchange: end that one first") from None
-        yield
+def _taken(path: Path, holder: str) -> LeaseTaken:
+    return LeaseTaken(f"the account in {path} is held by another exchange, {holder}: end that one first")
 
 
 def _opened(panel: Panel, market: Market, params: Params, wish: Wish, ledger: Ledger) -> tuple[Floor, int]:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 #: The checkout: params.yaml, dvc.yaml and the code lie here.
@@ -20,6 +21,15 @@ QUIET: dict[str, str] = {
     "GX_ANALYTICS_ENABLED": "false",
     "POLARS_ENGINE_AFFINITY": "in-memory",  # the streaming engine loses row order and changes sums between runs
 }
+
+
+class Broker(StrEnum):
+    """Who holds an account."""
+
+    PAPER = "paper"
+    """The trader's own process; every other broker is reached by wire."""
+    EXCHANGE = "exchange"
+    ALPACA = "alpaca"
 
 
 @dataclass(frozen=True)
@@ -57,8 +67,12 @@ class Home:
 
     @property
     def journals(self) -> Path:
-        """One journal a paper account."""
+        """One folder an account: its journal, and the commands left for its trader."""
         return self.root / "journals"
+
+    def account(self, market: str, broker: Broker = Broker.PAPER) -> Path:
+        """Return the folder of a market's account at a broker."""
+        return self.journals / (market if broker == Broker.PAPER else f"{market}@{broker}")
 
     @property
     def keys(self) -> Path:

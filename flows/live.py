@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 import numpy as np
@@ -22,14 +22,14 @@ from domain.error import ConfigurationError, ResourceError
 from domain.panel import Panel
 from domain.params import Params
 from flows import exchange, trade
-from flows.home import Home
+from flows.home import Broker, Home
 from flows.trade import Desk
 from pipelines.execution import accounts, orders, thinking
 from pipelines.execution.accounts import JOURNAL
 from pipelines.execution.brokers.alpaca import stream
 from pipelines.execution.brokers.alpaca.access import Access
 from pipelines.execution.brokers.alpaca.rest import Failed, Rest
-from pipelines.execution.core.events import Event, Listed, Synced
+from pipelines.execution.core.events import Event, Listed, Moment, Synced
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Request, Sync
 from pipelines.execution.exchange.auth import Keys
@@ -38,7 +38,6 @@ from pipelines.execution.mind import Mind
 from pipelines.execution.watch import Watch
 from pipelines.journal import Journal, Record
 
-Name = Literal["alpaca", "exchange"]
 #: Seconds between two looks at the exchange's clock.
 GLANCE_S = 0.02
 #: Seconds between two questions for what cannot be traded.
@@ -51,7 +50,7 @@ log = logging.getLogger("nightshift.live")
 class Venue:
     """A broker as it is reached."""
 
-    name: Name
+    name: Broker
     access: Access
     time: "Clock | Practised"
     account: str | None = None
@@ -107,7 +106,7 @@ class Timed:
         """Carry out a request."""
         said = self._rest.perform(request)
         if isinstance(said, Synced) and isinstance(self._time, Practised) and said.clock_ns is not None:
-            self._time.advance(datetime.fromtimestamp(said.clock_ns / 1e9, UTC))
+            self._time.advance(Moment(said.clock_ns, 0).time)
         return said
 
 
@@ -122,13 +121,14 @@ def practice(market: str, home: Home) -> Venue:
     if told["market"] != market:
         raise ConfigurationError(f"{asked}, and it is open for '{told['market']}': one exchange serves one market")
     keys = Keys.kept(Path(told["keys"]))
-    return Venue("exchange", Access(keys.key, keys.secret, live=False, url=told["url"]), Practised(told["admin"], keys), flips=True)
+    access = Access(keys.key, keys.secret, live=False, url=told["url"])
+    return Venue(Broker.EXCHANGE, access, Practised(told["admin"], keys), flips=True)
 
 
 def alpaca(account: str | None = None, typed: str = "") -> Venue:
     """Return Alpaca's paper account that the environment opens, or the live one whose number was typed."""
     access = Access.paper() if account is None else Access.with_money(account, typed)
-    return Venue("alpaca", access, SystemClock(), account)
+    return Venue(Broker.ALPACA, access, SystemClock(), account)
 
 
 async def trade_at(venue: Venue, market: str, home: Home, params: Params, stop: asyncio.Event) -> dict[str, Any]:
@@ -138,17 +138,18 @@ async def trade_at(venue: Venue, market: str, home: Home, params: Params, stop: 
     new one that holds more than cash.
     """
     desk = Desk.opened(params.market(market), params, home, venue.name)
-    folder = trade.account(home, market, venue.name)
-    rest = Rest(venue.access, desk.symbols)
+    folder, rest = home.account(market, venue.name), Rest(venue.access, desk.symbols)
     with Journal(folder / JOURNAL) as journal:
         mind = Mind(desk.served, params, len(desk.symbols), successor=desk.successor, watch=Watch(desk, params.serving))
         mind.restore(journal)
-        live = _begun(venue, desk, folder, journal, mind, rest)
+        live = Opening(venue, desk, mind.terms, journal, rest).live()
         core = live.core
         seen, history = desk.store.version("bars"), desk.bars()
         start = _behind(history, core, venue)
         await asyncio.to_thread(mind.warm, history.rows(0, start), core.bars)
         _agree(live, mind, journal)
+        if start:
+            await asyncio.to_thread(mind.follow, core.bars, None, history.event_at[start - 1])
         log.info("version %s trades %s at %s: %d bars seen", core.version, market, venue.name, start)
         bars = trade.feed(desk, seen, history, start, 0.0, stop)
         bars = _reached(bars, venue.time) if isinstance(venue.time, Practised) else bars
@@ -160,44 +161,74 @@ async def trade_at(venue: Venue, market: str, home: Home, params: Params, stop: 
         return {"market": market, "broker": venue.name, "version": core.version, "bars": core.bars, "ready": core.ready, **worth}
 
 
-def _begun(venue: Venue, desk: Desk, folder: Path, journal: Journal, mind: Mind, rest: Rest) -> Live:
-    """Return the account as its journal has it, or begin one with the broker's cash."""
-    number, broker = _number(venue, rest), Timed(rest, venue.time)
-    opened = accounts.opened_on(journal)
-    reading = None if opened is not None else _read(broker, rest)
-    capital = Decimal(opened["capital"]) if opened is not None else reading.cash if reading is not None else Decimal(0)
-    core = Core(desk.market, mind.terms, desk.symbols, capital, desk.served.version, flips=venue.flips)
-    live = Live(core, journal, broker, venue.time)
-    told = {**accounts.terms(desk.market, desk.params, desk.symbols, str(capital)), "broker": venue.name, "account": number}
-    if opened is not None:
-        accounts.agree(folder, opened, told)
+@dataclass(frozen=True)
+class Opening:
+    """An account about to be traded: the broker's, and its journal, which may be empty yet."""
+
+    venue: Venue
+    desk: Desk
+    params: Params
+    """With the settings that the model brings."""
+    journal: Journal
+    rest: Rest
+
+    def live(self) -> Live:
+        """Return the account as its journal has it, or begin one with the broker's cash.
+
+        Raises ConfigurationError for an account that is not the one asked for, and TradingError for a new one that holds more than
+        cash.
+        """
+        told = {"broker": self.venue.name, "account": self._number()}
+        opened = accounts.opened_on(self.journal)
+        return self._begun(told) if opened is None else self._again(opened, told)
+
+    def _begun(self, told: dict[str, str]) -> Live:
+        reading = self._read()
+        live = self._made(reading.cash)
+        live.core.open(reading, live.now)
+        terms = {**self._terms(str(reading.cash)), **told}
+        record = Record(live.now.ns, live.now.monotonic_ns, "session", "live", terms)
+        self.journal.append(record, snapshot=live.core.packed())
+        return live
+
+    def _again(self, opened: dict[str, Any], told: dict[str, str]) -> Live:
+        accounts.agree(self.journal.path.parent, opened, {**self._terms(opened["capital"]), **told})
+        live = self._made(Decimal(opened["capital"]))
         live.recover()
-    elif reading is not None:
-        core.open(reading, live.now)
-        journal.append(Record(live.now.ns, live.now.monotonic_ns, "session", "live", told), snapshot=core.packed())
-    return live
+        return live
 
+    def _made(self, capital: Decimal) -> Live:
+        desk, venue = self.desk, self.venue
+        core = Core(desk.market, self.params, desk.symbols, capital, desk.served.version, flips=venue.flips)
+        return Live(core, self.journal, self._broker, venue.time)
 
-def _number(venue: Venue, rest: Rest) -> str:
-    """Return the number of the account that answers; raise ConfigurationError where it is not the one that was asked for."""
-    try:
-        number = str(rest.account()["account_number"])
-    except (Failed, KeyError) as problem:
-        raise ResourceError(f"{venue.name} was asked for its account and did not tell of it: {problem}") from None
-    if venue.account is not None and number != venue.account:
-        raise ConfigurationError(f"account {venue.account} was asked for, and the keys open {number}: use the keys of that account")
-    return number
+    def _terms(self, capital: str) -> dict[str, Any]:
+        return accounts.terms(self.desk.market, self.desk.params, self.desk.symbols, capital)
 
+    @property
+    def _broker(self) -> Timed:
+        return Timed(self.rest, self.venue.time)
 
-def _read(broker: Timed, rest: Rest) -> Synced:
-    """Read what a new account begins with."""
-    try:
-        said = broker.perform(Sync(rest.clock(), (), 0))
-    except Failed as problem:
-        raise ResourceError(f"the account could not be read: {problem}") from None
-    if not isinstance(said, Synced):
-        raise ResourceError("the account could not be read: the log says why")
-    return said
+    def _number(self) -> str:
+        """Return the number of the account that answers; raise ConfigurationError where it is not the one that was asked for."""
+        wanted = self.venue.account
+        try:
+            number = str(self.rest.account()["account_number"])
+        except (Failed, KeyError) as problem:
+            raise ResourceError(f"{self.venue.name} was asked for its account and did not tell of it: {problem}") from None
+        if wanted is not None and number != wanted:
+            raise ConfigurationError(f"account {wanted} was asked for, and the keys open {number}: use the keys of that account")
+        return number
+
+    def _read(self) -> Synced:
+        """Read what a new account begins with."""
+        try:
+            said = self._broker.perform(Sync(self.rest.clock(), (), 0))
+        except Failed as problem:
+            raise ResourceError(f"the account could not be read: {problem}") from None
+        if not isinstance(said, Synced):
+            raise ResourceError("the account could not be read: the log says why")
+        return said
 
 
 def _behind(history: Panel, core: Core, venue: Venue) -> int:

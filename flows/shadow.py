@@ -7,7 +7,6 @@ import numpy as np
 
 from domain.panel import FloatArray
 from domain.params import Params
-from flows import trade
 from flows.home import Home
 from models import metrics
 from pipelines.execution import record, watch
@@ -24,7 +23,7 @@ def shadow(market: str, home: Home, params: Params) -> Fact:
     `challenger_p` is the p value that the challenger's pinball loss is no smaller on the bars that both forecast, as at the gates.
     Raises NoData for a market that has never traded.
     """
-    with Journal.read_only(trade.account(home, params.market(market).name) / JOURNAL) as journal:
+    with Journal.read_only(home.account(params.market(market).name) / JOURNAL) as journal:
         live, facts = record.read(journal, params.serving)
         standing = {watch.CHAMPION: _newest(journal, "model"), watch.CHALLENGER: _newest(journal, watch.KIND)}
     scored = {role: [fact for fact in facts if fact["version"] == version] for role, version in standing.items()}

@@ -5,12 +5,9 @@ written before and after every step, whole or not at all. With a time to end by,
 is ended when the time is over: what they have finished by then, fold by fold and pass by pass, is there for the next night.
 """
 
-import fcntl
 import json
 import math
-import os
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -25,6 +22,7 @@ from flows import retrain
 from flows.beside import Beside
 from flows.home import Home
 from flows.stages import STAGES, Do, Job, P, R
+from pipelines import lease
 from pipelines.model.learning import Action, Plan
 
 NIGHT, NOTE, DURATIONS, LOCK = "night", "night.json", "durations.json", "night.lock"
@@ -159,7 +157,9 @@ def opened(
     """
     clock, place = clock or SystemClock(), home.runs / market
     place.mkdir(parents=True, exist_ok=True)
-    with _alone(place, market):
+    with lease.held(place / LOCK, lambda holder: ResourceError(
+        f"a night of market '{market}' is under way in {holder}: wait for it, or stop it"
+    )):  # fmt: skip
         folder = place / NIGHT
         asked = Note(clock.now().isoformat(timespec="seconds"), until.isoformat() if until is not None else None, params.digest())
         shift = Shift(
@@ -214,20 +214,3 @@ def remember(place: Path, name: str, seconds: float) -> None:
     known = durations(place)
     known[name] = [*known.get(name, []), round(seconds, 3)][-REMEMBERED:]
     retrain.write(place / DURATIONS, json.dumps(known, indent=1, sort_keys=True))
-
-
-@contextmanager
-def _alone(place: Path, market: str) -> Iterator[None]:
-    """Hold the market's night; raise ResourceError where another process does. The system lets go of it with the process."""
-    with (place / LOCK).open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise ResourceError(
-                f"a night of market '{market}' is under way in {lock.read().strip()}: wait for it, or stop it"
-            ) from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} on {socket.gethostname()}")
-        lock.flush()
-        yield

@@ -29,7 +29,7 @@ from domain.params import Params
 from features.feature import Feature
 from flows import evidence, keys
 from flows import home as homes
-from flows.home import Home
+from flows.home import Broker, Home
 from models import signature
 from pipelines.data import covariates, materialize
 from pipelines.data.covariates import Wanted
@@ -46,8 +46,6 @@ from pipelines.store import Store
 
 #: Seconds between two looks at the store.
 POLL_S = 2.0
-#: The broker in this process; every other one is reached by wire.
-PAPER = "paper"
 #: Beside the fetched bundles: which of them was the champion when the registry was last asked.
 STANDING = "champion.json"
 
@@ -70,7 +68,7 @@ class Desk:
     """The challenger asked about last: ready to be served, or why it must not be."""
 
     @classmethod
-    def opened(cls, market: Market, params: Params, home: Home, broker: str = PAPER) -> Self:
+    def opened(cls, market: Market, params: Params, home: Home, broker: Broker = Broker.PAPER) -> Self:
         """Return the desk of a market with its champion; raise NoChampion or NoData where there is none.
 
         Where the champion is refused the one served last stays; the first bar asks for the champion again, and its alert says why.
@@ -80,7 +78,7 @@ class Desk:
             served = champion(market, params, home, registry)
         except ModelError as refused:
             served = _stayed(market, params, home, registry, refused)
-        symbols = _symbols(market, account(home, market.name, broker), store)
+        symbols = _symbols(market, home.account(market.name, broker), store)
         return cls(market, params, home, store, registry, symbols, served, Following(store, market, symbols))
 
     def successor(self, bar: Panel) -> tuple[Served, Panel] | None:
@@ -246,14 +244,9 @@ def serve(folder: Path, number: str, market: Market, params: Params) -> Served:
     return serving.load(folder, version=number, tolerance=limits.golden_tolerance, market=market, age_bars_max=limits.age_bars_max)
 
 
-def account(home: Home, market: str, broker: str = PAPER) -> Path:
-    """Return the folder of a market's account at a broker: its journal, and the commands left for its trader."""
-    return home.journals / (market if broker == PAPER else f"{market}@{broker}")
-
-
 def command(market: str, home: Home, word: Word, actor: str, reason: str) -> list[Path]:
     """Leave `halt` or `resume` for every trader of a market: the paper account's, and those of brokers that it was traded at."""
-    folders = [account(home, market), *sorted(home.journals.glob(f"{market}@*"))]
+    folders = [home.account(market), *sorted(home.journals.glob(f"{market}@*"))]
     at_ns = clock.nanoseconds(SystemClock().now())
     return [commands.leave(folder, word, actor, reason, at_ns) for folder in folders]
 
@@ -269,7 +262,7 @@ async def trade(
     stop = stop or asyncio.Event()
     chosen = params.market(market)
     desk = Desk.opened(chosen, params, home)
-    folder = account(home, market)
+    folder = home.account(market)
     watch = Watch(desk, params.serving)
     with Loop(chosen, params, desk.served, desk.symbols, folder, SystemClock(), successor=desk.successor, watch=watch) as live:
         seen, history = desk.store.version("bars"), desk.bars()

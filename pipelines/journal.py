@@ -7,11 +7,9 @@ A chain alone cannot show that its tail was cut or that all of it was written an
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
-import socket
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from domain.error import DiskFull, JournalBroken, LeaseTaken, NightshiftError, NoData, ResourceError, nearest
+from pipelines import lease
 
 KINDS = (
     "session", "bar", "decision", "verdict", "intent", "order", "fill", "halt", "resume", "model", "reconcile", "alert",
@@ -95,7 +94,9 @@ class Journal:
         self._lease = self._head_file = -1
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lease = _take_lease(path)
+            self._lease = lease.take(_beside(path, ".lock"), lambda holder: LeaseTaken(
+                f"journal {path} is being written by {holder}: stop that trader first, one account has one"
+            ))  # fmt: skip
             self._connection = _open_for_writing(path)
             self._head = _tail(self._connection, path)
             self._head_file = _open_head(path, self._head, self._connection)
@@ -357,20 +358,6 @@ def _open_for_reading(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise NoData(f"a journal was to be read at {path}, but there is none: nothing has been traded yet")
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-
-
-def _take_lease(path: Path) -> int:
-    """Lock the file beside the journal for as long as this process lives; raise LeaseTaken."""
-    lease = os.open(_beside(path, ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(lease, HEAD_BYTES, 0).decode(errors="replace").strip() or "another process"
-        os.close(lease)
-        raise LeaseTaken(f"journal {path} is being written by {holder}: stop that trader first, one account has one") from None
-    os.ftruncate(lease, 0)
-    os.pwrite(lease, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-    return lease
 
 
 def _open_head(path: Path, head: Head, connection: sqlite3.Connection) -> int:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from domain import params as parameters
 from domain.error import LeaseTaken
-from flows import cli, trade
+from flows import cli
 from flows.home import PROJECT, Home
 from pipelines.journal import Journal
 from pipelines.store import Store
@@ -151,7 +151,7 @@ def test_learning_from_too_little_is_refused(home: Home, tmp_path: Path) -> None
 
 def test_a_second_trader_on_one_account_is_refused(home: Home) -> None:
     """The account's journal is a lease: whoever comes second leaves at once."""
-    folder = trade.account(home, "crypto")
+    folder = home.account("crypto")
 
     with Journal(folder / "journal.db"), pytest.raises(LeaseTaken, match="is being written by process"):
         Journal(folder / "journal.db")

@@ -69,10 +69,13 @@ def orders_of(payload: dict[str, Any], market: Market, decided_at: np.datetime64
 
 
 def read(journal: Journal, market: Market, symbols: Sequence[str], capital: float, halted: bool) -> Outcome:
-    """Return what the journal says came of trading; every number is the one that was written, to the last bit."""
-    bars = [stored.payload for stored in journal.records("bar")]
+    """Return what the journal says came of trading; every number is the one that was written, to the last bit.
+
+    A fill or an order is of the bar whose record is the next one after its own.
+    """
+    written = list(journal.records("bar"))
+    bars, places = [stored.payload for stored in written], np.array([stored.sequence for stored in written], dtype=np.int64)
     place, models = {symbol: s for s, symbol in enumerate(symbols)}, []
-    closes_ns = np.array([payload["event_at_us"] * 1000 for payload in bars], dtype=np.int64)
     for stored in journal.records("model"):
         models.append((int(stored.payload["bars"]), str(stored.payload["version"])))
     return Outcome(
@@ -83,35 +86,29 @@ def read(journal: Journal, market: Market, symbols: Sequence[str], capital: floa
         event_at=np.array([payload["event_at_us"] for payload in bars], dtype="datetime64[us]"),
         capital=capital,
         curve=Curve._make(np.array([payload[name] for payload in bars], dtype=np.float64) for name in Curve._fields),
-        ordered=Ordered._make(_columns(journal, "intent", Ordered._fields, closes_ns, place)),
-        filled=Filled._make(_columns(journal, "fill", Filled._fields, closes_ns, place)),
+        ordered=Ordered._make(_columns(journal, "intent", Ordered._fields, places, place)),
+        filled=Filled._make(_columns(journal, "fill", Filled._fields, places, place)),
         halted=halted,
     )
 
 
 def _columns(
-    journal: Journal, kind: str, names: tuple[str, ...], closes_ns: npt.NDArray[np.int64], place: dict[str, int]
+    journal: Journal, kind: str, names: tuple[str, ...], bars: npt.NDArray[np.int64], place: dict[str, int]
 ) -> list[np.ndarray[Any, Any]]:
     gathered: dict[str, list[Any]] = {name: [] for name in names}
     for stored in journal.records(kind):
-        row, payload = _row(kind, stored.event_at_ns, closes_ns), stored.payload
+        row, payload = int(np.searchsorted(bars, stored.sequence)), stored.payload
         # What came after the newest bar belongs to the next one.
-        if row < len(closes_ns):
+        if row < len(bars):
+            known = {"row": [row] * len(payload["symbol"]), **_unheard(payload), **payload}
             for name in names:
-                gathered[name] += [row] * len(payload["symbol"]) if name == "row" else payload.get(name, _unknown(payload))
+                gathered[name] += known[name]
     return [_column(name, values, place) for name, values in gathered.items()]
 
 
-def _row(kind: str, at_ns: int, closes_ns: npt.NDArray[np.int64]) -> int:
-    """Return the bar of a record: a fill happens up to a bar's close, an order is decided at it or, live, soon after."""
-    if kind == "fill":
-        return int(np.searchsorted(closes_ns, at_ns))
-    return int(np.searchsorted(closes_ns, at_ns, side="right")) - 1
-
-
-def _unknown(payload: dict[str, Any]) -> list[float]:
-    """Return a column that a live journal does not hold, such as the opens of the bars in which orders were filled."""
-    return [math.nan] * len(payload["symbol"])
+def _unheard(payload: dict[str, Any]) -> dict[str, list[float]]:
+    """Return the column that a live journal does not hold: the opens of the bars in which orders were filled, yet to close then."""
+    return {"opened": [math.nan] * len(payload["symbol"])}
 
 
 def _column(name: str, values: list[Any], place: dict[str, int]) -> np.ndarray[Any, Any]:

@@ -1,11 +1,13 @@
 """Live: the core driven in real time, with a journal and a broker that answers when it does.
 
-One task takes events in turn, one at a time: step, write, send. Requests are carried out by a few threads, whose answers are events
-like any other. A task that fails ends them all, and with them the process: the next one recovers.
+One task takes events in turn: step, write, send. What waits is written together, in one durable transaction, up to the first event
+that sends an order: news of hundreds of orders costs one write, and no order waits for what came after it. Requests are carried out
+by a few threads, whose answers are events like any other. A task that fails ends them all, and with them the process: the next one
+recovers.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +25,8 @@ TICK_S = 1.0
 LOOK_S = 0.05
 #: Requests under way at once, of those that send and of those that read: what sends never waits for what reads.
 WORKERS = 4
+#: Events that are written together at most.
+TOGETHER = 1000
 
 
 class Broker(Protocol):
@@ -70,11 +74,11 @@ class Live:
                 tasks.append(group.create_task(self._tick()))
                 if beside is not None:
                     tasks.append(group.create_task(beside))
-                self._do(self.core.start(self.now), group)
+                self._do([self.core.start(self.now)], group)
                 while not stop.is_set():
                     event = await self._next(stop)
                     if event is not None:
-                        self._do(self.core.step(event, self.now), group)
+                        self._do(self._taken(event), group)
                     if stepped is not None:
                         stepped()
                 for task in tasks:
@@ -85,12 +89,21 @@ class Live:
             for pool in (self._sending, self._reading):
                 pool.shutdown(wait=False, cancel_futures=True)
 
-    def _do(self, plan: Plan, group: asyncio.TaskGroup) -> None:
-        """Write what a plan says, and only then send what it asks for."""
-        if plan.records:
-            self._journal.append(*plan.records, snapshot=self.core.packed())
-        for request in plan.requests:
-            group.create_task(self._perform(request, plan.at.monotonic_ns))
+    def _taken(self, event: Event) -> list[Plan]:
+        """Take in an event and those that wait behind it, up to one that sends an order."""
+        plans = [self.core.step(event, self.now)]
+        while len(plans) < TOGETHER and not plans[-1].submits and not self._events.empty():
+            plans.append(self.core.step(self._events.get_nowait(), self.now))
+        return plans
+
+    def _do(self, plans: Sequence[Plan], group: asyncio.TaskGroup) -> None:
+        """Write what plans say, and only then send what they ask for."""
+        records = [record for plan in plans for record in plan.records]
+        if records:
+            self._journal.append(*records, snapshot=self.core.packed())
+        for plan in plans:
+            for request in plan.requests:
+                group.create_task(self._perform(request, plan.at.monotonic_ns))
 
     async def _perform(self, request: Request, asked_ns: int) -> None:
         pool = self._sending if isinstance(request, Submit | Cancel) else self._reading

@@ -290,7 +290,7 @@ def trading(there: Passed) -> Iterator[tuple[Loop, Iterator[Panel]]]:
     desk = trade.Desk.opened(market, there.params, there.home)
     history = desk.bars()
     first = history.bars - 6
-    folder = trade.account(there.home, MARKET)
+    folder = there.home.account(MARKET)
     with Loop(market, there.params, desk.served, desk.symbols, folder, SystemClock(), successor=desk.successor) as live:
         live.recover(history.rows(0, first))
         yield live, history.rows(first, history.bars).each()

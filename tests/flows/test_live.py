@@ -16,10 +16,11 @@ from typer.testing import CliRunner
 
 from domain.error import ConfigurationError, NoData, ResourceError
 from flows import cli, exchange, live, trade
+from flows.home import Broker
 from pipelines import journal as journals
 from pipelines.execution.accounts import JOURNAL
 from pipelines.execution.exchange.auth import Keys
-from pipelines.journal import Journal
+from pipelines.journal import Journal, Stored
 from tests.flows.conftest import MARKET, Passed
 
 PATIENCE_S = 90.0
@@ -27,11 +28,12 @@ SINCE = "2016-02-01"
 
 
 @contextmanager
-def opened(there: Passed, pace_s: float = 0.4):
+def opened(there: Passed, pace_s: float = 0.4, since: str | None = SINCE):
     """Serve the market in a process of its own; yield where."""
     environment = {**os.environ, "NIGHTSHIFT_HOME": str(there.home.root)}
     code = "from flows.cli import main; main()"
-    asked = ["exchange", "--market", MARKET, "--since", SINCE, "--port", "0", "--pace-s", str(pace_s), "--json"]
+    asked = ["exchange", "--market", MARKET, "--port", "0", "--pace-s", str(pace_s), "--json"]
+    asked += [] if since is None else ["--since", since]
     process = subprocess.Popen([sys.executable, "-c", code, *asked], stdout=subprocess.PIPE, text=True, env=environment)
     try:
         yield {**json.loads(process.stdout.readline()), "process": process}
@@ -47,13 +49,18 @@ def truth(where: dict[str, Any]) -> dict[str, Any]:
     return httpx.get(f"{where['admin']}/truth", headers=headers).json()
 
 
-def facts(there: Passed, kind: str) -> list[dict[str, Any]]:
-    """Return the payloads of one kind in the account's journal, none while there is no journal."""
+def records(there: Passed) -> list[Stored]:
+    """Return what the account's journal holds, nothing while there is none."""
     try:
-        with Journal.read_only(trade.account(there.home, MARKET, "exchange") / JOURNAL) as kept:
-            return [stored.payload for stored in kept.records(kind)]
+        with Journal.read_only(there.home.account(MARKET, Broker.EXCHANGE) / JOURNAL) as kept:
+            return list(kept.records())
     except NoData:
         return []
+
+
+def facts(there: Passed, kind: str) -> list[dict[str, Any]]:
+    """Return the payloads of one kind."""
+    return [stored.payload for stored in records(there) if stored.kind == kind]
 
 
 def trade_until(there: Passed, enough) -> dict[str, Any]:
@@ -73,10 +80,11 @@ def trade_until(there: Passed, enough) -> dict[str, Any]:
 
 
 def test_a_champion_trades_at_the_exchange_and_goes_on_after_a_restart(beside: Passed):
-    """Orders reach the exchange, its fills reach the journal, and both hold the same, to the cent."""
+    """Orders reach the exchange, its fills reach the journal, and both hold the same once nothing happens any more, to the cent."""
     with opened(beside) as where:
         first = trade_until(beside, lambda: len(facts(beside, "bar")) >= 4 and facts(beside, "fill"))
         second = trade_until(beside, lambda: len(facts(beside, "bar")) >= 8)
+    with opened(beside, pace_s=1000.0, since=None) as where:
         trade_until(beside, lambda: reconciled(beside, where))
         there = truth(where)
 
@@ -86,7 +94,7 @@ def test_a_champion_trades_at_the_exchange_and_goes_on_after_a_restart(beside: P
     held, cash = money(beside)
     assert held == {symbol: Decimal(size) for symbol, size in there["positions"].items()}
     assert abs(cash - Decimal(there["cash"])) < Decimal("0.005")
-    assert journals.verify(trade.account(beside.home, MARKET, "exchange") / JOURNAL).sealed
+    assert journals.verify(beside.home.account(MARKET, Broker.EXCHANGE) / JOURNAL).sealed
 
 
 def reconciled(there: Passed, where: dict[str, Any]) -> bool:
@@ -105,6 +113,41 @@ def money(there: Passed) -> tuple[dict[str, Decimal], Decimal]:
         cash -= size * Decimal(repr(fill["price"][0])) + Decimal(repr(fill["fee"][0]))
     cash += sum((Decimal(paid["amount"]) for paid in facts(there, "charge")), Decimal(0))
     return {symbol: size for symbol, size in held.items() if size}, cash
+
+
+def test_halt_cancels_what_is_open_and_resume_goes_on(beside: Passed):
+    """By a person's word, left in the account's folder: written in their name, and nothing opens between the two."""
+    asked = []
+
+    def told(word: str) -> None:
+        asked.extend(trade.command(MARKET, beside.home, word, "a person", "because"))
+
+    def halted(where: dict[str, Any]) -> bool:
+        if not asked and any(order["status"] == "new" for order in truth(where)["orders"]):
+            told("halt")
+        return len(facts(beside, "halt")) == 1 and not standing(where)
+
+    def resumed() -> bool:
+        if len(asked) < 3:
+            told("resume")
+        later = [stored for stored in records(beside) if stored.kind in {"resume", "intent"}]
+        return [stored.kind for stored in later][-2:] == ["resume", "intent"]
+
+    with opened(beside, pace_s=5.0) as where:
+        trade_until(beside, lambda: halted(where))
+        statuses = {order["status"] for order in truth(where)["orders"]}
+        assert statuses == {"canceled"}
+    with opened(beside, pace_s=0.4, since=None):
+        trade_until(beside, resumed)
+
+    by = [(stored.kind, stored.actor, stored.payload["reason"]) for stored in records(beside) if stored.kind in {"halt", "resume"}]
+    assert by == [("halt", "a person", "because"), ("resume", "a person", "because")]
+    assert not list(beside.home.account(MARKET, Broker.EXCHANGE).glob("commands/*"))
+
+
+def standing(where: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the orders that may still be filled."""
+    return [order for order in truth(where)["orders"] if order["status"] in {"new", "accepted", "pending_cancel", "partially_filled"}]
 
 
 def test_an_exchange_that_is_gone_ends_the_trader(beside: Passed):

@@ -134,7 +134,7 @@ def test_the_only_champion_stays_and_opens_nothing_new(copied: Passed) -> None:
     trade_until(there, told, since=LONG)
 
     assert Registry(there.home.mlflow).version(MARKET, CHAMPION).number == 2
-    with Journal.read_only(trade.account(there.home, MARKET) / JOURNAL) as journal:
+    with Journal.read_only(there.home.account(MARKET) / JOURNAL) as journal:
         live, _ = record.read(journal, there.params.serving)
     assert live.broken == {"2": "coverage"}
 

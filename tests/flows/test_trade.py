@@ -35,7 +35,7 @@ PATIENCE_S = 60.0
 def facts(home: Home, kind: str) -> list[dict[str, Any]]:
     """Return the payloads of one kind in the account's journal, none while there is no journal."""
     try:
-        with Journal.read_only(trade.account(home, MARKET) / JOURNAL) as kept:
+        with Journal.read_only(home.account(MARKET) / JOURNAL) as kept:
             return [stored.payload for stored in kept.records(kind)]
     except NoData:
         return []
@@ -68,11 +68,11 @@ def test_living_through_stored_bars_gives_the_orders_of_a_simulation(beside: Pas
     served = trade.champion(market, beside.params, beside.home, registry)
     since = panel.event_at[first]
     expected = simulate.run(panel, served.forecasts(panel), market, beside.params, model_version="1", since=since)
-    with Journal.read_only(trade.account(beside.home, MARKET) / JOURNAL) as kept:
+    with Journal.read_only(beside.home.account(MARKET) / JOURNAL) as kept:
         lived = read(kept, market, panel.symbols, beside.params.fills.capital, halted=False)
     assert lived.orders_digest == expected.orders_digest
     assert lived.metrics == expected.metrics
-    assert journals.verify(trade.account(beside.home, MARKET) / JOURNAL).sealed
+    assert journals.verify(beside.home.account(MARKET) / JOURNAL).sealed
 
 
 def test_another_champion_takes_over_between_two_bars(copied: Passed) -> None:
@@ -122,7 +122,7 @@ def test_a_new_account_waits_for_news_and_an_old_one_goes_on(copied: Passed, mon
 
 def last(home: Home) -> np.datetime64 | None:
     """Return the day of the newest bar that the trader lived through."""
-    with Journal.read_only(trade.account(home, MARKET) / JOURNAL) as kept:
+    with Journal.read_only(home.account(MARKET) / JOURNAL) as kept:
         bars = [stored.event_at_ns for stored in kept.records("bar")]
     return np.datetime64(bars[-1], "ns").astype("datetime64[D]") if bars else None
 
@@ -134,7 +134,7 @@ def test_two_traders_cannot_own_one_account(beside: Passed) -> None:
         if not facts(beside.home, "bar"):
             return False
         with pytest.raises(LeaseTaken):
-            Journal(trade.account(beside.home, MARKET) / JOURNAL)
+            Journal(beside.home.account(MARKET) / JOURNAL)
         return True
 
     told = trade_until(beside, second, since=SINCE, pace_s=0.05)
@@ -177,7 +177,7 @@ def test_a_signal_ends_the_program_after_its_bar(beside: Passed, number: signal.
 
     assert trader.returncode == 0, warned
     assert json.loads(said)["version"] == "1"
-    assert journals.verify(trade.account(beside.home, MARKET) / JOURNAL).sealed
+    assert journals.verify(beside.home.account(MARKET) / JOURNAL).sealed
 
 
 def wait_for(enough: Callable[[], bool], process: subprocess.Popen[str]) -> None:

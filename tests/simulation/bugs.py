@@ -21,6 +21,7 @@ from pipelines.execution.core.events import Answer, Answered
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Find, Submit
 from pipelines.execution.core.working import Working
+from tests.simulation.world import World
 
 Patch = pytest.MonkeyPatch
 BUGS: dict[str, Callable[[Patch], None]] = {}
@@ -391,3 +392,25 @@ def a_cent_is_a_dollar(patch: Patch) -> None:
             name: pair for name, pair in original(desk, said).items() if name == reconciling.CASH
         },
     )  # fmt: skip
+
+
+@bug
+def listings_are_read_once(patch: Patch) -> None:
+    """What the broker has ceased to trade is opened all the same."""
+    patch.setattr(Core, "_listed", lambda self, said, plan: None)
+
+
+@bug
+def the_old_model_goes_on(patch: Patch) -> None:
+    """Another model has taken over, and orders still go out in the name of the one before."""
+    patch.setattr(Core, "_took_over", lambda self, said, plan: None)
+
+
+@bug
+def a_group_is_half_written(patch: Patch) -> None:
+    """Of several events written together only the records of the last one are."""
+
+    def around(original: Any, self: World, plan: Any) -> None:
+        original(self, replace(plan, records=plan.records[-1:]))
+
+    wrapped(patch, World, "_write", around)

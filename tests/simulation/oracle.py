@@ -16,7 +16,7 @@ from pipelines.execution.core.events import BarClosed, Event
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Cancel, Plan, Submit
 from tests.simulation import world as worlds
-from tests.simulation.world import CAPITAL, MARKET, PARAMS, SYMBOLS, World
+from tests.simulation.world import CAPITAL, MARKET, PARAMS, SYMBOLS, Unwritable, World
 
 #: How long a position that nothing explains may be taken for one that lags.
 DOUBT_NS = 40 * 10**9
@@ -66,7 +66,7 @@ class Written:
     def _intend(self, payload: dict[str, Any], at: int) -> None:
         stamp = np.datetime_as_string(np.datetime64(at, "us"), unit="s")
         for symbol, quantity, outcome in zip(payload["symbol"], payload["quantity"], payload["outcome"], strict=True):
-            name = f"{MARKET.name}:1:{stamp}:{symbol}"
+            name = f"{MARKET.name}:{payload['model']}:{stamp}:{symbol}"
             if quantity != 0.0:
                 self.intents[name] = at
                 self.bars[symbol, at] += 1
@@ -159,6 +159,8 @@ class Oracle:
             mark, adds = marks[order.symbol], abs(held + request.quantity) > abs(held)
             require(not adds or (math.isfinite(mark) and mark > 0), "something was opened without a price [I-21]")
             require(not (core.halted and adds), "an order opened something while halted [I-19]")
+            require(not (adds and order.symbol in world.untradable), "something was opened that is not traded now [I-22]")
+            require(order.model_version == str(world.version), "an order is of a model that trades no more [I-27]")
             others = [each for each in core.desk.orders.values() if each.order.symbol == order.symbol and each.order is not order]
             require(not others, "a second order for a symbol whose first may still fill [I-09]")
         if isinstance(event, BarClosed):
@@ -239,12 +241,12 @@ def converged(world: World, written: Written) -> None:
 
 
 def lived(seed: int) -> World:
-    """Live through a world and return it; raise Broken, with the seed, when an invariant does not hold."""
+    """Live through a world and return it; raise Broken, with the seed, when an invariant does not hold or a record has no JSON."""
     judge = Oracle()
     world = World(seed, judge)
     try:
         world.play()
         converged(world, judge.written)
-    except Broken as problem:
+    except (Broken, Unwritable) as problem:
         raise Broken(f"seed {seed}: {problem}") from None
     return world

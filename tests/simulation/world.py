@@ -9,7 +9,7 @@ import heapq
 import json
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -31,7 +31,7 @@ FAULTS = (
     "lost_before", "lost_after", "server_error", "refused", "duplicated", "dropped", "delayed", "disconnected", "lagging",
     "mute_reads", "crash_before_write", "crash_after_write", "crash_while_sending", "disk_full", "clock_jump", "halted_by_hand",
     "ordered_by_hand", "moved_by_hand", "timed_out", "late_bar", "repeated_bar", "bad_bar", "future_bar", "no_forecast",
-    "cancel_ignored", "old_report",
+    "cancel_ignored", "old_report", "grouped", "untradable", "another_model",
 )  # fmt: skip
 EPOCH_NS = 1_700_000_000 * SECOND
 MINUTE = 60 * SECOND
@@ -50,6 +50,10 @@ SAFETY_BARS, LIVENESS_BARS = 24, 6
 
 class Died(Exception):
     """The process is gone."""
+
+
+class Unwritable(Exception):
+    """A record that the journal would refuse."""
 
 
 class Commit(NamedTuple):
@@ -71,7 +75,10 @@ class Store:
         if self.full:
             raise Died("disk full")
         for record in records:
-            json.dumps(record.payload, allow_nan=False)  # as the journal does
+            try:
+                json.dumps(record.payload, allow_nan=False)  # as the journal does
+            except ValueError as problem:
+                raise Unwritable(f"a '{record.kind}' record: {problem}") from None
         self.commits.append(Commit(tuple(records), snapshot))
 
     def records(self, kind: str) -> list[Record]:
@@ -96,7 +103,13 @@ class World:
         self.broker = Broker(random.Random(f"{seed}:broker"), CAPITAL, self.prices, self._tell)
         self.core: Core | None = None
         self.life, self.connected, self.healed = 0, False, False
+        self.version = 1
+        """The model that trades."""
+        self.untradable: frozenset[str] = frozenset()
+        """What the process has been told that it must not open."""
         self.bars = 0
+        self.together = Plan(self.moment)
+        """What was decided and is yet to be written."""
         self.sent: list[str] = []
         """Client order ids as they left the process."""
         self.cancelled: set[str] = set()
@@ -151,6 +164,9 @@ class World:
             self.start()
         if not self.connected:
             self.join()
+        if self.core is not None and self.untradable:
+            self.untradable = frozenset()
+            self.feed(events.Listed(self.untradable))
         if self.core is not None and self.core.halted:
             self.feed(events.Commanded("heal", False, "operator", "all is well"))
 
@@ -161,7 +177,7 @@ class World:
         if self.core is not None:
             return
         self.life += 1
-        self.core = Core(MARKET, PARAMS, SYMBOLS, CAPITAL, "1", PATIENCE)
+        self.core, self.untradable = Core(MARKET, PARAMS, SYMBOLS, CAPITAL, str(self.version), PATIENCE), frozenset()
         if self.store.commits:
             self.core.restore(self.store.commits[-1].snapshot, self.moment)
         self.connected = False
@@ -171,6 +187,7 @@ class World:
     def die(self) -> None:
         """End the process; whatever was on its way to it is lost."""
         self.core, self.life, self.connected, self.read, self.unexplained_ns = None, self.life + 1, False, False, 0
+        self.together = Plan(self.moment)
         self.later(self.process.randint(1, 40) * SECOND, self.start)
 
     def feed(self, event: Event) -> None:
@@ -187,6 +204,12 @@ class World:
             return
         plan = step(self.core)
         self.note(event, plan)
+        self.together.records += plan.records
+        self.together.requests += plan.requests
+        # What waits is written with what comes next, unless an order is to be sent.
+        if not plan.submits and self.fails("grouped", 0.3):
+            return
+        plan, self.together = replace(self.together, at=plan.at), Plan(plan.at)
         try:
             self._write(plan)
             if self.checks is not None:
@@ -341,6 +364,9 @@ class World:
         for symbol in SYMBOLS:
             move = Decimal(self.market_chance.randint(-60, 60)) / 10_000
             self.prices[symbol] = (self.prices[symbol] * (1 + move)).quantize(Decimal("0.01"))
+        if self.fails("another_model", 0.1) and self.core is not None:
+            self.version += 1
+            self.feed(events.TookOver(str(self.version), PARAMS))
         said = self._closed(self.bars)
         if self.fails("repeated_bar", 0.2):
             self.soon(2 * SECOND, said)
@@ -387,6 +413,9 @@ class World:
             self.soon(MINUTE, events.Commanded(f"resume-{self.now_ns}", False, "operator", "go on"))
             if chance.random() < 0.3:
                 self.soon(2 * MINUTE, events.Commanded(word, True, "operator", "the same command again"))
+        if self.fails("untradable", 0.1) and self.core is not None:
+            self.untradable = frozenset(symbol for symbol in SYMBOLS if chance.random() < 0.3)
+            self.feed(events.Listed(self.untradable))
         if self.fails("moved_by_hand", 0.05) and self.moved is None:
             self.moved = chance.choice(SYMBOLS), Decimal(chance.choice([-4, 7]))
             self.broker.move(*self.moved, self.now_ns)

@@ -252,6 +252,9 @@ class Core:
 
     def _bar(self, said: events.BarClosed, plan: Plan) -> None:
         """Live through a bar once: mark, think, and send what the gate allows."""
+        # What the mind says of a bar stands, whatever becomes of it here.
+        for kind, payload in said.facts:
+            plan.write(kind, "mind", payload)
         closed_us = orders.microseconds(said.bar.event_at[0])
         if closed_us <= self.last_us:
             return
@@ -267,8 +270,6 @@ class Core:
         guards.watch(self.rules, self._facts(said, bar, plan), self._sent(), plan.at.monotonic_ns, self.trader.conditions)
         trader.think(self.trader, forecast, bar.close[0], bar.volume[0], said.scale, float(equity), said.day)
         self.bars, self.last_us = self.bars + 1, closed_us
-        for kind, payload in said.facts:
-            plan.write(kind, "mind", payload)
         self._send(said, plan)
         if self.halted and not was_halted:
             reason = f"equity of {equity:.2f} has fallen more than {self.rules.drawdown_max} below its peak"

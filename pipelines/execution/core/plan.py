@@ -56,6 +56,11 @@ class Plan:
     records: list[Record] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
 
+    @property
+    def submits(self) -> bool:
+        """Whether an order is to be sent."""
+        return any(isinstance(request, Submit) for request in self.requests)
+
     def write(self, kind: str, actor: str, payload: dict[str, Any]) -> None:
         """Add a record of this moment."""
         self.records.append(Record(self.at.ns, self.at.monotonic_ns, kind, actor, payload))

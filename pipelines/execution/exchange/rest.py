@@ -155,8 +155,8 @@ class Rest:
     async def assets(self, request: Request) -> list[Json]:
         """Return what may be traded."""
         told = [wire.asset(each) for each in self.exchange.assets.values()]
-        wanted = request.query_params.get("asset_class")
-        return [each for each in told if wanted in {None, each["class"]}]
+        kind, status = (request.query_params.get(name) for name in ("asset_class", "status"))
+        return [each for each in told if kind in {None, each["class"]} and status in {None, each["status"]}]
 
     async def asset(self, request: Request) -> Json:
         """Return one asset."""

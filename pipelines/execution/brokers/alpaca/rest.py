@@ -10,7 +10,6 @@ import logging
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from pipelines.execution.brokers.alpaca import words
 from pipelines.execution.brokers.alpaca.access import Access
@@ -26,6 +25,8 @@ log = logging.getLogger("nightshift.alpaca")
 
 ORDERS_MAX, ACTIVITIES_MAX = 500, 100
 REFUSING = frozenset({400, 401, 403, 404, 422, 429})
+#: Classes of assets, the one with fewer first: it may answer for all.
+ASSETS = ("crypto", "us_equity")
 EXISTS = "client_order_id must be unique"
 #: How far a reading of executions steps back behind what was read: late ones are stamped earlier.
 OVERLAP = timedelta(seconds=30)
@@ -74,8 +75,13 @@ class Rest:
         return str(self._ask("GET", "/clock")["timestamp"])
 
     def untradable(self, symbols: Iterable[str]) -> frozenset[str]:
-        """Return those of the symbols that cannot be traded at all; raise Failed."""
-        return frozenset(symbol for symbol in symbols if not self._tradable(symbol))
+        """Return those of the symbols that cannot be traded at all; raise Failed. A question a class of assets, however many."""
+        left = set(symbols)
+        for kind in ASSETS:
+            if left:
+                told = self._ask("GET", "/assets", {"status": "active", "asset_class": kind})
+                left -= {self.names.ours(each["symbol"]) for each in told if each["tradable"]}
+        return frozenset(left)
 
     def _submit(self, request: Submit) -> Event:
         name = request.order.client_order_id
@@ -173,15 +179,6 @@ class Rest:
             if problem.status == 404 and problem.refuses:
                 return None
             raise
-
-    def _tradable(self, symbol: str) -> bool:
-        try:
-            told = self._ask("GET", f"/assets/{quote(symbol, safe='')}")
-        except Failed as problem:
-            if problem.status == 404 and problem.refuses:
-                return False
-            raise
-        return bool(told["tradable"]) and told["status"] == "active"
 
     def _report(self, told: Json) -> events.Report:
         said = words.report(told, self.names)

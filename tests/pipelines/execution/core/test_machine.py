@@ -144,3 +144,16 @@ def test_a_new_account_begins_with_the_brokers_cash_alone():
     held = Synced((), (), (), {"AAA": Decimal(3)}, Decimal(1), "c", 0, 0)
     with pytest.raises(TradingError, match="holds 3 of AAA: close these before"):
         Core(MARKET, PARAMS, SYMBOLS, Decimal(1), "1").open(held, Moment(START_NS, 1))
+
+
+def test_what_the_mind_says_of_a_bar_is_written_even_if_the_bar_is_refused():
+    """It has changed by then: a score that is not written is lost for good."""
+    hand = Hand()
+    at = np.array([hand.at.ns // 1000 + 10 * 60_000_000], dtype="datetime64[us]")
+    price = np.full((1, 2), 100.0)
+    panel = Panel(MARKET.name, "1m", SYMBOLS, at - np.timedelta64(60, "s"), at, *(price.copy() for _ in range(5)))
+    said = BarClosed(panel, np.zeros((2, 5)), np.full(2, 0.01), facts=(("score", {"version": "1"}),))
+
+    records = hand.step(said).records
+    assert [record.kind for record in records] == ["score", "alert"]
+    assert hand.core.bars == 0

@@ -1,5 +1,6 @@
 """The hardened client against the paper exchange: what each kind of answer proves, and what is sent how often."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -162,6 +163,13 @@ def test_a_reading_tells_the_brokers_time(venue, rest):
     assert said.clock_ns == clock.nanoseconds(venue.floor.exchange.now)
 
 
-def test_what_cannot_be_traded_is_named(venue, rest):
-    """Unknown, or delisted."""
-    assert rest.untradable(["AAA", "BTC/USD", "ZZZ"]) == {"ZZZ"}
+def test_what_cannot_be_traded_is_named(venue, rest, monkeypatch):
+    """Unknown, or delisted; a question a class of assets tells it of any number of symbols."""
+    assets, asked = venue.floor.exchange.assets, []
+    kept, assets["BBB"] = assets["BBB"], replace(assets["BBB"], tradable=False)
+    ask = rest._ask
+    monkeypatch.setattr(rest, "_ask", lambda *request: (asked.append(request), ask(*request))[1])
+    assert rest.untradable(["AAA", "BBB", "BTC/USD", "ZZZ"]) == {"BBB", "ZZZ"}
+    assert rest.untradable(["BTC/USD"]) == frozenset()
+    assets["BBB"] = kept
+    assert [told["asset_class"] for _, _, told in asked] == ["crypto", "us_equity", "crypto"]
