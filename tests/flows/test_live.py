@@ -147,7 +147,9 @@ def test_halt_cancels_what_is_open_and_resume_goes_on(beside: Passed):
 
 def standing(where: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the orders that may still be filled."""
-    return [order for order in truth(where)["orders"] if order["status"] in {"new", "accepted", "pending_cancel", "partially_filled"}]
+    return [
+        order for order in truth(where)["orders"] if order["status"] in {"new", "accepted", "pending_cancel", "partially_filled"}
+    ]
 
 
 def test_an_exchange_that_is_gone_ends_the_trader(beside: Passed):
