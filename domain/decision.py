@@ -10,6 +10,7 @@ class Reason(IntEnum):
     FORECAST = 1  # the forecast pays for the trade
     NO_EDGE = 2  # nothing worth holding is believed
     NO_FORECAST = 3  # input missing: no new exposure
+    HAND = 4  # a person asked for it
 
 
 class Outcome(IntEnum):
@@ -68,3 +69,4 @@ class Rule(IntEnum):
     LOOP_LAG = 32
     MODEL = 33
     FLIP = 34  # the broker lets no order close a position and open the opposite one
+    PERSON = 35  # a person is asked first, or is the only one who orders

@@ -13,6 +13,7 @@ from domain.order import Order
 from domain.panel import Panel
 from pipelines.execution import orders
 from pipelines.execution.outcome import Curve, Filled, Ordered, Outcome
+from pipelines.execution.risk import Verdict
 from pipelines.execution.trader import Trader, Worth
 from pipelines.journal import Journal
 
@@ -54,6 +55,19 @@ def intents(who: Trader, symbols: Sequence[str], model_version: str) -> dict[str
         "symbol": [symbols[s] for s in rows.tolist()],
         **{name: [_told(value) for value in values[rows].tolist()] for name, values in columns.items()},
         **{name: [NAMES[name][code] for code in values[rows].tolist()] for name, values in codes.items()},
+    }
+
+
+def asked(order: Order, quantity: float, verdict: Verdict, reason: decision.Reason) -> dict[str, Any]:
+    """Return the record of one order that a person asked for or agreed to, in the columns of `intents`."""
+    numbers = {"asked": quantity, "quantity": verdict.quantity, "mark": order.reference_price, "found": verdict.found}
+    codes = {"outcome": verdict.outcome, "rule": verdict.rule, "reason": reason}
+    return {
+        "model": order.model_version,
+        "client_order_id": [order.client_order_id],
+        "symbol": [order.symbol],
+        **{name: [_told(value)] for name, value in {**numbers, "limit": verdict.limit}.items()},
+        **{name: [NAMES[name][code]] for name, code in codes.items()},
     }
 
 

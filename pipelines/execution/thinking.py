@@ -5,6 +5,7 @@ The model thinks in a thread of its own, so that news of orders is taken in mean
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 from domain import session
 from domain.clock import Clock
@@ -15,6 +16,8 @@ from pipelines.execution import orders
 from pipelines.execution.core.events import BarClosed, Event, TookOver
 from pipelines.execution.mind import Mind
 
+#: Days in which the next bar is looked for: most often soon, after the longest holidays at last.
+AHEAD = (1, 4, 30)
 #: An order that is sent after the close waits for the next session's open, as Alpaca has it; one at once would be refused.
 OVERNIGHT = Terms(time_in_force=TimeInForce.DAY)
 
@@ -37,8 +40,8 @@ def spoken(mind: Mind, market: Market, bar: Panel, lived: int, heard_ns: int = 0
     forecast = mind.think(bar, lived)
     day = float(session.days(market, bar.opened_at)[0])
     events.append(BarClosed(
-        bar, forecast, mind.scale, day, terms_after(market, bar), is_regular(market, bar), mind.valid(bar.event_at[0]), heard_ns,
-        tuple(facts),
+        bar, forecast, mind.scale, day, terms_after(market, bar), is_regular(market, bar), mind.valid(bar.event_at[0]),
+        due_ns(market, bar), heard_ns, tuple(facts),
     ))  # fmt: skip
     return events
 
@@ -48,6 +51,13 @@ def terms_after(market: Market, bar: Panel) -> Terms:
     opened_at, event_at = orders.moment(bar.opened_at[0]), orders.moment(bar.event_at[0])
     overnight = market.asset_class == AssetClass.EQUITY and session.next_close(market, opened_at) <= event_at
     return OVERNIGHT if overnight else NEXT_OPEN
+
+
+def due_ns(market: Market, bar: Panel) -> int:
+    """Return when the bar after this one is to close, nanoseconds since 1970."""
+    after = orders.moment(bar.event_at[0])
+    opened = next(found for days in AHEAD if len(found := session.grid(market, after, after + timedelta(days=days))))[:1]
+    return orders.microseconds(session.closes(market, opened)[0]) * 1000
 
 
 def is_regular(market: Market, bar: Panel) -> bool:

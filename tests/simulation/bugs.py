@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from domain.decision import Outcome
 from domain.order import OrderState
 from pipelines.execution import risk, trader
 from pipelines.execution.core import desk, machine, reconciling, working
 from pipelines.execution.core.desk import Desk
 from pipelines.execution.core.events import Answer, Answered
+from pipelines.execution.core.hand import Hand
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Find, Submit
+from pipelines.execution.core.proposals import Proposals
 from pipelines.execution.core.working import Working
 from tests.simulation.world import World
 
@@ -414,3 +417,44 @@ def a_group_is_half_written(patch: Patch) -> None:
         original(self, replace(plan, records=plan.records[-1:]))
 
     wrapped(patch, World, "_write", around)
+
+
+@bug
+def proposals_are_sent_at_once(patch: Patch) -> None:
+    """A person is to be asked, and the order is gone before they can answer."""
+    patch.setattr(Core, "_kept_back", lambda self: np.zeros(len(self.symbols)))
+
+
+@bug
+def an_answer_leaves_its_proposal_open(patch: Patch) -> None:
+    """Accepted twice, it is sent twice."""
+    patch.setattr(Proposals, "end", lambda self, name, state, plan, actor="core": self._write(name, state, plan, actor=actor))
+
+
+@bug
+def a_word_counts_as_often_as_it_comes(patch: Patch) -> None:
+    """A command that is found again after a restart is carried out again."""
+    patch.setattr(Core, "heard_before", lambda self, said: False)
+
+
+@bug
+def people_need_no_gate(patch: Patch) -> None:
+    """An order by hand goes out as it was asked for."""
+
+    def around(original: Any, self: Hand, order: Any, quantity: float) -> Any:
+        return original(self, order, quantity)._replace(quantity=quantity, outcome=Outcome.APPROVED)
+
+    wrapped(patch, Hand, "_verdict", around)
+
+
+@bug
+def a_cancel_is_noted_and_forgotten(patch: Patch) -> None:
+    """A person withdraws an order, and nobody tells the broker."""
+    wrapped(patch, Working, "__setattr__", lambda original, self, name, value: name == "unwanted" or original(self, name, value))
+    patch.setattr(Working, "unwanted", False, raising=False)
+
+
+@bug
+def a_bar_sweeps_everything(patch: Patch) -> None:
+    """The orders of people are cancelled with those of the model before."""
+    patch.setattr(machine, "HAND", "nobody")

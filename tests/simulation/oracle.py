@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 
 from domain.order import TERMINAL
-from pipelines.execution.core.events import BarClosed, Event
+from pipelines.execution.core.events import Asked, BarClosed, Decided, Event
+from pipelines.execution.core.hand import HAND
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Cancel, Plan, Submit
+from pipelines.execution.core.proposals import Mode
+from pipelines.journal import Record
 from tests.simulation import world as worlds
 from tests.simulation.world import CAPITAL, MARKET, PARAMS, SYMBOLS, Unwritable, World
 
@@ -58,7 +61,9 @@ class Written:
                 if record.kind == "charge":
                     self.charges[record.payload["identity"]] += 1
                     self.cash += Decimal(record.payload["amount"])
-                if record.kind == "intent":
+                if record.kind == "intent" and "client_order_id" in record.payload:
+                    self._by_hand(record)
+                elif record.kind == "intent":
                     require(at is not None, "intents were written without their bar")
                     self._intend(record.payload, at)
         self.commits = len(world.store.commits)
@@ -71,6 +76,16 @@ class Written:
                 self.intents[name] = at
                 self.bars[symbol, at] += 1
             if outcome == "forced":
+                self.forced.add(name)
+
+    def _by_hand(self, record: Record) -> None:
+        """Take in an order that a person asked for or agreed to; what is sent while halted reduces, and is spared by the halt."""
+        name, quantity = record.payload["client_order_id"][0], record.payload["quantity"][0]
+        require(record.actor == "operator", "an order of a person's is not written in their name")
+        if quantity != 0.0:
+            require(name not in self.intents, "an answer led to two orders [I-03]")
+            self.intents[name] = record.event_at_ns // 1000
+            if self.latched:
                 self.forced.add(name)
 
     def _fill(self, payload: dict[str, Any]) -> None:
@@ -91,7 +106,7 @@ class Oracle:
         self.steps, self.life = 0, 0
         self.filled: dict[str, Decimal] = {}
         self.ended: set[str] = set()
-        self.halted_ns = 0
+        self.halted_ns = self.born_ns = 0
 
     def __call__(self, world: World, event: Event, plan: Plan) -> None:
         """Check what must hold always; raise Broken."""
@@ -103,6 +118,7 @@ class Oracle:
         self._money(world, core)
         self._gate(world, core, event, plan)
         self._kill(world, core, plan)
+        self._wishes(world, core, plan)
         if plan.records and self.steps % 7 == 0:
             self._restart(world, core)
 
@@ -114,6 +130,7 @@ class Oracle:
         require(max(written.bars.values(), default=0) <= 1, "a bar led to two orders for one symbol [I-08, I-26]")
         # A crash may take back what was not written, and nothing else may.
         known = {**core.desk.orders, **core.desk.ended}
+        self.born_ns = self.born_ns if self.life == world.life else world.now_ns
         over = self.ended if self.life == world.life else set()
         self.ended = {name for name, each in known.items() if each.ended and not each.absent}
         require(all(name in self.ended for name in over & known.keys()), "an order that had ended goes on [I-06]")
@@ -149,7 +166,9 @@ class Oracle:
         submits = [request for request in plan.requests if isinstance(request, Submit)]
         if not submits:
             return
-        require(isinstance(event, BarClosed), "an order came of something else than a bar")
+        require(isinstance(event, BarClosed | Asked | Decided), "an order came of neither a bar nor a person")
+        ours = any(isinstance(event, BarClosed) and request.order.client_order_id not in self.written.forced for request in submits)
+        require(not ours or core.proposals.mode == Mode.AUTONOMOUS, "an order was sent that a person was to be asked about")
         require(world.read and world.connected, "an order was sent before the account was known [I-22]")
         doubtful = world.unexplained_ns and world.now_ns - world.unexplained_ns > DOUBT_NS
         require(not doubtful, "an order was sent while the broker holds what nothing explains [I-16]")
@@ -160,18 +179,18 @@ class Oracle:
             require(not adds or (math.isfinite(mark) and mark > 0), "something was opened without a price [I-21]")
             require(not (core.halted and adds), "an order opened something while halted [I-19]")
             require(not (adds and order.symbol in world.untradable), "something was opened that is not traded now [I-22]")
-            require(order.model_version == str(world.version), "an order is of a model that trades no more [I-27]")
+            require(order.model_version in {str(world.version), HAND}, "an order is of a model that trades no more [I-27]")
             others = [each for each in core.desk.orders.values() if each.order.symbol == order.symbol and each.order is not order]
             require(not others, "a second order for a symbol whose first may still fill [I-09]")
+        adding = [r for r in submits if abs(core.desk.holdings.get(r.order.symbol, Decimal(0)) + r.quantity)
+                  > abs(core.desk.holdings.get(r.order.symbol, Decimal(0)))]  # fmt: skip
+        if adding:
+            self._worst(core)
         if isinstance(event, BarClosed):
             forecast = event.forecast[:, 2]
-            adding = [r for r in submits if abs(core.desk.holdings.get(r.order.symbol, Decimal(0)) + r.quantity)
-                      > abs(core.desk.holdings.get(r.order.symbol, Decimal(0)))]  # fmt: skip
             require(not (adding and np.isnan(forecast).all()), "something was opened without a forecast [I-21]")
             age_ns = plan.at.ns - int(event.bar.event_at[0].astype("datetime64[us]").astype(np.int64)) * 1000
             late = age_ns > core.desk.patience.late_ns
-            if adding:
-                self._worst(core)
             require(not (adding and late), "something was opened on a bar of long ago [F30]")
             require(age_ns >= -core.desk.patience.early_ns, "a bar of the future was traded [F38]")
 
@@ -198,6 +217,20 @@ class Oracle:
             named = {name for name, each in core.desk.orders.items() if each.broker_id and not each.foreign and not each.ended}
             spared = named - asked - self.written.forced
             require(not spared, f"halted, and nobody asked to cancel {spared} [I-37]")
+
+    def _wishes(self, world: World, core: Core, plan: Plan) -> None:
+        """Hold a person's cancel to its word, and let nothing else cancel what they ordered."""
+        halted = core.halted or any(record.kind == "halt" for record in plan.records)
+        asked = {request.client_order_id for request in plan.requests if isinstance(request, Cancel)}
+        for name in asked:
+            working = core.desk.known(name)
+            ours = working is not None and working.order.model_version == HAND
+            require(not ours or halted or name in world.withdrawn, f"{name} was cancelled by nobody's word")
+        for name, since_ns in world.withdrawn.items():
+            working = core.desk.orders.get(name)
+            late = world.now_ns - max(since_ns, self.born_ns) > KILL_NS and name not in asked | world.cancelled
+            require(not (late and working is not None and working.broker_id and not working.foreign and not working.ended),
+                    f"a person wanted {name} cancelled, and nobody asked for it [I-37]")  # fmt: skip
 
     def _restart(self, world: World, core: Core) -> None:
         again = Core(MARKET, PARAMS, SYMBOLS, CAPITAL, "1").restore(world.store.commits[-1].snapshot, world.moment)

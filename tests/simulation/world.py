@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from domain.forecast import LEVELS
-from domain.order import TERMINAL, OrderState
+from domain.order import TERMINAL, OrderKind, OrderState, Terms, TimeInForce
 from domain.panel import Panel
 from pipelines.execution.core import events
 from pipelines.execution.core.desk import SECOND, Patience
 from pipelines.execution.core.events import Answer, Answered, Channel, Event, Execution, Moment, Report
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Cancel, Find, Plan, Request, Submit, Sync
+from pipelines.execution.core.proposals import Mode, Proposals
 from pipelines.journal import Record
 from tests.pipelines.execution import recorded
 from tests.simulation.broker import Broker
@@ -32,6 +33,7 @@ FAULTS = (
     "mute_reads", "crash_before_write", "crash_after_write", "crash_while_sending", "disk_full", "clock_jump", "halted_by_hand",
     "ordered_by_hand", "moved_by_hand", "timed_out", "late_bar", "repeated_bar", "bad_bar", "future_bar", "no_forecast",
     "cancel_ignored", "old_report", "grouped", "untradable", "another_model",
+    "by_hand", "assisted",
 )  # fmt: skip
 EPOCH_NS = 1_700_000_000 * SECOND
 MINUTE = 60 * SECOND
@@ -114,6 +116,8 @@ class World:
         """Client order ids as they left the process."""
         self.cancelled: set[str] = set()
         """Orders of which a cancel was asked."""
+        self.withdrawn: dict[str, int] = {}
+        """Orders that a person wanted cancelled, and when they said so."""
         self.joined = 0
         """How often the stream came back."""
         self.read = False
@@ -177,12 +181,17 @@ class World:
         if self.core is not None:
             return
         self.life += 1
-        self.core, self.untradable = Core(MARKET, PARAMS, SYMBOLS, CAPITAL, str(self.version), PATIENCE), frozenset()
+        self.core, self.untradable = self._born(), frozenset()
         if self.store.commits:
             self.core.restore(self.store.commits[-1].snapshot, self.moment)
         self.connected = False
         self._carry_out(events.Ticked(), lambda core: core.start(self.moment))
         self.later(self.process.randint(1, 3) * SECOND // 4, self.join)
+
+    def _born(self) -> Core:
+        mode = Mode.ASSISTED if "assisted" in self.faults else Mode.AUTONOMOUS
+        proposals = Proposals(mode, valid_ns=50 * SECOND)
+        return Core(MARKET, PARAMS, SYMBOLS, CAPITAL, str(self.version), PATIENCE, proposals=proposals)
 
     def die(self) -> None:
         """End the process; whatever was on its way to it is lost."""
@@ -374,6 +383,7 @@ class World:
             self.soon(self.market_chance.randint(1, 20) * MINUTE, said)
         else:
             self.feed(said)
+        self.later(self.operator.randint(1, 55) * SECOND, self.answer)
         self.later(MINUTE, self.bar)
 
     def _closed(self, number: int) -> events.BarClosed:
@@ -407,12 +417,7 @@ class World:
             self.store.full = not self.store.full
         if self.fails("clock_jump", 0.1):
             self.skew_ns = chance.choice([-3600, -60, -1, 0, 1, 60, 3600]) * SECOND
-        if self.fails("halted_by_hand", 0.1):
-            word = f"halt-{self.now_ns}"
-            self.feed(events.Commanded(word, True, "operator", "just in case"))
-            self.soon(MINUTE, events.Commanded(f"resume-{self.now_ns}", False, "operator", "go on"))
-            if chance.random() < 0.3:
-                self.soon(2 * MINUTE, events.Commanded(word, True, "operator", "the same command again"))
+        self._speak(chance)
         if self.fails("untradable", 0.1) and self.core is not None:
             self.untradable = frozenset(symbol for symbol in SYMBOLS if chance.random() < 0.3)
             self.feed(events.Listed(self.untradable))
@@ -424,6 +429,37 @@ class World:
         if self.fails("ordered_by_hand", 0.1):
             symbol = chance.choice(SYMBOLS)
             self.broker.submit(f"by-hand-{self.now_ns}", symbol, Decimal(chance.choice([-5, 3, 8])), self.now_ns)
+
+    def _speak(self, chance: random.Random) -> None:
+        """Let a person say something: halt, resume, orders and cancels; and say some of it twice."""
+        if self.fails("halted_by_hand", 0.1):
+            word = f"halt-{self.now_ns}"
+            self.feed(events.Commanded(word, True, "operator", "just in case"))
+            self.soon(MINUTE, events.Commanded(f"resume-{self.now_ns}", False, "operator", "go on"))
+            if chance.random() < 0.3:
+                self.soon(2 * MINUTE, events.Commanded(word, True, "operator", "the same command again"))
+        if self.fails("by_hand", 0.4):
+            name, symbol = f"order-{self.now_ns}", chance.choice(SYMBOLS)
+            terms = Terms(OrderKind.LIMIT, TimeInForce.GTC, limit_price=float(self.prices[symbol]))
+            said = events.Asked(name, "operator", "a feeling", symbol, Decimal(chance.choice([-900, -5, 3, 700])), terms)
+            self.feed(said)
+            if chance.random() < 0.3:
+                self.soon(chance.randint(1, 90) * SECOND, said)
+        if self.fails("by_hand", 0.3) and self.core is not None and self.core.desk.orders:
+            name = chance.choice(list(self.core.desk.orders))
+            self.withdrawn.setdefault(name, self.now_ns)
+            self.feed(events.Withdrawn(f"cancel-{self.now_ns}", "operator", "on second thought", name))
+
+    def answer(self) -> None:
+        """Let a person answer what the process proposes: as it is, changed, not at all, or for the second time."""
+        chance, open_ = self.operator, self.core.proposals.open if self.core is not None else {}
+        for name, proposal in list(open_.items()):
+            quantity = proposal.quantity if self.healed or chance.random() < 0.6 else chance.choice([None, proposal.quantity * 3])
+            said = events.Decided(f"answer-{self.now_ns}-{name}", "operator", "why not", name, quantity)
+            if self.healed or chance.random() < 0.8:
+                self.feed(said)
+            if chance.random() < 0.2:
+                self.soon(chance.randint(1, 20) * SECOND, replace(said, identity=f"{said.identity}-again"))
 
     def move_back(self) -> None:
         """Undo what no order explains."""

@@ -104,6 +104,8 @@ class BarClosed:
     """The session is one in which positions may be opened."""
     model_valid: bool = True
     """The model is verified, not expired, and within its bounds."""
+    due_ns: int = 0
+    """When the next bar is to close, nanoseconds since 1970; 0 where nobody knows."""
     heard_ns: int = 0
     """Monotonic time at which the bar reached this process; 0 where nobody waited for it."""
     facts: tuple[tuple[str, dict[str, Any]], ...] = ()
@@ -214,4 +216,46 @@ class Commanded:
     reason: str
 
 
-Event = BarClosed | Answered | CancelRefused | Heard | Found | Synced | Listed | TookOver | Joined | Lost | Ticked | Commanded
+@dataclass(frozen=True)
+class Asked:
+    """A person asks for an order."""
+
+    identity: str
+    """As of `Commanded`."""
+    actor: str
+    reason: str
+    symbol: str
+    quantity: Decimal
+    """Signed."""
+    terms: Terms
+    age_s: float = 0.0
+    """Seconds since it was asked for: what has waited for long may not be wanted any more."""
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A person answers a proposal."""
+
+    identity: str
+    actor: str
+    reason: str
+    proposal: str
+    """Client order id of what was proposed."""
+    quantity: Decimal | None
+    """Signed, as proposed or changed; None rejects it."""
+    age_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """A person wants an order cancelled."""
+
+    identity: str
+    actor: str
+    reason: str
+    client_order_id: str
+
+
+#: What people say.
+Word = Commanded | Asked | Decided | Withdrawn
+Event = BarClosed | Answered | CancelRefused | Heard | Found | Synced | Listed | TookOver | Joined | Lost | Ticked | Word

@@ -6,7 +6,7 @@ booked, cancels are sent, and bars are lived through without a forecast.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Self
@@ -16,14 +16,17 @@ import numpy as np
 from domain.decision import Outcome, Rule
 from domain.error import TradingError
 from domain.market import Market
-from domain.order import TERMINAL
-from domain.panel import PRICES, Panel
+from domain.order import TERMINAL, Order
+from domain.panel import PRICES, FloatArray, Panel
 from domain.params import Params
-from pipelines.execution import facts, fills, guards, orders, risk, trader
+from pipelines.execution import facts, fills, orders, risk, trader
 from pipelines.execution.core import events
 from pipelines.execution.core.desk import SECOND, Desk, Patience
 from pipelines.execution.core.events import Event, Moment
+from pipelines.execution.core.hand import HAND, Hand
+from pipelines.execution.core.outlook import Outlook
 from pipelines.execution.core.plan import Find, Plan, Sync
+from pipelines.execution.core.proposals import Mode, Proposals
 from pipelines.execution.core.reconciling import Doubt, differences
 from pipelines.execution.trader import Trader
 
@@ -60,9 +63,12 @@ class Core:
 
     def __init__(
         self, market: Market, params: Params, symbols: tuple[str, ...], capital: Decimal, version: str,
-        patience: Patience | None = None, *, flips: bool = True,
+        patience: Patience | None = None, *, flips: bool = True, proposals: Proposals | None = None,
     ) -> None:  # fmt: skip
-        """Begin with cash alone; `flips` says whether the broker lets one order close a position and open the opposite one."""
+        """Begin with cash alone; `flips` says whether the broker lets one order close a position and open the opposite one.
+
+        `proposals` says who decides: by default the model alone.
+        """
         self.market, self.symbols, self.version, self.rules, self.flips = market, symbols, version, params.risk, flips
         self.trader = Trader.opened(market, params, len(symbols), float(capital))
         places = {symbol: s for s, symbol in enumerate(symbols)}
@@ -70,10 +76,10 @@ class Core:
         self.readiness = Readiness()
         self.bars, self.last_us, self.cursor = 0, 0, ""
         self.commands: dict[str, None] = {}
-        self.untradable: frozenset[str] = frozenset()
-        self.ages = np.zeros(len(symbols))
-        """[S] bars since each symbol had one."""
-        self._lot = Decimal(repr(market.instrument.lot))
+        self.outlook = Outlook(symbols, self.desk, self.rules)
+        self.proposals = proposals or Proposals()
+        self.lot = Decimal(repr(market.instrument.lot))
+        hand = Hand(self)
         self._handlers: dict[type, Callable[[Any, Plan], None]] = {
             events.BarClosed: self._bar,
             events.Answered: self.desk.answered,
@@ -86,6 +92,9 @@ class Core:
             events.Joined: self._joined,
             events.Lost: self._lost,
             events.Commanded: self._commanded,
+            events.Asked: hand.asked,
+            events.Decided: hand.decided,
+            events.Withdrawn: hand.withdrawn,
             events.Ticked: lambda said, plan: None,
         }
 
@@ -127,7 +136,7 @@ class Core:
         return trader.packed(self.trader, {
             "bars": self.bars, "last_us": self.last_us, "cursor": self.cursor, "commands": list(self.commands)[-REMEMBERED:],
             "cash": str(desk.cash), "holdings": {symbol: str(held) for symbol, held in desk.holdings.items()},
-            "charged": sorted(desk.charged), "ages": self.ages.tolist(),
+            "charged": sorted(desk.charged), "outlook": self.outlook.packed(), "proposals": self.proposals.packed(),
             "orders": [each.packed() for each in (*desk.orders.values(), *desk.ended.values())],
         })  # fmt: skip
 
@@ -135,7 +144,9 @@ class Core:
         """Put back what `packed` kept, in a process that starts at `at`: not ready, and whatever was sent is unknown."""
         kept, desk = trader.restore(self.trader, raw), self.desk
         self.bars, self.last_us, self.cursor = kept["bars"], kept["last_us"], kept["cursor"]
-        self.commands, self.ages[:] = dict.fromkeys(kept["commands"]), kept["ages"]
+        self.commands = dict.fromkeys(kept["commands"])
+        self.outlook.restore(kept["outlook"])
+        self.proposals.restore(kept["proposals"])
         desk.cash, desk.charged = Decimal(kept["cash"]), set(kept["charged"])
         desk.holdings = {symbol: Decimal(held) for symbol, held in kept["holdings"].items()}
         desk.restore(kept["orders"], at.monotonic_ns)
@@ -145,10 +156,10 @@ class Core:
         """Do what the state alone asks for, at whatever event: look, cancel, read the account."""
         desk, now_ns = self.desk, plan.at.monotonic_ns
         desk.look(plan)
-        if self.halted:
-            for working in desk.orders.values():
-                if not working.forced:
-                    desk.cancel(working, plan)
+        self.proposals.lapse(plan)
+        for working in desk.orders.values():
+            if working.unwanted or (self.halted and not working.forced):
+                desk.cancel(working, plan)
         if self._sync_due(now_ns):
             self.readiness.asked_ns = now_ns
             plan.requests.append(Sync(self.cursor, tuple(desk.orders), now_ns))
@@ -161,7 +172,7 @@ class Core:
         return state.urged or not state.synced_ns or now_ns - state.synced_ns >= waits
 
     def _listed(self, said: events.Listed, plan: Plan) -> None:
-        self.untradable = said.untradable
+        self.outlook.untradable = said.untradable
 
     def _took_over(self, said: events.TookOver, plan: Plan) -> None:
         self.version, self.trader = said.version, self.trader.resized(self.market, said.params)
@@ -230,15 +241,28 @@ class Core:
             state.synced = True
             plan.write("reconcile", "core", {"positions": len(self.desk.holdings), "cash": str(self.desk.cash)})
 
-    def _commanded(self, said: events.Commanded, plan: Plan) -> None:
-        if said.identity in self.commands:
-            return
+    def heard_before(self, said: events.Word) -> bool:
+        """Say whether a word of a person has been honoured; from now on it has."""
+        before = said.identity in self.commands
         self.commands[said.identity] = None
+        return before
+
+    def _commanded(self, said: events.Commanded, plan: Plan) -> None:
+        if self.heard_before(said):
+            return
         if said.halt:
             risk.halt(self.trader.gate)
         else:
-            risk.resume(self.trader.gate, self._equity())
+            risk.resume(self.trader.gate, self.equity)
         plan.write("halt" if said.halt else "resume", said.actor, {"command": said.identity, "reason": said.reason})
+
+    def tell(self, plan: Plan, silent_since_ns: int, model_valid: bool, heard_ns: int = 0) -> None:
+        """Tell the gate what is known of the world now."""
+        state = self.readiness
+        self.outlook.tell(
+            self.trader, plan.at, synced_ns=state.synced_ns, offset_s=state.offset_s, silent_since_ns=silent_since_ns,
+            heard_ns=heard_ns, model_valid=model_valid,
+        )  # fmt: skip
 
     def _halt(self, reason: str, plan: Plan) -> None:
         """Shut the kill latch: something happened that must not happen."""
@@ -246,7 +270,9 @@ class Core:
             risk.halt(self.trader.gate)
             plan.write("halt", "core", {"command": "", "reason": reason})
 
-    def _equity(self) -> float:
+    @property
+    def equity(self) -> float:
+        """What the account is worth by the newest prices."""
         value, _, _ = fills.worth(self.trader.book)
         return float(self.trader.book.cash[0] + value)
 
@@ -266,8 +292,9 @@ class Core:
         bar = sound(said.bar)
         equity, gross = fills.close_bar(self.trader.book, bar.close[0], 0.0)
         was_halted = self.halted
-        guards.list_working(self._working(), self.trader.conditions)
-        guards.watch(self.rules, self._facts(said, bar, plan), self._sent(), plan.at.monotonic_ns, self.trader.conditions)
+        self.proposals.replace(plan)
+        self.outlook.lived(replace(said, bar=bar), closed_us * 1000)
+        self.tell(plan, closed_us * 1000, said.model_valid, said.heard_ns)
         trader.think(self.trader, forecast, bar.close[0], bar.volume[0], said.scale, float(equity), said.day)
         self.bars, self.last_us = self.bars + 1, closed_us
         self._send(said, plan)
@@ -276,55 +303,47 @@ class Core:
             plan.write("halt", "risk", {"command": "", "reason": reason})
         plan.write("bar", "core", facts.bar(bar, trader.Worth(float(equity), float(gross), 0.0, []), float(self.desk.cash)))
 
-    def _working(self) -> Iterator[guards.Working]:
-        """Yield what orders may still do at worst, for the gate to count; a limit counts at its own price, others at the mark."""
-        for working in self.desk.orders.values():
-            place = self.desk.places.get(working.order.symbol)
-            if place is not None:
-                left = float(working.reserved.copy_sign(working.quantity))
-                limit = working.order.terms.limit_price
-                yield guards.Working(place, left, math.nan if limit is None else limit, float(self.trader.book.mark[place]))
-
-    def _facts(self, said: events.BarClosed, bar: Panel, plan: Plan) -> guards.Facts:
-        """Return what the guards ask of the world at this bar."""
-        now_ns, state = plan.at.monotonic_ns, self.readiness
-        self.ages[:] = np.where(np.isnan(bar.close[0]), self.ages + 1.0, 0.0)
-        return guards.Facts(
-            open=np.full(len(self.symbols), said.open),
-            tradable=np.array([symbol not in self.untradable for symbol in self.symbols]),
-            symbol_age_bars=self.ages,
-            feed_silence_s=max(plan.at.ns - orders.microseconds(bar.event_at[0]) * 1000, 0) / SECOND,
-            account_age_s=(now_ns - state.synced_ns) / SECOND if state.synced_ns else math.inf,
-            clock_offset_s=state.offset_s,
-            loop_lag_s=(now_ns - said.heard_ns) / SECOND if said.heard_ns else 0.0,
-            model_valid=said.model_valid,
-        )
-
-    def _sent(self) -> list[guards.Sent]:
-        """Return our orders of the last hour, whatever became of them; after a restart they count as sent at its start."""
-        places, kept = self.desk.places, (*self.desk.orders.values(), *self.desk.ended.values())
-        return [
-            guards.Sent(each.since_ns, places[each.order.symbol], float(each.quantity))
-            for each in kept if not each.foreign and each.order.symbol in places
-        ]  # fmt: skip
-
     def _send(self, heard: events.BarClosed, plan: Plan) -> None:
         """Take on the orders of a bar, but none for a symbol that still has one: that one is cancelled first."""
         busy, said = self.desk.busy(), self.trader.verdicts
         for working in self.desk.orders.values():
-            self.desk.cancel(working, plan)
+            if working.order.model_version != HAND:
+                self.desk.cancel(working, plan)
         for s in np.flatnonzero(said.order).tolist():
             if self.symbols[s] in busy or not self.ready:
                 said.order[s], said.outcome[s] = 0.0, Outcome.DENIED
             elif not self.flips:
                 self._close_first(s)
+        kept_back = self._kept_back()
         intents = facts.intents(self.trader, self.symbols, self.version)
         if intents["symbol"]:
             plan.write("intent", "core", intents)
-        at = heard.bar.event_at[0]
-        for order in orders.intents(self.market.name, self.version, at, self.symbols, said.order, self.trader.book.mark):
+        for order in self._orders(heard, said.order):
             forced = said.outcome[self.desk.places[order.symbol]] == Outcome.FORCED
-            self.desk.intend(replace(order, terms=heard.terms), orders.exact(order.quantity, self._lot), plan, forced=bool(forced))
+            self.desk.intend(order, self.exact(order.quantity), plan, forced=bool(forced))
+        if self.proposals.mode == Mode.ASSISTED:
+            for order in self._orders(heard, kept_back):
+                self.proposals.make(order, self.exact(order.quantity), plan)
+
+    def _orders(self, heard: events.BarClosed, quantity: FloatArray) -> list[Order]:
+        at, mark = heard.bar.event_at[0], self.trader.book.mark
+        made = orders.intents(self.market.name, self.version, at, self.symbols, quantity, mark)
+        return [replace(order, terms=heard.terms) for order in made]
+
+    def exact(self, quantity: float) -> Decimal:
+        """Return a quantity in whole lots, as it goes over the wire."""
+        return orders.exact(quantity, self.lot)
+
+    def _kept_back(self) -> FloatArray:
+        """Take out of the verdicts, and return, what a person is asked about; what the gate forces is sent in any mode."""
+        said = self.trader.verdicts
+        kept = np.zeros(len(self.symbols))
+        if self.proposals.mode != Mode.AUTONOMOUS:
+            rows = np.flatnonzero((said.order != 0.0) & (said.outcome != Outcome.FORCED))
+            kept[rows] = said.order[rows]
+            said.order[rows], said.outcome[rows], said.rule[rows] = 0.0, Outcome.DENIED, Rule.PERSON
+            said.found[rows], said.limit[rows] = np.abs(kept[rows]), 0.0
+        return kept
 
     def _close_first(self, s: int) -> None:
         """Cut an order that would turn a position around to the part that closes it; the other side is opened by a later bar's."""

@@ -54,6 +54,8 @@ class Working:
     """Found at the broker, not sent by us."""
     forced: bool = False
     """Asked for by the gate itself, to close a position: a halt leaves it at work."""
+    unwanted: bool = False
+    """A person wants it cancelled."""
     absent: bool = False
     """Ended because the broker, long after it was sent, knew nothing of it."""
     reported: Decimal = ZERO
@@ -141,8 +143,8 @@ class Working:
         """Return what a restart needs; times of this process mean nothing to the next one."""
         return {
             "order": self._told, "quantity": str(self.quantity), "state": self.state.value, "broker_id": self.broker_id,
-            "foreign": self.foreign, "forced": self.forced, "absent": self.absent, "reported": str(self.reported),
-            "booked": {str(key): str(value) for key, value in self.booked.items()},
+            "foreign": self.foreign, "forced": self.forced, "unwanted": self.unwanted, "absent": self.absent,
+            "reported": str(self.reported), "booked": {str(key): str(value) for key, value in self.booked.items()},
         }  # fmt: skip
 
     @classmethod
@@ -152,7 +154,7 @@ class Working:
         order = Order(**{**told, "decided_at": datetime.fromisoformat(told["decided_at"]), "terms": Terms(**told["terms"])})
         found = cls(
             order, Decimal(kept["quantity"]), OrderState.UNKNOWN if state == OrderState.INTENT else state, kept["broker_id"],
-            kept["foreign"], kept["forced"], kept["absent"], Decimal(kept["reported"]),
+            kept["foreign"], kept["forced"], kept["unwanted"], kept["absent"], Decimal(kept["reported"]),
             {Decimal(key): Decimal(value) for key, value in kept["booked"].items()}, since_ns=now_ns,
         )  # fmt: skip
         found._note_end(now_ns)

@@ -1,0 +1,76 @@
+"""Outlook: what the core knows of the world around its account, told to the gate before it judges anything."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from domain.params import Risk
+from pipelines.execution import guards
+from pipelines.execution.core.desk import SECOND, Desk
+from pipelines.execution.core.events import BarClosed, Moment
+from pipelines.execution.trader import Trader
+
+
+class Outlook:
+    """Symbols, their bars and their sessions, beside the orders that work."""
+
+    def __init__(self, symbols: tuple[str, ...], desk: Desk, rules: Risk) -> None:
+        self._symbols, self._desk, self._rules = symbols, desk, rules
+        self.untradable: frozenset[str] = frozenset()
+        self.ages = np.zeros(len(symbols))
+        """[S] bars since each symbol had one."""
+        self.open, self.due_ns = False, 0
+        self.model_valid = True
+
+    def lived(self, said: BarClosed, closed_ns: int) -> None:
+        """Take in a bar."""
+        self.ages[:] = np.where(np.isnan(said.bar.close[0]), self.ages + 1.0, 0.0)
+        self.open, self.due_ns, self.model_valid = said.open, said.due_ns or closed_ns, said.model_valid
+
+    def tell(
+        self, trader: Trader, at: Moment, *, synced_ns: int, offset_s: float, silent_since_ns: int, heard_ns: int = 0,
+        model_valid: bool = True,
+    ) -> None:  # fmt: skip
+        """Write to the trader's conditions what orders may still do, and what the guards ask of the world at a moment."""
+        guards.list_working(self._working(trader), trader.conditions)
+        facts = guards.Facts(
+            open=np.full(len(self._symbols), self.open),
+            tradable=np.array([symbol not in self.untradable for symbol in self._symbols]),
+            symbol_age_bars=self.ages,
+            feed_silence_s=max(at.ns - silent_since_ns, 0) / SECOND,
+            account_age_s=(at.monotonic_ns - synced_ns) / SECOND if synced_ns else math.inf,
+            clock_offset_s=offset_s,
+            loop_lag_s=(at.monotonic_ns - heard_ns) / SECOND if heard_ns else 0.0,
+            model_valid=model_valid,
+        )
+        guards.watch(self._rules, facts, self._sent(), at.monotonic_ns, trader.conditions)
+
+    def packed(self) -> dict[str, Any]:
+        """Return what a restart needs."""
+        return {"ages": self.ages.tolist(), "open": self.open, "due_ns": self.due_ns, "model_valid": self.model_valid}
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Put back what `packed` kept."""
+        self.ages[:] = kept["ages"]
+        self.open, self.due_ns, self.model_valid = kept["open"], kept["due_ns"], kept["model_valid"]
+
+    def _working(self, trader: Trader) -> list[guards.Working]:
+        """Return what orders may still do at worst, for the gate to count; a limit counts at its own price, others at the mark."""
+        found = []
+        for working in self._desk.orders.values():
+            place = self._desk.places.get(working.order.symbol)
+            if place is not None:
+                left = float(working.reserved.copy_sign(working.quantity))
+                limit = working.order.terms.limit_price
+                mark = float(trader.book.mark[place])
+                found.append(guards.Working(place, left, math.nan if limit is None else limit, mark))
+        return found
+
+    def _sent(self) -> list[guards.Sent]:
+        """Return our orders of the last hour, whatever became of them; after a restart they count as sent at its start."""
+        places, kept = self._desk.places, (*self._desk.orders.values(), *self._desk.ended.values())
+        return [
+            guards.Sent(each.since_ns, places[each.order.symbol], float(each.quantity))
+            for each in kept if not each.foreign and each.order.symbol in places
+        ]  # fmt: skip

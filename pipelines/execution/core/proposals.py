@@ -1,0 +1,80 @@
+"""Proposals: orders that a person is asked about before they are sent. Each ends by an answer, by a newer bar, or by its time."""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from domain.order import Order
+from pipelines.execution.core.desk import SECOND
+from pipelines.execution.core.plan import Plan
+
+
+class Mode(StrEnum):
+    """Who decides. Orders that the gate forces, to close what must be closed, are sent in every mode."""
+
+    AUTONOMOUS = "autonomous"
+    """The model's orders are sent."""
+    ASSISTED = "assisted"
+    """The model's orders become proposals."""
+    MANUAL = "manual"
+    """The model's orders are written down and go no further."""
+
+
+class Proposal(NamedTuple):
+    """An order that awaits an answer."""
+
+    order: Order
+    quantity: Decimal
+    until_ns: int
+    """Monotonic time after which an answer comes too late."""
+
+
+@dataclass
+class Proposals:
+    """The open ones by client order id. They do not outlive their process: what nobody answered lapses with it."""
+
+    mode: Mode = Mode.AUTONOMOUS
+    valid_ns: int = 300 * SECOND
+    open: dict[str, Proposal] = field(default_factory=dict)
+    _orphans: tuple[str, ...] = ()
+
+    def make(self, order: Order, quantity: Decimal, plan: Plan) -> None:
+        """Ask a person about an order; less than a lot is none."""
+        if quantity == 0:
+            return
+        self.open[order.client_order_id] = Proposal(order, quantity, plan.at.monotonic_ns + self.valid_ns)
+        self._write(order.client_order_id, "open", plan, **_told(order, quantity), valid_s=self.valid_ns / SECOND)
+
+    def end(self, name: str, state: str, plan: Plan, actor: str = "core") -> None:
+        """End a proposal and write down how."""
+        del self.open[name]
+        self._write(name, state, plan, actor=actor)
+
+    def replace(self, plan: Plan) -> None:
+        """End all: a newer bar has been decided upon."""
+        for name in list(self.open):
+            self.end(name, "replaced", plan)
+
+    def lapse(self, plan: Plan) -> None:
+        """End those whose time is over, and those of a process before."""
+        for name in self._orphans:
+            self._write(name, "lapsed", plan)
+        self._orphans = ()
+        for name in [name for name, each in self.open.items() if plan.at.monotonic_ns >= each.until_ns]:
+            self.end(name, "lapsed", plan)
+
+    def packed(self) -> dict[str, Any]:
+        """Return what a reader and the next process need to know of them."""
+        return {name: _told(each.order, each.quantity) for name, each in self.open.items()}
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Note which were open when the last process died."""
+        self._orphans = tuple(kept)
+
+    def _write(self, name: str, state: str, plan: Plan, *, actor: str = "core", **told: Any) -> None:
+        plan.write("proposal", actor, {"proposal": name, "state": state, **told})
+
+
+def _told(order: Order, quantity: Decimal) -> dict[str, Any]:
+    return {"symbol": order.symbol, "quantity": str(quantity), "mark": order.reference_price}
