@@ -1,6 +1,6 @@
 """Decision: why we want to hold what we want, and what the gate can say of it, as codes that compiled steps branch on."""
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 
 class Reason(IntEnum):
@@ -11,6 +11,17 @@ class Reason(IntEnum):
     NO_EDGE = 2  # nothing worth holding is believed
     NO_FORECAST = 3  # input missing: no new exposure
     HAND = 4  # a person asked for it
+
+
+class Mode(StrEnum):
+    """Who decides. Orders that the gate forces, to close what must be closed, are sent in every mode."""
+
+    AUTONOMOUS = "autonomous"
+    """The model's orders are sent."""
+    ASSISTED = "assisted"
+    """The model's orders become proposals."""
+    MANUAL = "manual"
+    """The model's orders are written down and go no further."""
 
 
 class Outcome(IntEnum):

@@ -1,8 +1,10 @@
 """Order and fill: what is sent, what comes back, and the only legal moves between an order's states."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, Self
 
 
 class OrderState(StrEnum):
@@ -128,6 +130,15 @@ class Terms:
     """Stop price of the stop leg."""
     stop_loss_limit: float | None = None
     """Limit price of the stop leg once it is triggered; None sells it at the market."""
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> Self:
+        """Return terms from the JSON of their fields; raise ValueError for a word, and TypeError for a field, that is none."""
+        known: dict[str, Any] = dict(told)
+        for name, words in (("kind", OrderKind), ("time_in_force", TimeInForce), ("order_class", OrderClass)):
+            if name in known:
+                known[name] = words(known[name])
+        return cls(**known)
 
 
 #: At the market when the next bar opens; what does not fill there is cancelled. What decisions are traded by.

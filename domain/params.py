@@ -469,6 +469,16 @@ class Journal(Section):
     """How facts are kept: without a choice, each bar is durable before anything is sent."""
 
 
+class Alerts(Section):
+    """What a person hears of at once; where it goes is in the environment, NIGHTSHIFT_ALERTS."""
+
+    topics: list[Literal["halt", "rejection", "alert", "risk", "signal", "fill", "model"]]
+    every_s: float = Field(gt=0)
+    """Seconds between two messages on one account; halts and rejections do not wait."""
+    lines_max: int = Field(ge=1)
+    """Lines of one message."""
+
+
 class SizingSearch(Section):
     """Settings of sizing that a night tries: combinations of these values and those of `decisions`; without any it tries none."""
 
@@ -541,6 +551,7 @@ class Params(Section):
     orders: Orders
     fills: Fills
     journal: Journal
+    alerts: Alerts
     learning: Learning
 
     def market(self, name: str) -> Market:

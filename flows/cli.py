@@ -5,11 +5,14 @@ import gc
 import getpass
 from collections.abc import Callable
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
+from domain.decision import Mode
+from domain.order import TimeInForce
 from flows import home as homes
 from flows import screen, sentence
 from flows.home import Broker, Home
@@ -40,6 +43,8 @@ DAY = typer.Option(parser=_day, metavar="YYYY-MM-DD")
 PORT = typer.Option(min=1, max=65535)
 MarketOption = Annotated[str, typer.Option("--market", help="A market of params.yaml.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables; {error} where it fails.")]
+BrokerOption = Annotated[Broker, typer.Option(help="Who holds the account.")]
+SymbolOption = Annotated[str, typer.Option(help="Whose proposal it is.")]
 VersionOption = Annotated[str, typer.Option("--version", help="A version's number, or champion, challenger, previous.")]
 Day = Annotated[date, DAY]
 AnyDay = Annotated[date | None, DAY]
@@ -315,11 +320,85 @@ def trade(
     market: MarketOption,
     broker: Annotated[Broker, typer.Option(help="Who holds the account.")] = Broker.PAPER,
     live_account: Annotated[str | None, typer.Option(help="Number of the account at Alpaca that holds money.")] = None,
+    mode: Annotated[
+        Mode, typer.Option(help="Who decides, at a broker: the model, a person it asks, or a person alone.")
+    ] = Mode.AUTONOMOUS,
+    answer_s: Annotated[float, typer.Option(min=1.0, help="Seconds that a person has to answer a proposal.")] = 300.0,
     json: JsonOption = False,
 ) -> None:
     """Trade the champion until stopped: on paper, at `nightshift exchange`, or at Alpaca."""
     home, params = _opened(market)
-    screen.say(_traded(market, broker, live_account, home, params), json, f"{market}, until it was stopped")
+    screen.say(_traded(market, broker, live_account, (mode, answer_s), home, params), json, f"{market}, until it was stopped")
+
+
+@command
+def order(
+    market: MarketOption, broker: BrokerOption, symbol: Annotated[str, typer.Option(help="What to trade.")],
+    quantity: Annotated[str, typer.Option(help="Units, negative to sell.", metavar="NUMBER")],
+    limit: Annotated[float | None, typer.Option(help="Buy at no more, sell at no less.")] = None,
+    stop: Annotated[float | None, typer.Option(help="Wait until the price is there.")] = None,
+    force: Annotated[TimeInForce, typer.Option(help="How long it works.")] = TimeInForce.DAY,
+    reason: str = "by hand", json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Order by hand, through the gate of a running trader."""
+    from flows import hand
+
+    home, _ = _opened(market)
+    wish = {"symbol": symbol, "quantity": str(_number(quantity)), "terms": hand.told(hand.terms(limit, stop, force))}
+    screen.say(hand.ask(market, broker, home, "order", getpass.getuser(), reason, **wish), json, f"{market} at {broker}")
+
+
+@command
+def orders(market: MarketOption, broker: BrokerOption, json: JsonOption = False) -> None:
+    """Show the open orders and proposals of an account."""
+    from flows import hand
+
+    home, _ = _opened(market)
+    standing = hand.standing(market, broker, home)
+    if json:
+        screen.say({"market": market, "broker": broker, **standing}, json)
+        return
+    screen.table(f"open orders of {market} at {broker}: {len(standing['orders'])}", standing["orders"])
+    screen.table(f"proposals: {len(standing['proposals'])}", standing["proposals"])
+
+
+@command
+def cancel(
+    market: MarketOption, broker: BrokerOption, order: Annotated[str, typer.Option(help="As `nightshift orders` names it.")],
+    reason: str = "by hand", json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Have an open order cancelled by a running trader."""
+    from flows import hand
+
+    home, _ = _opened(market)
+    screen.say(hand.ask(market, broker, home, "cancel", getpass.getuser(), reason, order=order), json, f"{market} at {broker}")
+
+
+@command
+def accept(
+    market: MarketOption, broker: BrokerOption, symbol: SymbolOption,
+    quantity: Annotated[str | None, typer.Option(help="Another number of units, of the same sign.", metavar="NUMBER")] = None,
+    reason: str = "by hand", json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Send what a running trader proposes for a symbol."""
+    from flows import hand
+
+    home, _ = _opened(market)
+    name, proposed = hand.proposal(symbol, market, broker, home)
+    wish = {"proposal": name, "quantity": str(proposed if quantity is None else _number(quantity))}
+    screen.say(hand.ask(market, broker, home, "accept", getpass.getuser(), reason, **wish), json, f"{market} at {broker}")
+
+
+@command
+def reject(
+    market: MarketOption, broker: BrokerOption, symbol: SymbolOption, reason: str = "by hand", json: JsonOption = False
+) -> None:
+    """Let go what a running trader proposes for a symbol."""
+    from flows import hand
+
+    home, _ = _opened(market)
+    name, _ = hand.proposal(symbol, market, broker, home)
+    screen.say(hand.ask(market, broker, home, "reject", getpass.getuser(), reason, proposal=name), json, f"{market} at {broker}")
 
 
 @command
@@ -461,18 +540,29 @@ def doctor(json: JsonOption = False) -> None:
         raise typer.Exit(sentence.FAILED)
 
 
-def _traded(market: str, broker: Broker, live_account: str | None, home: Home, params: "Params") -> dict[str, Any]:
+def _number(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        raise typer.BadParameter(f"'{text}' is no number such as 12.5 or -3") from None
+
+
+def _traded(
+    market: str, broker: Broker, live_account: str | None, driven: tuple[Mode, float], home: Home, params: "Params"
+) -> dict[str, Any]:  # fmt: skip
     from domain.error import ConfigurationError
     from flows import live, trade
 
     if live_account is not None and broker is not Broker.ALPACA:
         raise ConfigurationError(f"account {live_account} was asked for at broker '{broker}': accounts with money are at alpaca")
     if broker is Broker.PAPER:
+        if driven[0] is not Mode.AUTONOMOUS:
+            raise ConfigurationError(f"mode {driven[0]} was asked for on the paper account, which trades by itself: name a broker")
         return trade.run(market, home, params)
     if broker is Broker.EXCHANGE:
-        return live.run(live.practice(market, home), market, home, params)
+        return live.run(live.practice(market, home), live.Driving(*driven), market, home, params)
     typed = "" if live_account is None else typer.prompt("This trades with money. Type the account's number to go on", err=True)
-    return live.run(live.alpaca(live_account, typed), market, home, params)
+    return live.run(live.alpaca(live_account, typed), live.Driving(*driven), market, home, params)
 
 
 def _leave(market: str, word: str, reason: str, as_json: bool) -> None:

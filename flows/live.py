@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
 
 from domain import clock
 from domain.clock import Clock, SystemClock
+from domain.decision import Mode
 from domain.error import ConfigurationError, ResourceError
 from domain.panel import Panel
 from domain.params import Params
@@ -32,6 +33,7 @@ from pipelines.execution.brokers.alpaca.rest import Failed, Rest
 from pipelines.execution.core.events import Event, Listed, Moment, Synced
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Request, Sync
+from pipelines.execution.core.proposals import Proposals
 from pipelines.execution.exchange.auth import Keys
 from pipelines.execution.live import Live, ordered
 from pipelines.execution.mind import Mind
@@ -57,6 +59,13 @@ class Venue:
     """The account that must answer; None takes whichever the keys open."""
     flips: bool = False
     """Whether one order may close a position and open the opposite one: Alpaca refuses it."""
+
+
+class Driving(NamedTuple):
+    """Who decides, and how long a person may take to answer a proposal."""
+
+    mode: Mode = Mode.AUTONOMOUS
+    answer_s: float = 300.0
 
 
 @dataclass
@@ -131,7 +140,7 @@ def alpaca(account: str | None = None, typed: str = "") -> Venue:
     return Venue(Broker.ALPACA, access, SystemClock(), account)
 
 
-async def trade_at(venue: Venue, market: str, home: Home, params: Params, stop: asyncio.Event) -> dict[str, Any]:
+async def trade_at(venue: Venue, driving: Driving, market: str, home: Home, params: Params, stop: asyncio.Event) -> dict[str, Any]:
     """Trade until `stop` and return what the account came to.
 
     Raises what `trade.trade` raises, ConfigurationError for an account that is not the one of the journal, and TradingError for a
@@ -142,7 +151,7 @@ async def trade_at(venue: Venue, market: str, home: Home, params: Params, stop: 
     with Journal(folder / JOURNAL) as journal:
         mind = Mind(desk.served, params, len(desk.symbols), successor=desk.successor, watch=Watch(desk, params.serving))
         mind.restore(journal)
-        live = Opening(venue, desk, mind.terms, journal, rest).live()
+        live = Opening(venue, driving, desk, mind.terms, journal, rest).live()
         core = live.core
         seen, history = desk.store.version("bars"), desk.bars()
         start = _behind(history, core, venue)
@@ -166,6 +175,7 @@ class Opening:
     """An account about to be traded: the broker's, and its journal, which may be empty yet."""
 
     venue: Venue
+    driving: Driving
     desk: Desk
     params: Params
     """With the settings that the model brings."""
@@ -199,7 +209,10 @@ class Opening:
 
     def _made(self, capital: Decimal) -> Live:
         desk, venue = self.desk, self.venue
-        core = Core(desk.market, self.params, desk.symbols, capital, desk.served.version, flips=venue.flips)
+        proposals = Proposals(self.driving.mode, round(self.driving.answer_s * 1e9))
+        core = Core(
+            desk.market, self.params, desk.symbols, capital, desk.served.version, flips=venue.flips, proposals=proposals
+        )  # fmt: skip
         return Live(core, self.journal, self._broker, venue.time)
 
     def _terms(self, capital: str) -> dict[str, Any]:
@@ -263,6 +276,6 @@ async def _listed(rest: Rest, symbols: tuple[str, ...]) -> AsyncIterator[Event]:
         await asyncio.sleep(LISTING_S)
 
 
-def run(venue: Venue, market: str, home: Home, params: Params) -> dict[str, Any]:
+def run(venue: Venue, driving: Driving, market: str, home: Home, params: Params) -> dict[str, Any]:
     """Trade until SIGINT or SIGTERM."""
-    return asyncio.run(trade.guarded(lambda stop: trade_at(venue, market, home, params, stop)))
+    return asyncio.run(trade.guarded(lambda stop: trade_at(venue, driving, market, home, params, stop)))

@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 from domain.clock import SystemClock
 from domain.error import ResourceError
+from flows import alerts, signals, webhook
 from flows import home as homes
-from flows import webhook
 from flows.home import PROJECT, Home
 
 HOST = "127.0.0.1"
@@ -67,7 +66,7 @@ class Service:
 
 
 def services(home: Home, ports: Ports) -> tuple[Service, ...]:
-    """Return what is started, in this order; each is stopped in the opposite one."""
+    """Return what is started, in this order, alerts where somebody is to hear them; each is stopped in the opposite order."""
     prefect = ("prefect", "server", "start", "--host", HOST, "--port", str(ports.prefect))
     kept = (
         "--backend-store-uri",
@@ -77,11 +76,13 @@ def services(home: Home, ports: Ports) -> tuple[Service, ...]:
     )
     hook = ("--port", str(ports.webhook), "--mlflow", ports.mlflow_address)
     mlflow = ("mlflow", "server", "--host", HOST, "--port", str(ports.mlflow), "--workers", "1", *kept)
+    told = (Service("alerts", (sys.executable, "-m", "flows.alerts")),) if os.environ.get(alerts.WHERE) else ()
     return (
         Service("prefect", (sys.executable, "-m", *prefect), ports.prefect, "/api/health"),
         Service("mlflow", (sys.executable, "-m", *mlflow), ports.mlflow, "/health"),
         Service("webhook", (sys.executable, "-m", "flows.webhook", *hook), ports.webhook, "/health"),
         Service("deployments", (sys.executable, "-m", "flows.deployments")),
+        *told,
     )
 
 
@@ -117,7 +118,7 @@ def up(home: Home, ports: Ports, announce: Callable[[Mapping[str, str]], None]) 
         _check_port(service)
     for folder in (home.logs, home.mlflow):
         folder.mkdir(parents=True, exist_ok=True)
-    with _signalled() as stop, ExitStack() as running:
+    with signals.noted() as stop, ExitStack() as running:
         children: list[_Child] = []
         for service in wanted:
             if service.name == "deployments":
@@ -205,22 +206,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     _, stubborn = psutil.wait_procs(family, TERMINATE_S)
     for orphan in stubborn:
         orphan.kill()
-
-
-@contextmanager
-def _signalled() -> Iterator[threading.Event]:
-    """Yield an event that SIGINT and SIGTERM set; the handlers that were there come back afterwards."""
-    stop = threading.Event()
-
-    def note(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -9,13 +9,17 @@ recovers.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Protocol
 
 from domain import clock
-from domain.clock import Clock
+from domain.clock import Clock, SystemClock
+from domain.error import TradingError
+from domain.order import Terms
 from pipelines.execution import commands
-from pipelines.execution.core.events import Answer, Answered, Commanded, Event, Moment, Ticked
+from pipelines.execution.commands import Command
+from pipelines.execution.core.events import Answer, Answered, Asked, Commanded, Decided, Event, Moment, Ticked, Withdrawn
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Cancel, Plan, Request, Submit
 from pipelines.journal import Journal
@@ -150,5 +154,28 @@ async def ordered(home: Path, core: Core) -> AsyncIterator[Event]:
         commands.remove(home, done)
         for command in waiting:
             if command not in done:
-                yield Commanded(command.identity, command.word == "halt", command.actor, command.reason)
+                yield spoken(command, clock.nanoseconds(SystemClock().now()))
         await asyncio.sleep(LOOK_S)
+
+
+def spoken(command: Command, now_ns: int) -> Event:
+    """Return the event that a command stands for; how long it has waited counts by the clock of people, not of the exchange.
+
+    Raises TradingError for one that cannot be understood.
+    """
+    who, told = (command.identity, command.actor, command.reason), command.told
+    age_s = (now_ns - command.at_ns) / 1e9
+    try:
+        match command.word:
+            case "order":
+                return Asked(*who, told["symbol"], Decimal(told["quantity"]), Terms.read(told["terms"]), age_s)
+            case "accept":
+                return Decided(*who, told["proposal"], Decimal(told["quantity"]), age_s)
+            case "reject":
+                return Decided(*who, told["proposal"], None, age_s)
+            case "cancel":
+                return Withdrawn(*who, told["order"])
+            case word:
+                return Commanded(command.identity, word == "halt", command.actor, command.reason)
+    except (KeyError, TypeError, ValueError, ArithmeticError) as problem:
+        raise TradingError(f"the command {command.identity} cannot be understood ({problem}): leave it again") from None

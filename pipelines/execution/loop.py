@@ -135,7 +135,9 @@ class Loop:
             self._journal.append(self._record("session", "loop", terms))
         else:
             accounts.agree(self._home, opened, terms)
-        self._heard = {str(stored.payload["command"]) for kind in ("halt", "resume") for stored in self._journal.records(kind)}
+        self._heard = {
+            str(stored.payload["command"]) for kind in ("halt", "resume", "verdict") for stored in self._journal.records(kind)
+        }
 
     def _catch_up(self, history: Panel, scales: FloatArray) -> list[Order]:
         """Bring the broker to the newest bar that was written, and send it what it lacks of the orders; return these.
@@ -161,10 +163,17 @@ class Loop:
         records, heard = [], commands.waiting(self._home)
         for command in heard:
             if command.identity not in self._heard:
-                risk.halt(self._trader.gate) if command.word == "halt" else risk.resume(self._trader.gate, equity)
-                records.append(self._record(command.word, command.actor, {"command": command.identity, "reason": command.reason}))
+                records.append(self._obeyed(command, equity))
                 self._heard.add(command.identity)
         return records, heard
+
+    def _obeyed(self, command: commands.Command, equity: float) -> Record:
+        told = {"command": command.identity, "reason": command.reason}
+        if command.word not in {"halt", "resume"}:
+            refusal = f"'{command.word}' was asked of the paper account, which trades by itself: orders by hand go to a broker"
+            return self._record("verdict", command.actor, {**told, "refusal": refusal})
+        risk.halt(self._trader.gate) if command.word == "halt" else risk.resume(self._trader.gate, equity)
+        return self._record(command.word, command.actor, told)
 
     def _hear(self, bar: Panel) -> list[Record]:
         """Let the mind hear a bar, and decide from it on by the settings of whoever it finds to trade now."""

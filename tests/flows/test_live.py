@@ -69,7 +69,7 @@ def trade_until(there: Passed, enough) -> dict[str, Any]:
     async def both() -> dict[str, Any]:
         stop = asyncio.Event()
         venue = live.practice(MARKET, there.home)
-        trading = asyncio.create_task(live.trade_at(venue, MARKET, there.home, there.params, stop))
+        trading = asyncio.create_task(live.trade_at(venue, live.Driving(), MARKET, there.home, there.params, stop))
         async with asyncio.timeout(PATIENCE_S):
             while not enough() and not trading.done():
                 await asyncio.sleep(0.1)
@@ -157,7 +157,7 @@ def test_an_exchange_that_is_gone_ends_the_trader(beside: Passed):
 
     async def both(process) -> None:
         venue = live.practice(MARKET, beside.home)
-        trading = asyncio.create_task(live.trade_at(venue, MARKET, beside.home, beside.params, asyncio.Event()))
+        trading = asyncio.create_task(live.trade_at(venue, live.Driving(), MARKET, beside.home, beside.params, asyncio.Event()))
         async with asyncio.timeout(PATIENCE_S):
             while not facts(beside, "bar") and not trading.done():
                 await asyncio.sleep(0.1)

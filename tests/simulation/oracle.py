@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from domain.decision import Mode
 from domain.order import TERMINAL
 from pipelines.execution.core.events import Asked, BarClosed, Decided, Event
 from pipelines.execution.core.hand import HAND
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Cancel, Plan, Submit
-from pipelines.execution.core.proposals import Mode
 from pipelines.journal import Record
 from tests.simulation import world as worlds
 from tests.simulation.world import CAPITAL, MARKET, PARAMS, SYMBOLS, Unwritable, World

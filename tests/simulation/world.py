@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from domain.decision import Mode
 from domain.forecast import LEVELS
 from domain.order import TERMINAL, OrderKind, OrderState, Terms, TimeInForce
 from domain.panel import Panel
@@ -23,7 +24,7 @@ from pipelines.execution.core.desk import SECOND, Patience
 from pipelines.execution.core.events import Answer, Answered, Channel, Event, Execution, Moment, Report
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Cancel, Find, Plan, Request, Submit, Sync
-from pipelines.execution.core.proposals import Mode, Proposals
+from pipelines.execution.core.proposals import Proposals
 from pipelines.journal import Record
 from tests.pipelines.execution import recorded
 from tests.simulation.broker import Broker

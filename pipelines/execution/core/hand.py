@@ -6,7 +6,7 @@ The gate judges an order by hand as it does any other, between two bars as at on
 import math
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Hand:
             return
         place = self._core.desk.places.get(said.symbol)
         mark = math.nan if place is None else float(self._core.trader.book.mark[place])
-        name = f"{self._core.market.name}:{HAND}:{said.identity}"
+        name = f"{self._core.market.name}:{HAND}:{said.identity.removesuffix('.json')}"
         order = Order(name, self._core.market.name, said.symbol, float(said.quantity), plan.at.time, HAND, mark, said.terms)
         if refusal := self._unfit(said.symbol, said.quantity, said.age_s):
             self._answer(said, plan, refusal)
@@ -81,10 +81,12 @@ class Hand:
         verdict = self._verdict(order, float(quantity))
         exact = core.exact(verdict.quantity)
         order = replace(order, quantity=float(exact))
-        plan.write("intent", said.actor, facts.asked(order, float(quantity), verdict, reason))
+        told = facts.asked(order, float(quantity), verdict, reason)
+        plan.write("intent", said.actor, told)
         # A halt lets nothing but reductions pass, and they are what it wants.
         core.desk.intend(order, exact, plan, forced=core.halted)
-        self._answer(said, plan, order=order.client_order_id, quantity=str(exact), rule=facts.NAMES["rule"][verdict.rule])
+        judged = {name: told[name][0] for name in ("symbol", "asked", "outcome", "rule", "found", "limit")}
+        self._answer(said, plan, order=order.client_order_id, quantity=f"{exact.normalize():f}", **judged)
 
     def _unlike(self, said: events.Decided, found: Proposal) -> str:
         """Return why an answer does not fit its proposal, which then stays open; nothing if it does."""
@@ -123,6 +125,6 @@ class Hand:
             said = said._replace(quantity=-held, outcome=Outcome.REDUCED, rule=Rule.FLIP, found=abs(said.quantity), limit=abs(held))
         return said
 
-    def _answer(self, said: events.Asked | events.Decided | events.Withdrawn, plan: Plan, refusal: str = "", **told: str) -> None:
+    def _answer(self, said: events.Asked | events.Decided | events.Withdrawn, plan: Plan, refusal: str = "", **told: Any) -> None:
         """Write what became of a person's word; they wait for it."""
         plan.write("verdict", said.actor, {"command": said.identity, "reason": said.reason, "refusal": refusal, **told})

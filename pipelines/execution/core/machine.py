@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from domain.decision import Outcome, Rule
+from domain.decision import Mode, Outcome, Rule
 from domain.error import TradingError
 from domain.market import Market
 from domain.order import TERMINAL, Order
@@ -26,7 +26,7 @@ from pipelines.execution.core.events import Event, Moment
 from pipelines.execution.core.hand import HAND, Hand
 from pipelines.execution.core.outlook import Outlook
 from pipelines.execution.core.plan import Find, Plan, Sync
-from pipelines.execution.core.proposals import Mode, Proposals
+from pipelines.execution.core.proposals import Proposals
 from pipelines.execution.core.reconciling import Doubt, differences
 from pipelines.execution.trader import Trader
 

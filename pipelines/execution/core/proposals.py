@@ -2,23 +2,12 @@
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any, NamedTuple
 
+from domain.decision import Mode
 from domain.order import Order
 from pipelines.execution.core.desk import SECOND
 from pipelines.execution.core.plan import Plan
-
-
-class Mode(StrEnum):
-    """Who decides. Orders that the gate forces, to close what must be closed, are sent in every mode."""
-
-    AUTONOMOUS = "autonomous"
-    """The model's orders are sent."""
-    ASSISTED = "assisted"
-    """The model's orders become proposals."""
-    MANUAL = "manual"
-    """The model's orders are written down and go no further."""
 
 
 class Proposal(NamedTuple):
@@ -77,4 +66,4 @@ class Proposals:
 
 
 def _told(order: Order, quantity: Decimal) -> dict[str, Any]:
-    return {"symbol": order.symbol, "quantity": str(quantity), "mark": order.reference_price}
+    return {"symbol": order.symbol, "quantity": f"{quantity.normalize():f}", "mark": order.reference_price}

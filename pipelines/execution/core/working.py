@@ -151,7 +151,7 @@ class Working:
     def unpacked(cls, kept: dict[str, Any], now_ns: int) -> "Working":
         """Return what `packed` kept, as of a process that starts now: an intent may have been sent before the last one died."""
         told, state = kept["order"], OrderState(kept["state"])
-        order = Order(**{**told, "decided_at": datetime.fromisoformat(told["decided_at"]), "terms": Terms(**told["terms"])})
+        order = Order(**{**told, "decided_at": datetime.fromisoformat(told["decided_at"]), "terms": Terms.read(told["terms"])})
         found = cls(
             order, Decimal(kept["quantity"]), OrderState.UNKNOWN if state == OrderState.INTENT else state, kept["broker_id"],
             kept["foreign"], kept["forced"], kept["unwanted"], kept["absent"], Decimal(kept["reported"]),

@@ -18,6 +18,13 @@ def test_commands_are_found_in_the_order_they_were_left_and_removed_by_name(tmp_
     assert commands.waiting(tmp_path) == waiting[1:]
 
 
+def test_a_command_carries_what_its_word_needs(tmp_path):
+    """An order its symbol, say; and when it was left."""
+    commands.leave(tmp_path, "order", "al", "a feeling", 7, symbol="AAA", quantity="3")
+    (found,) = commands.waiting(tmp_path)
+    assert (found.at_ns, found.told) == (7, {"symbol": "AAA", "quantity": "3"})
+
+
 def test_nothing_waits_where_nothing_was_left(tmp_path):
     """A home without the folder has no commands."""
     assert commands.waiting(tmp_path) == []

@@ -193,6 +193,21 @@ def test_a_halt_closes_everything_and_lasts_until_resume(tmp_path):
     assert commands.waiting(tmp_path) == []
 
 
+def test_the_paper_account_takes_no_orders_by_hand(tmp_path):
+    """It would not be the simulation any more: who asked is told so, once, and nothing else happens."""
+    with live(tmp_path) as trader:
+        trader.recover(PANEL.rows(0, FIRST))
+        commands.leave(tmp_path, "order", "someone", "a feeling", 1, symbol="AAA", quantity="3")
+        for t in range(FIRST, FIRST + 2):
+            trader.on_bar(PANEL.rows(t, t + 1))
+        told = [(record.actor, record.payload["refusal"]) for record in trader._journal.records("verdict")]
+        halted = trader.outcome().halted
+
+    assert told == [("someone", "'order' was asked of the paper account, which trades by itself: orders by hand go to a broker")]
+    assert not halted
+    assert commands.waiting(tmp_path) == []
+
+
 def test_a_command_found_again_after_a_crash_is_honoured_once(tmp_path):
     """A resume that was journaled, but whose file survived, does not open a latch that was shut since."""
     with live(tmp_path) as trader:
