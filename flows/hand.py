@@ -1,6 +1,5 @@
 """Hand: a person's orders, cancels and answers to proposals, left for the trader of an account and answered by its journal."""
 
-import json
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -9,11 +8,13 @@ from typing import Any
 from domain import clock
 from domain.clock import SystemClock
 from domain.error import ConfigurationError, NoData, OrderRefused, nearest
-from domain.order import TERMINAL, OrderKind, OrderState, Terms, TimeInForce
+from domain.order import OrderKind, Terms, TimeInForce
 from flows.home import Broker, Home
-from pipelines.execution import commands
+from pipelines.execution import commands, trader
 from pipelines.execution.accounts import JOURNAL
 from pipelines.execution.commands import Word
+from pipelines.execution.core import machine, remembered
+from pipelines.execution.core.working import Working
 from pipelines.journal import Journal
 
 #: Seconds that a trader has to answer, and between two looks whether it did.
@@ -86,24 +87,22 @@ def standing(market: str, broker: Broker, home: Home) -> dict[str, list[dict[str
     """Return the open orders and proposals of an account, as its journal has them."""
     with Journal.read_only(folder(market, broker, home) / JOURNAL) as journal:
         kept = journal.latest_snapshot()
-    if kept is None:
-        return {"orders": [], "proposals": []}
-    state = json.loads(kept[1].partition(b"\n")[0])["progress"]
-    open_ = [_order(each) for each in state["orders"] if each["order"]["client_order_id"] and not _ended(each)]
-    return {"orders": open_, "proposals": [{"proposal": name, **each} for name, each in state["proposals"].items()]}
-
-
-def _ended(kept: dict[str, Any]) -> bool:
-    return OrderState(kept["state"]) in TERMINAL
-
-
-def _order(kept: dict[str, Any]) -> dict[str, Any]:
-    made, wanted = kept["order"], kept["order"]["terms"]
-    by = "unknown" if kept["foreign"] else made["model_version"]
-    filled = str(sum(map(Decimal, kept["booked"].values()), Decimal(0)))
+        if kept is None:
+            return {"orders": [], "proposals": []}
+        found = remembered.rebuilt(journal.records(since=machine.oldest(kept[1])))
+    proposals = trader.progress(kept[1])["proposals"]
     return {
-        "order": made["client_order_id"], "symbol": made["symbol"], "quantity": kept["quantity"], "filled": filled,
-        "state": kept["state"], "kind": wanted["kind"], "limit": wanted["limit_price"], "stop": wanted["stop_price"], "by": by,
+        "orders": [_order(working) for working in found.values() if not working.settled],
+        "proposals": [{"proposal": name, **each} for name, each in proposals.items()],
+    }
+
+
+def _order(working: Working) -> dict[str, Any]:
+    made = working.order
+    return {
+        "order": made.client_order_id, "symbol": made.symbol, "quantity": f"{working.quantity.normalize():f}",
+        "filled": f"{working.filled.normalize():f}", "state": working.state.value, "kind": made.terms.kind.value,
+        "limit": made.terms.limit_price, "stop": made.terms.stop_price, "by": made.model_version or "unknown",
     }  # fmt: skip
 
 

@@ -195,10 +195,10 @@ class Opening:
     def _begun(self, told: dict[str, str]) -> Live:
         reading = self._read()
         live = self._made(reading.cash)
-        live.core.open(reading, live.now)
+        plan = live.core.open(reading, live.now)
         terms = {**self._terms(str(reading.cash)), **told}
         record = Record(live.now.ns, live.now.monotonic_ns, "session", "live", terms)
-        self.journal.append(record, snapshot=live.core.packed())
+        live.core.noted(self.journal.append(record, *plan.records, snapshot=live.core.packed()))
         return live
 
     def _again(self, opened: dict[str, Any], told: dict[str, str]) -> Live:
@@ -255,7 +255,7 @@ def _agree(live: Live, mind: Mind, journal: Journal) -> None:
     at = live.now
     records = [Record(at.ns, at.monotonic_ns, kind, "mind", told) for kind, told in mind.agreed(live.core.bars)]
     if records:
-        journal.append(*records, snapshot=live.core.packed())
+        live.core.noted(journal.append(*records, snapshot=live.core.packed()))
 
 
 async def _reached(bars: AsyncIterator[Panel], time: Practised) -> AsyncIterator[Panel]:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ from domain.error import TradingError
 from domain.order import Terms
 from pipelines.execution import commands
 from pipelines.execution.commands import Command
+from pipelines.execution.core import machine
 from pipelines.execution.core.events import Answer, Answered, Asked, Commanded, Decided, Event, Moment, Ticked, Withdrawn
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Cancel, Plan, Request, Submit
@@ -62,7 +64,10 @@ class Live:
         """Put back what the journal kept of the account."""
         kept = self._journal.latest_snapshot()
         if kept is not None:
-            self.core.restore(kept[1], self.now)
+            sequence, raw = kept
+            records = self._journal.records(since=machine.oldest(raw))
+            self.core.restore(raw, takewhile(lambda stored: stored.sequence <= sequence, records), self.now)
+            self.core.noted(sequence)
 
     async def run(
         self, *feeds: AsyncIterator[Event], stop: asyncio.Event, beside: Coroutine[Any, Any, None] | None = None,
@@ -104,7 +109,7 @@ class Live:
         """Write what plans say, and only then send what they ask for."""
         records = [record for plan in plans for record in plan.records]
         if records:
-            self._journal.append(*records, snapshot=self.core.packed())
+            self.core.noted(self._journal.append(*records, snapshot=self.core.packed()))
         for plan in plans:
             for request in plan.requests:
                 group.create_task(self._perform(request, plan.at.monotonic_ns))

@@ -8,7 +8,7 @@ from decimal import Decimal
 import numpy as np
 import polars as pl
 
-from domain.order import Order
+from domain.order import NEXT_OPEN, Order, Terms
 from domain.panel import FloatArray
 from pipelines.execution import fills
 
@@ -33,12 +33,13 @@ def prefix(market: str, model_version: str, decided_at: np.datetime64) -> str:
 
 
 def intents(
-    market: str, model_version: str, decided_at: np.datetime64, symbols: Sequence[str], quantity: FloatArray, mark: FloatArray
-) -> list[Order]:
+    market: str, model_version: str, decided_at: np.datetime64, symbols: Sequence[str], quantity: FloatArray, mark: FloatArray,
+    terms: Terms = NEXT_OPEN,
+) -> list[Order]:  # fmt: skip
     """Return the orders of one bar, in the order of the symbols; `quantity` and `mark` are [S], 0 sends nothing."""
     start, at = prefix(market, model_version, decided_at), moment(decided_at)
     return [
-        Order(start + symbols[s], market, symbols[s], float(quantity[s]), at, model_version, float(mark[s]))
+        Order(start + symbols[s], market, symbols[s], float(quantity[s]), at, model_version, float(mark[s]), terms)
         for s in np.flatnonzero(quantity).tolist()
     ]
 

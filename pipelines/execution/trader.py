@@ -109,6 +109,11 @@ def packed(trader: Trader, progress: dict[str, Any]) -> bytes:
     return header.encode() + b"\n" + np.concatenate(arrays).astype("<f8", copy=False).tobytes()
 
 
+def progress(raw: bytes) -> dict[str, Any]:
+    """Return the progress that `packed` put before a trader's state."""
+    return dict(json.loads(raw.partition(b"\n")[0])["progress"])
+
+
 def restore(trader: Trader, raw: bytes) -> dict[str, Any]:
     """Put back what `packed` kept and return its progress; raise TradingError when it was another kind of trader's."""
     line, _, body = raw.partition(b"\n")

@@ -8,6 +8,7 @@ Each is a function that patches the core by name; `patch.setattr` undoes it. Wha
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 from domain.decision import Outcome
 from domain.order import OrderState
 from pipelines.execution import risk, trader
-from pipelines.execution.core import desk, machine, reconciling, working
+from pipelines.execution.core import desk, machine, reconciling, remembered, working
 from pipelines.execution.core.desk import Desk
 from pipelines.execution.core.events import Answer, Answered
 from pipelines.execution.core.hand import Hand
@@ -24,7 +25,7 @@ from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Find, Submit
 from pipelines.execution.core.proposals import Proposals
 from pipelines.execution.core.working import Working
-from tests.simulation.world import World
+from tests.simulation.world import SYMBOLS, World
 
 Patch = pytest.MonkeyPatch
 BUGS: dict[str, Callable[[Patch], None]] = {}
@@ -206,8 +207,8 @@ def difference_is_final(patch: Patch) -> None:
 def kill_latch_in_memory(patch: Patch) -> None:
     """A restart opens the kill latch (hummingbot)."""
 
-    def around(original: Any, self: Core, raw: bytes, at: Any) -> Core:
-        original(self, raw, at)
+    def around(original: Any, self: Core, raw: bytes, records: Any, at: Any) -> Core:
+        original(self, raw, records, at)
         self.trader.gate.account[risk.LATCHED] = 0.0
         return self
 
@@ -458,3 +459,26 @@ def a_cancel_is_noted_and_forgotten(patch: Patch) -> None:
 def a_bar_sweeps_everything(patch: Patch) -> None:
     """The orders of people are cancelled with those of the model before."""
     patch.setattr(machine, "HAND", "nobody")
+
+
+@bug
+def a_restart_reads_from_where_it_stood(patch: Patch) -> None:
+    """What was sent before the newest reading and works still is not among the records that a restart reads."""
+
+    def around(original: Any, self: Desk, said: Any, now_ns: int) -> None:
+        original(self, said, now_ns)
+        self.oldest = self.sequence
+
+    wrapped(patch, Desk, "forget", around)
+
+
+@bug
+def moves_without_a_beginning_are_adopted(patch: Patch) -> None:
+    """A restart makes an order of the end of one that was forgotten, and waits for its executions for ever."""
+
+    def around(original: Any, stored: Any, found: Any, now_ns: int) -> None:
+        name = stored.payload["client_order_id"]
+        told = {"symbol": SYMBOLS[0], "quantity": "1", "booked": {}}
+        original(stored if name in found else replace(stored, payload={"adopted": told, **stored.payload}), found, now_ns)
+
+    patch.setitem(remembered.READERS, "order", partial(around, remembered.READERS["order"]))

@@ -19,13 +19,13 @@ from domain.decision import Mode
 from domain.forecast import LEVELS
 from domain.order import TERMINAL, OrderKind, OrderState, Terms, TimeInForce
 from domain.panel import Panel
-from pipelines.execution.core import events
+from pipelines.execution.core import events, machine
 from pipelines.execution.core.desk import SECOND, Patience
 from pipelines.execution.core.events import Answer, Answered, Channel, Event, Execution, Moment, Report
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Cancel, Find, Plan, Request, Submit, Sync
 from pipelines.execution.core.proposals import Proposals
-from pipelines.journal import Record
+from pipelines.journal import Record, Stored
 from tests.pipelines.execution import recorded
 from tests.simulation.broker import Broker
 
@@ -72,6 +72,8 @@ class Store:
 
     commits: list[Commit] = field(default_factory=list)
     full: bool = False
+    written: int = 0
+    """The newest sequence."""
 
     def append(self, records: list[Record], snapshot: bytes) -> None:
         """Keep a transaction, or die without it when there is no room."""
@@ -83,6 +85,22 @@ class Store:
             except ValueError as problem:
                 raise Unwritable(f"a '{record.kind}' record: {problem}") from None
         self.commits.append(Commit(tuple(records), snapshot))
+        self.written += len(records)
+
+    def since(self, sequence: int) -> list[Stored]:
+        """Return the records after a sequence, numbered as the journal numbers them."""
+        every = [record for commit in self.commits for record in commit.records]
+        return [
+            Stored(each.event_at_ns, each.monotonic_ns, each.kind, each.actor, each.payload, place + 1, None, "", "")
+            for place, each in enumerate(every) if place >= sequence
+        ]  # fmt: skip
+
+    def restored(self, core: Core, at: Moment) -> Core:
+        """Put back into a new core what the newest transaction kept."""
+        raw = self.commits[-1].snapshot
+        core.restore(raw, self.since(machine.oldest(raw)), at)
+        core.noted(self.written)
+        return core
 
     def records(self, kind: str) -> list[Record]:
         """Return all records of a kind, oldest first."""
@@ -184,7 +202,7 @@ class World:
         self.life += 1
         self.core, self.untradable = self._born(), frozenset()
         if self.store.commits:
-            self.core.restore(self.store.commits[-1].snapshot, self.moment)
+            self.store.restored(self.core, self.moment)
         self.connected = False
         self._carry_out(events.Ticked(), lambda core: core.start(self.moment))
         self.later(self.process.randint(1, 3) * SECOND // 4, self.join)
@@ -234,6 +252,7 @@ class World:
         if plan.records:
             assert self.core is not None
             self.store.append(plan.records, self.core.packed())
+            self.core.noted(self.store.written)
         if self.fails("crash_after_write", 0.003):
             raise Died("after writing")
 

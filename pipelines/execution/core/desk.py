@@ -4,6 +4,8 @@ Orders end by proof alone: a report that says so, a refusal, or absence, which i
 the order was sent. Executions are booked once each, whichever channel brings them and in whatever order.
 """
 
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -12,12 +14,24 @@ import numpy as np
 
 from domain.order import Order, OrderState
 from pipelines.execution import fills
+from pipelines.execution.core import remembered
 from pipelines.execution.core.events import EPOCH, Answer, Answered, Charge, Execution, Found, Report, Synced
 from pipelines.execution.core.plan import Cancel, Find, Plan, Submit
 from pipelines.execution.core.working import ZERO, Working
 from pipelines.execution.fills import Book
 
 SECOND = 1_000_000_000
+#: Orders of which nobody knows what became of them yet.
+UNRESOLVED = frozenset({OrderState.INTENT, OrderState.UNKNOWN})
+
+
+class Sent(NamedTuple):
+    """One order that was sent, whatever became of it."""
+
+    at_ns: int
+    symbol: str
+    quantity: float
+    """Signed."""
 
 
 class Patience(NamedTuple):
@@ -62,8 +76,14 @@ class Desk:
     """Those that ended not long ago."""
     charged: set[str] = field(default_factory=set)
     """Charges that are in the cash, of those that a reading may bring again."""
+    sent: deque[Sent] = field(default_factory=deque)
+    """What was sent not long ago, oldest first; after a restart what is remembered counts as sent then."""
+    sequence: int = 0
+    """The journal's, of the newest record that is durable."""
+    oldest: int = 0
+    """Sequence after which all that is written of the remembered orders lies."""
 
-    def begin(self, said: Synced, now_ns: int) -> None:
+    def begin(self, said: Synced, plan: Plan) -> None:
         """Begin with the cash that a reading tells of; whatever led to it is known now, so that none books it again."""
         self.cash, self.charged = said.cash, {charge.identity for charge in said.charges}
         self.book.cash[0] = float(self.cash)
@@ -72,8 +92,10 @@ class Desk:
             working = self.ended.get(done.client_order_id) or Working(order, done.quantity, OrderState.FILLED, foreign=True)
             working.quantity = max(done.cumulative, abs(working.quantity)).copy_sign(done.quantity)
             working.book(done)
-            working.ended_ns = now_ns
+            working.ended_ns = plan.at.monotonic_ns
             self.ended[done.client_order_id] = working
+        for working in self.ended.values():
+            plan.write("order", "broker", remembered.adoption(working))
 
     def known(self, client_order_id: str) -> Working | None:
         """Return an order that works or that ended not long ago."""
@@ -83,17 +105,26 @@ class Desk:
         """Return the symbols with an order that may still change the account."""
         return {each.order.symbol for each in self.orders.values()}
 
-    def intend(self, order: Order, quantity: Decimal, plan: Plan, *, forced: bool = False) -> None:
-        """Take on an order of ours: from now on it counts, and it may be sent once the plan is written; less than a lot is none."""
-        if quantity == ZERO:
-            return
-        self.orders[order.client_order_id] = Working(order, quantity, forced=forced, since_ns=plan.at.monotonic_ns)
-        plan.requests.append(Submit(order, quantity))
+    def intend(self, wanted: Iterable[tuple[Order, Decimal, bool]], plan: Plan) -> dict[str, Any]:
+        """Take on orders of ours, each with what of it is sent and whether the gate forces it, and return what is written of them.
+
+        From now on they count, and they may be sent once the plan is written. Less than a lot is none.
+        """
+        now_ns = plan.at.monotonic_ns
+        made = [
+            Working(order, quantity, forced=forced, since_ns=now_ns, since=self.sequence)
+            for order, quantity, forced in wanted if quantity != ZERO
+        ]  # fmt: skip
+        for working in made:
+            self.orders[working.order.client_order_id] = working
+            self.sent.append(Sent(now_ns, working.order.symbol, float(working.quantity)))
+            plan.requests.append(Submit(working.order, working.quantity))
+        return remembered.told(made)
 
     def answered(self, said: Answered, plan: Plan) -> None:
         """Take in the answer to a submission."""
         working = self.known(said.client_order_id)
-        if working is None or working.state not in {OrderState.INTENT, OrderState.UNKNOWN}:
+        if working is None or working.state not in UNRESOLVED:
             return
         if said.answer == Answer.ACKED and said.report is not None:
             self.report(said.report, plan)
@@ -157,6 +188,8 @@ class Desk:
     def look(self, plan: Plan) -> None:
         """Ask for the orders of which nothing is known, when it is time to."""
         for working in self.orders.values():
+            if working.state not in UNRESOLVED:
+                continue
             age_ns = plan.at.monotonic_ns - working.since_ns
             if working.state == OrderState.INTENT and age_ns >= self.patience.answer_ns:
                 working.state = OrderState.UNKNOWN
@@ -185,12 +218,15 @@ class Desk:
             if name not in told:
                 del self.ended[name]
         self.charged &= {each.identity for each in said.charges}
+        self.oldest = min((each.since for each in (*self.orders.values(), *self.ended.values())), default=self.sequence)
 
-    def restore(self, kept: list[dict[str, Any]], now_ns: int) -> None:
-        """Put back the orders that `Working.packed` kept."""
+    def restore(self, found: dict[str, Working], now_ns: int) -> None:
+        """Put back the orders that the journal tells of."""
         self.orders, self.ended = {}, {}
-        for each in kept:
-            self._file(Working.unpacked(each, now_ns))
+        for working in found.values():
+            self._file(working)
+        ours = [each for each in found.values() if not each.foreign]
+        self.sent = deque(Sent(now_ns, each.order.symbol, float(each.quantity)) for each in ours)
 
     def _file(self, working: Working) -> None:
         """Keep an order among those that work or those that have ended."""
@@ -201,8 +237,11 @@ class Desk:
 
     def _adopt(self, said: Report, plan: Plan) -> Working:
         order = Order(said.client_order_id, "", said.symbol, float(said.quantity), plan.at.time, "", 0.0)
-        working = Working(order, said.quantity, OrderState.UNKNOWN, foreign=True, since_ns=plan.at.monotonic_ns)
+        working = Working(
+            order, said.quantity, OrderState.UNKNOWN, foreign=True, since_ns=plan.at.monotonic_ns, since=self.sequence
+        )  # fmt: skip
         self.orders[said.client_order_id] = working
+        plan.write("order", "broker", remembered.adoption(working))
         plan.alert(
             f"the broker holds order {said.client_order_id} for {said.quantity} of {said.symbol}, which was not sent from here"
         )
@@ -219,7 +258,7 @@ class Desk:
         realised = self._book(symbol, float(held), *numbers)
         plan.write("fill", "broker", {
             "client_order_id": [execution.client_order_id], "symbol": [symbol], "quantity": [numbers[0]], "price": [numbers[1]],
-            "fee": [numbers[2]], "realised": [realised], "cumulative": [str(execution.cumulative)],
+            "fee": [numbers[2]], "realised": [realised], "cumulative": [str(execution.cumulative)], "size": [str(abs(quantity))],
         })  # fmt: skip
 
     def _book(self, symbol: str, held: float, quantity: float, price: float, fee: float) -> float:
@@ -259,5 +298,4 @@ class Desk:
         return later[0] if later else working.looked_ns + self.patience.looks_ns[-1]
 
     def _note(self, working: Working, plan: Plan, reason: str) -> None:
-        told: dict[str, Any] = {"client_order_id": working.order.client_order_id, "state": working.state.value}
-        plan.write("order", "broker", {**told, "filled": str(working.reported), "reason": reason})
+        plan.write("order", "broker", remembered.move(working, reason))

@@ -72,7 +72,7 @@ class Hand:
             self._answer(said, plan, f"no order {said.client_order_id} of ours is open")
         else:
             working.unwanted = True
-            self._answer(said, plan)
+            self._answer(said, plan, cancel=said.client_order_id)
 
     def _send(self, said: events.Asked | events.Decided, order: Order, quantity: Decimal, plan: Plan, reason: Reason) -> None:
         """Let the gate judge an order of a person's between two bars, and send what it leaves."""
@@ -82,9 +82,8 @@ class Hand:
         exact = core.exact(verdict.quantity)
         order = replace(order, quantity=float(exact))
         told = facts.asked(order, float(quantity), verdict, reason)
-        plan.write("intent", said.actor, told)
         # A halt lets nothing but reductions pass, and they are what it wants.
-        core.desk.intend(order, exact, plan, forced=core.halted)
+        plan.write("intent", said.actor, {**told, "orders": core.desk.intend([(order, exact, core.halted)], plan)})
         judged = {name: told[name][0] for name in ("symbol", "asked", "outcome", "rule", "found", "limit")}
         self._answer(said, plan, order=order.client_order_id, quantity=f"{exact.normalize():f}", **judged)
 

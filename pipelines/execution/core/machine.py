@@ -6,7 +6,7 @@ booked, cancels are sent, and bars are lived through without a forecast.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Self
@@ -20,7 +20,7 @@ from domain.order import TERMINAL, Order
 from domain.panel import PRICES, FloatArray, Panel
 from domain.params import Params
 from pipelines.execution import facts, fills, orders, risk, trader
-from pipelines.execution.core import events
+from pipelines.execution.core import events, remembered
 from pipelines.execution.core.desk import SECOND, Desk, Patience
 from pipelines.execution.core.events import Event, Moment
 from pipelines.execution.core.hand import HAND, Hand
@@ -29,6 +29,7 @@ from pipelines.execution.core.plan import Find, Plan, Sync
 from pipelines.execution.core.proposals import Proposals
 from pipelines.execution.core.reconciling import Doubt, differences
 from pipelines.execution.trader import Trader
+from pipelines.journal import Stored
 
 #: Commands remembered, so that one that comes twice is honoured once.
 REMEMBERED = 1000
@@ -108,16 +109,21 @@ class Core:
         """Whether the kill latch is shut."""
         return risk.halted(self.trader.gate)
 
-    def open(self, said: events.Synced, at: Moment) -> None:
-        """Begin a new account with the cash that the broker says it holds; raise TradingError where it holds anything else."""
+    def open(self, said: events.Synced, at: Moment) -> Plan:
+        """Begin a new account with the cash that the broker says it holds, and return what is to be written with its beginning.
+
+        Raises TradingError where it holds anything else.
+        """
         held = [f"{size} of {symbol}" for symbol, size in sorted(said.positions.items())]
         held += [f"order {report.client_order_id}" for report in said.orders if report.state not in TERMINAL]
         if held:
             raise TradingError(
                 f"a new account was to begin with cash alone, and the broker holds {', '.join(held)}: close these before"
             )
-        self.desk.begin(said, at.monotonic_ns)
+        plan = Plan(at)
+        self.desk.begin(said, plan)
         self.cursor = said.cursor
+        return plan
 
     def start(self, at: Moment) -> Plan:
         """Return what a new process asks for first: the account."""
@@ -137,11 +143,18 @@ class Core:
             "bars": self.bars, "last_us": self.last_us, "cursor": self.cursor, "commands": list(self.commands)[-REMEMBERED:],
             "cash": str(desk.cash), "holdings": {symbol: str(held) for symbol, held in desk.holdings.items()},
             "charged": sorted(desk.charged), "outlook": self.outlook.packed(), "proposals": self.proposals.packed(),
-            "orders": [each.packed() for each in (*desk.orders.values(), *desk.ended.values())],
+            "oldest": desk.oldest,
         })  # fmt: skip
 
-    def restore(self, raw: bytes, at: Moment) -> Self:
-        """Put back what `packed` kept, in a process that starts at `at`: not ready, and whatever was sent is unknown."""
+    def noted(self, sequence: int) -> None:
+        """Take note that everything written so far is durable, up to a sequence of the journal."""
+        self.desk.sequence = sequence
+
+    def restore(self, raw: bytes, records: Iterable[Stored], at: Moment) -> Self:
+        """Put back what `packed` kept, in a process that starts at `at`: not ready, and whatever was sent is unknown.
+
+        `records` are those of the journal after sequence `oldest(raw)`, up to the one that `raw` was kept with.
+        """
         kept, desk = trader.restore(self.trader, raw), self.desk
         self.bars, self.last_us, self.cursor = kept["bars"], kept["last_us"], kept["cursor"]
         self.commands = dict.fromkeys(kept["commands"])
@@ -149,7 +162,8 @@ class Core:
         self.proposals.restore(kept["proposals"])
         desk.cash, desk.charged = Decimal(kept["cash"]), set(kept["charged"])
         desk.holdings = {symbol: Decimal(held) for symbol, held in kept["holdings"].items()}
-        desk.restore(kept["orders"], at.monotonic_ns)
+        desk.oldest = kept["oldest"]
+        desk.restore(remembered.rebuilt(records, at.monotonic_ns), at.monotonic_ns)
         return self
 
     def _tend(self, plan: Plan) -> None:
@@ -157,8 +171,9 @@ class Core:
         desk, now_ns = self.desk, plan.at.monotonic_ns
         desk.look(plan)
         self.proposals.lapse(plan)
+        halted = self.halted
         for working in desk.orders.values():
-            if working.unwanted or (self.halted and not working.forced):
+            if working.unwanted or (halted and not working.forced):
                 desk.cancel(working, plan)
         if self._sync_due(now_ns):
             self.readiness.asked_ns = now_ns
@@ -316,19 +331,18 @@ class Core:
                 self._close_first(s)
         kept_back = self._kept_back()
         intents = facts.intents(self.trader, self.symbols, self.version)
+        forced = {self.symbols[s] for s in np.flatnonzero(said.outcome == Outcome.FORCED).tolist()}
+        made = self._orders(heard, said.order)
+        sent = self.desk.intend(((each, self.exact(each.quantity), each.symbol in forced) for each in made), plan)
         if intents["symbol"]:
-            plan.write("intent", "core", intents)
-        for order in self._orders(heard, said.order):
-            forced = said.outcome[self.desk.places[order.symbol]] == Outcome.FORCED
-            self.desk.intend(order, self.exact(order.quantity), plan, forced=bool(forced))
+            plan.write("intent", "core", {**intents, "orders": sent})
         if self.proposals.mode == Mode.ASSISTED:
             for order in self._orders(heard, kept_back):
                 self.proposals.make(order, self.exact(order.quantity), plan)
 
     def _orders(self, heard: events.BarClosed, quantity: FloatArray) -> list[Order]:
         at, mark = heard.bar.event_at[0], self.trader.book.mark
-        made = orders.intents(self.market.name, self.version, at, self.symbols, quantity, mark)
-        return [replace(order, terms=heard.terms) for order in made]
+        return orders.intents(self.market.name, self.version, at, self.symbols, quantity, mark, heard.terms)
 
     def exact(self, quantity: float) -> Decimal:
         """Return a quantity in whole lots, as it goes over the wire."""
@@ -360,3 +374,8 @@ def sound(bar: Panel) -> Panel:
     right = (np.isfinite(prices) & (prices > 0.0)).all(axis=0) & (bar.high >= bar.low)
     cleaned: dict[str, Any] = {name: np.where(right, getattr(bar, name), np.nan) for name in PRICES}
     return replace(bar, **cleaned)
+
+
+def oldest(raw: bytes) -> int:
+    """Return the sequence of the journal after which lies all that `restore` needs beside a kept state."""
+    return int(trader.progress(raw)["oldest"])

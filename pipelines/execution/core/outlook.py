@@ -44,7 +44,7 @@ class Outlook:
             loop_lag_s=(at.monotonic_ns - heard_ns) / SECOND if heard_ns else 0.0,
             model_valid=model_valid,
         )
-        guards.watch(self._rules, facts, self._sent(), at.monotonic_ns, trader.conditions)
+        guards.watch(self._rules, facts, self._sent(at.monotonic_ns), at.monotonic_ns, trader.conditions)
 
     def packed(self) -> dict[str, Any]:
         """Return what a restart needs."""
@@ -67,10 +67,10 @@ class Outlook:
                 found.append(guards.Working(place, left, math.nan if limit is None else limit, mark))
         return found
 
-    def _sent(self) -> list[guards.Sent]:
-        """Return our orders of the last hour, whatever became of them; after a restart they count as sent at its start."""
-        places, kept = self._desk.places, (*self._desk.orders.values(), *self._desk.ended.values())
-        return [
-            guards.Sent(each.since_ns, places[each.order.symbol], float(each.quantity))
-            for each in kept if not each.foreign and each.order.symbol in places
-        ]  # fmt: skip
+    def _sent(self, now_ns: int) -> list[guards.Sent]:
+        """Return our orders of the windows that the rules look at, whatever became of them, and forget older ones."""
+        places, sent = self._desk.places, self._desk.sent
+        longest_ns = max(self._rules.orders_window_s, self._rules.repeats_window_s) * SECOND
+        while sent and now_ns - sent[0].at_ns > longest_ns:
+            sent.popleft()
+        return [guards.Sent(each.at_ns, places[each.symbol], each.quantity) for each in sent if each.symbol in places]

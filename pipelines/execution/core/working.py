@@ -4,13 +4,11 @@ What an order reserves is not kept anywhere: it follows from what was ordered, w
 can be released neither twice nor never.
 """
 
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cache, cached_property
-from typing import Any
+from functools import cache
 
-from domain.order import MOVES, TERMINAL, Order, OrderState, Terms
+from domain.order import MOVES, TERMINAL, Order, OrderState
 from pipelines.execution.core.events import Execution, Report
 
 ZERO = Decimal(0)
@@ -69,6 +67,8 @@ class Working:
     cancelled_ns: int = 0
     """When a cancel was last asked for; 0 for never."""
     ended_ns: int = 0
+    since: int = 0
+    """Sequence in the journal after which all that is written of it lies."""
 
     @property
     def filled(self) -> Decimal:
@@ -126,36 +126,21 @@ class Working:
 
     def book(self, execution: Execution) -> None:
         """Note that an execution is in the account."""
-        self.booked[execution.cumulative] = abs(execution.quantity)
-        self.reported = max(self.reported, execution.cumulative)
+        self.count(execution.cumulative, abs(execution.quantity))
+
+    def count(self, cumulative: Decimal, size: Decimal) -> None:
+        """Note that an unsigned quantity is in the account, which brought the broker's count to `cumulative`."""
+        self.booked[cumulative] = size
+        self.reported = max(self.reported, cumulative)
+
+    def put(self, state: OrderState, reported: Decimal, broker_id: str, now_ns: int, *, absent: bool) -> None:
+        """Put an order where the journal says it stood."""
+        self.state, self.absent, self.broker_id = state, absent, broker_id
+        self.reported = max(self.reported, reported)
+        self._note_end(now_ns)
 
     def _note_end(self, now_ns: int) -> None:
         if self.ended and not self.ended_ns:
             self.ended_ns = now_ns
         elif not self.ended:
             self.ended_ns = 0
-
-    @cached_property
-    def _told(self) -> dict[str, Any]:
-        return {**asdict(self.order), "decided_at": self.order.decided_at.isoformat()}
-
-    def packed(self) -> dict[str, Any]:
-        """Return what a restart needs; times of this process mean nothing to the next one."""
-        return {
-            "order": self._told, "quantity": str(self.quantity), "state": self.state.value, "broker_id": self.broker_id,
-            "foreign": self.foreign, "forced": self.forced, "unwanted": self.unwanted, "absent": self.absent,
-            "reported": str(self.reported), "booked": {str(key): str(value) for key, value in self.booked.items()},
-        }  # fmt: skip
-
-    @classmethod
-    def unpacked(cls, kept: dict[str, Any], now_ns: int) -> "Working":
-        """Return what `packed` kept, as of a process that starts now: an intent may have been sent before the last one died."""
-        told, state = kept["order"], OrderState(kept["state"])
-        order = Order(**{**told, "decided_at": datetime.fromisoformat(told["decided_at"]), "terms": Terms.read(told["terms"])})
-        found = cls(
-            order, Decimal(kept["quantity"]), OrderState.UNKNOWN if state == OrderState.INTENT else state, kept["broker_id"],
-            kept["foreign"], kept["forced"], kept["unwanted"], kept["absent"], Decimal(kept["reported"]),
-            {Decimal(key): Decimal(value) for key, value in kept["booked"].items()}, since_ns=now_ns,
-        )  # fmt: skip
-        found._note_end(now_ns)
-        return found

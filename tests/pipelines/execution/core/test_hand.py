@@ -164,7 +164,7 @@ def test_a_proposal_lapses_with_its_time_its_bar_and_its_process():
     hand.bar((3.0, 0.0))
     count = len(hand.core.proposals.open)
     kept = hand.core.packed()
-    again = Core(MARKET, PARAMS, SYMBOLS, CAPITAL, "1").restore(kept, hand.at).start(hand.at)
+    again = Core(MARKET, PARAMS, SYMBOLS, CAPITAL, "1").restore(kept, [], hand.at).start(hand.at)
     hand.second += 91
     late = hand.step(Ticked())
 

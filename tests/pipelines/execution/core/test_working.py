@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from domain.order import MOVES, TERMINAL, Order, OrderState, Terms
-from pipelines.execution.core import working
+from pipelines.execution.core import remembered, working
 from pipelines.execution.core.events import Execution, Report
 from pipelines.execution.core.working import Working
+from pipelines.journal import Stored
 
 QUANTITY = Decimal("-12.5")
 PARTS = (Decimal("0.5"), Decimal(2), Decimal(3), Decimal(7))
@@ -58,12 +59,22 @@ class OneOrder(RuleBasedStateMachine):
 
     @rule()
     def restart(self):
-        again = Working.unpacked(self.working.packed(), 5)
+        again = remembered.rebuilt(self.records())[ORDER.client_order_id]
         assert (again.booked, again.reported, again.quantity, again.order) == (
             self.working.booked, self.working.reported, self.working.quantity, self.working.order,
         )  # fmt: skip
         assert again.state == (OrderState.UNKNOWN if self.working.state == OrderState.INTENT else self.working.state)
         self.working = again
+
+    def records(self):
+        """Return what the journal would hold of the order: its intent, its executions, where it stands."""
+        fills = [
+            ("fill", {"client_order_id": [ORDER.client_order_id], "cumulative": [str(cumulative)], "size": [str(size)]})
+            for cumulative, size in self.working.booked.items()
+        ]  # fmt: skip
+        moves = [] if self.working.state == OrderState.INTENT else [("order", remembered.move(self.working, ""))]
+        told = [("intent", {"orders": remembered.told([Working(ORDER, QUANTITY)])}), *moves, *fills]
+        return [Stored(0, 0, kind, "", payload, place, None, "", "") for place, (kind, payload) in enumerate(told)]
 
     @invariant()
     def counted_once(self):

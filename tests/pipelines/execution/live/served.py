@@ -28,7 +28,7 @@ from pipelines.execution.brokers.alpaca.stream import follow
 from pipelines.execution.core.desk import SECOND, Patience
 from pipelines.execution.core.events import BarClosed, Event
 from pipelines.execution.core.machine import Core
-from pipelines.execution.live import Live
+from pipelines.execution.live import Live, ordered
 from pipelines.journal import Journal
 from tests.pipelines.execution import recorded
 from tests.pipelines.execution.exchange import local
@@ -152,8 +152,9 @@ def trade(url: str, folder: Path) -> None:
             live = Live(core, journal, rest, time_)
             live.recover()
             await live.run(
-                bars(folder / "tape.jsonl"), stop=asyncio.Event(), beside=follow(access, rest.names, live.hear), stepped=stepped
-            )
+                bars(folder / "tape.jsonl"), ordered(folder, core), stop=asyncio.Event(),
+                beside=follow(access, rest.names, live.hear), stepped=stepped,
+            )  # fmt: skip
 
     asyncio.run(run())
 
