@@ -72,8 +72,8 @@ class Store:
 
     commits: list[Commit] = field(default_factory=list)
     full: bool = False
-    written: int = 0
-    """The newest sequence."""
+    rows: list[Stored] = field(default_factory=list)
+    """All records, numbered as the journal numbers them."""
 
     def append(self, records: list[Record], snapshot: bytes) -> None:
         """Keep a transaction, or die without it when there is no room."""
@@ -85,26 +85,20 @@ class Store:
             except ValueError as problem:
                 raise Unwritable(f"a '{record.kind}' record: {problem}") from None
         self.commits.append(Commit(tuple(records), snapshot))
-        self.written += len(records)
-
-    def since(self, sequence: int) -> list[Stored]:
-        """Return the records after a sequence, numbered as the journal numbers them."""
-        every = [record for commit in self.commits for record in commit.records]
-        return [
-            Stored(each.event_at_ns, each.monotonic_ns, each.kind, each.actor, each.payload, place + 1, None, "", "")
-            for place, each in enumerate(every) if place >= sequence
-        ]  # fmt: skip
+        for each in records:
+            place = len(self.rows) + 1
+            self.rows.append(Stored(each.event_at_ns, each.monotonic_ns, each.kind, each.actor, each.payload, place, None, "", ""))
 
     def restored(self, core: Core, at: Moment) -> Core:
         """Put back into a new core what the newest transaction kept."""
         raw = self.commits[-1].snapshot
-        core.restore(raw, self.since(machine.oldest(raw)), at)
-        core.noted(self.written)
+        core.restore(raw, self.rows[machine.oldest(raw) :], at)
+        core.noted(len(self.rows))
         return core
 
     def records(self, kind: str) -> list[Record]:
         """Return all records of a kind, oldest first."""
-        return [record for commit in self.commits for record in commit.records if record.kind == kind]
+        return [record for record in self.rows if record.kind == kind]
 
 
 class World:
@@ -252,7 +246,7 @@ class World:
         if plan.records:
             assert self.core is not None
             self.store.append(plan.records, self.core.packed())
-            self.core.noted(self.store.written)
+            self.core.noted(len(self.store.rows))
         if self.fails("crash_after_write", 0.003):
             raise Died("after writing")
 
