@@ -482,3 +482,14 @@ def moves_without_a_beginning_are_adopted(patch: Patch) -> None:
         original(stored if name in found else replace(stored, payload={"adopted": told, **stored.payload}), found, now_ns)
 
     patch.setitem(remembered.READERS, "order", partial(around, remembered.READERS["order"]))
+
+
+@bug
+def readings_may_overlap(patch: Patch) -> None:
+    """Of two readings under way the one begun later is believed, though it was read first: what is forgotten comes again."""
+
+    def around(original: Any, self: Core, said: Any, plan: Any) -> None:
+        self.readiness.taken_ns = 0
+        original(self, said, plan)
+
+    wrapped(patch, Core, "_synced", around)

@@ -137,6 +137,8 @@ class World:
         """Whether this process has read the account since its stream came back."""
         self.moved: tuple[str, Decimal] | None = None
         """What somebody did to a position that no order explains."""
+        self.taken_ns = 0
+        """When this process took in its newest reading."""
         self.unexplained_ns = 0
         """When the process first read a position that nothing explains."""
 
@@ -209,7 +211,7 @@ class World:
     def die(self) -> None:
         """End the process; whatever was on its way to it is lost."""
         self.core, self.life, self.connected, self.read, self.unexplained_ns = None, self.life + 1, False, False, 0
-        self.together = Plan(self.moment)
+        self.together, self.taken_ns = Plan(self.moment), 0
         self.later(self.process.randint(1, 40) * SECOND, self.start)
 
     def feed(self, event: Event) -> None:
@@ -347,8 +349,9 @@ class World:
     def _hand_over(self, said: events.Synced, joined: int) -> None:
         """Hand over a reading, and note what the process may know from it."""
         assert self.core is not None
-        told = self.moved and self.moved[0] not in self.core.desk.busy() and said.positions == self.broker.positions()
-        self.unexplained_ns = (self.unexplained_ns or self.now_ns) if told else 0
+        if said.asked_ns >= self.taken_ns:  # of two at a time the second tells the process nothing
+            told = self.moved and self.moved[0] not in self.core.desk.busy() and said.positions == self.broker.positions()
+            self.unexplained_ns, self.taken_ns = (self.unexplained_ns or self.now_ns) if told else 0, self.moment.monotonic_ns
         self.read |= joined == self.joined
         self.feed(said)
 

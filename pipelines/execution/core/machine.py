@@ -45,8 +45,8 @@ class Readiness:
     synced_ns: int = 0
     asked_ns: int = 0
     """When the reading under way was asked for; 0 when none is."""
-    read_ns: int = 0
-    """When the newest reading that was taken in was asked for."""
+    taken_ns: int = 0
+    """When the newest reading was taken in."""
     urged: bool = False
     """Something happened that only a reading explains."""
     doubts: dict[str, Doubt] = field(default_factory=dict)
@@ -215,10 +215,15 @@ class Core:
         self.readiness.lost.add(said.channel)
 
     def _synced(self, said: events.Synced, plan: Plan) -> None:
-        """Take in a reading of the account, and be ready if it is what we hold; one that a newer one has overtaken is old news."""
-        if said.asked_ns < self.readiness.read_ns:
+        """Take in a reading of the account, and be ready if it is what we hold.
+
+        One that was begun before another was taken in knows nothing of it: it may be older, or bring again what is forgotten since.
+        """
+        if said.asked_ns < self.readiness.taken_ns:
+            self.readiness.urged |= said.asked_ns == self.readiness.asked_ns
+            self.readiness.asked_ns = 0 if said.asked_ns == self.readiness.asked_ns else self.readiness.asked_ns
             return
-        self.readiness.read_ns = said.asked_ns
+        self.readiness.taken_ns = plan.at.monotonic_ns
         for report in said.orders:
             self.desk.report(report, plan)
         strangers = {name for name in (each.client_order_id for each in said.executions) if self.desk.known(name) is None}

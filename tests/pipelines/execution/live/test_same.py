@@ -100,9 +100,9 @@ async def lived(market, params, panel, first, home):
                     for bar in row:
                         floor.exchange.on_bar(bar)
                     await until(lambda: not core.desk.orders)
-                    before = core.readiness.read_ns
+                    before = core.readiness.taken_ns
                     yield Joined(Channel.ORDERS)
-                    await until(lambda before=before: core.ready and core.readiness.read_ns > before)
+                    await until(lambda before=before: core.ready and core.readiness.taken_ns > before)
                     assert core.desk.cash == floor.exchange.holdings.cash
                     for event in thinking.spoken(mind, market, panel.rows(t, t + 1), core.bars):
                         yield event
