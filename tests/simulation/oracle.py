@@ -48,6 +48,8 @@ class Written:
     cash: Decimal = CAPITAL
     forced: set[str] = field(default_factory=set)
     """Orders by which the gate closes positions."""
+    unwanted: dict[str, int] = field(default_factory=dict)
+    """Orders that a person wants cancelled, and since when that is written."""
     latched: bool = False
 
     def read(self, world: World) -> None:
@@ -58,6 +60,8 @@ class Written:
                 self.latched = {"halt": True, "resume": False}.get(record.kind, self.latched)
                 if record.kind == "fill":
                     self._fill(record.payload)
+                if record.kind == "verdict" and "cancel" in record.payload:
+                    self.unwanted.setdefault(record.payload["cancel"], world.now_ns)
                 if record.kind == "charge":
                     self.charges[record.payload["identity"]] += 1
                     self.cash += Decimal(record.payload["amount"])
@@ -225,8 +229,8 @@ class Oracle:
         for name in asked:
             working = core.desk.known(name)
             ours = working is not None and working.order.model_version == HAND
-            require(not ours or halted or name in world.withdrawn, f"{name} was cancelled by nobody's word")
-        for name, since_ns in world.withdrawn.items():
+            require(not ours or halted or name in self.written.unwanted, f"{name} was cancelled by nobody's word")
+        for name, since_ns in self.written.unwanted.items():
             working = core.desk.orders.get(name)
             late = world.now_ns - max(since_ns, self.born_ns) > KILL_NS and name not in asked | world.cancelled
             require(not (late and working is not None and working.broker_id and not working.foreign and not working.ended),

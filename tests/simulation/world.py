@@ -129,8 +129,6 @@ class World:
         """Client order ids as they left the process."""
         self.cancelled: set[str] = set()
         """Orders of which a cancel was asked."""
-        self.withdrawn: dict[str, int] = {}
-        """Orders that a person wanted cancelled, and when they said so."""
         self.joined = 0
         """How often the stream came back."""
         self.read = False
@@ -400,7 +398,7 @@ class World:
             self.soon(self.market_chance.randint(1, 20) * MINUTE, said)
         else:
             self.feed(said)
-        self.later(self.operator.randint(1, 55) * SECOND, self.answer)
+        self.later(self.operator.randint(1, 9 if self.healed else 55) * SECOND, self.answer)
         self.later(MINUTE, self.bar)
 
     def _closed(self, number: int) -> events.BarClosed:
@@ -464,7 +462,6 @@ class World:
                 self.soon(chance.randint(1, 90) * SECOND, said)
         if self.fails("by_hand", 0.3) and self.core is not None and self.core.desk.orders:
             name = chance.choice(list(self.core.desk.orders))
-            self.withdrawn.setdefault(name, self.now_ns)
             self.feed(events.Withdrawn(f"cancel-{self.now_ns}", "operator", "on second thought", name))
 
     def answer(self) -> None:
