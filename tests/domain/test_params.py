@@ -25,7 +25,7 @@ def test_a_section_exists_for_every_stop_in_the_order_of_the_path() -> None:
     sections = [name for name in raw if name in params.STOPS]
 
     assert sections == list(params.STOPS)
-    assert set(raw) - set(params.STOPS) == {"profile", "profiles", "experiment", "markets"}
+    assert set(raw) - set(params.STOPS) == {"profile", "profiles", "experiment", "markets", "alerts"}
 
 
 @pytest.mark.parametrize("profile", ["tiny", "demo", "full"])
@@ -81,6 +81,7 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
         params.load(tmp_path / "params.yaml")
 
 
+@pytest.mark.fault("F104")
 def test_a_file_that_is_not_yaml_is_one_sentence(tmp_path: Path) -> None:
     """A broken file is named."""
     (tmp_path / "params.yaml").write_text("a: [")

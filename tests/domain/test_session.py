@@ -44,6 +44,7 @@ def test_an_ordinary_session_has_a_regular_and_an_extended_part() -> None:
     assert row == (day, new_york(day, 9, 30), new_york(day, 16), new_york(day, 4), new_york(day, 20))
 
 
+@pytest.mark.fault("F86")
 def test_a_half_day_closes_at_one_and_its_post_market_at_five() -> None:
     """NYSE holidays and trading hours: 27 November 2026 closes at 13:00, late trading at 17:00."""
     day = date(2026, 11, 27)
@@ -53,6 +54,7 @@ def test_a_half_day_closes_at_one_and_its_post_market_at_five() -> None:
     assert (row["closed_at"], row["post_closed_at"]) == (new_york(day, 13), new_york(day, 17))
 
 
+@pytest.mark.fault("F86")
 def test_holidays_and_weekends_have_no_session() -> None:
     """4 July 2025 is a Friday: the 3rd is followed by the 7th."""
     table = session.sessions("XNYS", date(2025, 7, 3), date(2025, 7, 7))
@@ -69,6 +71,7 @@ def test_a_continuous_market_has_one_session_a_utc_day() -> None:
     assert table["opened_at"][28] == utc(2024, 2, 29)
 
 
+@pytest.mark.fault("F22")
 @pytest.mark.parametrize("day", [date(2025, 3, 10), date(2025, 7, 2), date(2025, 11, 3), date(2025, 12, 31)])
 def test_a_currency_day_ends_at_five_in_new_york_summer_and_winter(day: date) -> None:
     """The wall clock stays at 17:00 across both changes of the clock in 2025 (9 March, 2 November)."""
@@ -183,6 +186,7 @@ def test_bars_follow_each_other_inside_sessions(at: datetime, days: int, case: t
     assert ((opened < closed) & (closed <= ends[place])).all()
 
 
+@pytest.mark.fault("F22")
 def test_a_grid_asked_in_two_parts_is_the_grid() -> None:
     """Nothing depends on where one starts to ask."""
     five = market("XNYS", "5m")

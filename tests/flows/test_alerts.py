@@ -109,6 +109,7 @@ def test_a_halt_is_told_at_once_and_the_rest_in_its_time(house: House, box: Mail
     assert box.messages[2][1] == ["model: version 7 trades from bar 12 on"]
 
 
+@pytest.mark.fault("F122")
 def test_a_flood_is_one_message(house: House, box: Mailbox):
     """With the number of lines left out; what is urgent is never among them."""
     watch = house.watch()
@@ -135,6 +136,7 @@ def test_a_rule_on_the_whole_account_is_told_when_it_begins(house: House, box: M
     assert [lines for _, lines in box.messages] == [["risk: the account may only reduce: stale_feed"]] * 2
 
 
+@pytest.mark.fault("F122")
 def test_what_was_not_delivered_is_told_later_and_outlives_the_process(house: House, box: Mailbox):
     """A server that is down is asked again after a while, by this process or the next; nothing is told twice."""
     watch = house.watch()

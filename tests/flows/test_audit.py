@@ -31,6 +31,7 @@ def test_a_sound_market_passes(home: Home) -> None:
     assert not list((home.runs / MARKET).iterdir())
 
 
+@pytest.mark.fault("F103")
 def test_a_column_that_knows_the_outcome_is_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first feature replaced by the label and some noise: a non-zero exit and its name."""
     load = stages.load_dataset

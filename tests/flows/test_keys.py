@@ -317,6 +317,7 @@ def test_a_refused_champion_leaves_the_old_one_trading_and_one_alert(
     assert re.search(f"^version 1 goes on: .*{said}", alert["reason"])
 
 
+@pytest.mark.fault("F96")
 def test_a_downgrade_is_refused(copied: Passed) -> None:
     """A later champion is served, then the alias is moved back by hand to one of an older promotion."""
     champion(copied)

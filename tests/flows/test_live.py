@@ -115,6 +115,7 @@ def money(there: Passed) -> tuple[dict[str, Decimal], Decimal]:
     return {symbol: size for symbol, size in held.items() if size}, cash
 
 
+@pytest.mark.fault("F112", "F114")
 def test_halt_cancels_what_is_open_and_resume_goes_on(beside: Passed):
     """By a person's word, left in the account's folder: written in their name, and nothing opens between the two."""
     asked = []
@@ -152,6 +153,7 @@ def standing(where: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.fault("F08")
 def test_an_exchange_that_is_gone_ends_the_trader(beside: Passed):
     """In one sentence; what was written stays."""
 

@@ -172,6 +172,7 @@ def test_what_does_not_fit_gives_way_to_what_does(wanted: Plan, left_s: float, e
     assert (f"{left_s:.0f} s are left" in plan.reason) is (expected != wanted.action)
 
 
+@pytest.mark.fault("F107")
 def test_two_nights_of_a_market_do_not_meet(copied: Passed) -> None:
     """The second is refused with who is at work; a night of yesterday's process does not count."""
     taken = f"under way in process {os.getpid()} on .*wait for it"

@@ -142,6 +142,7 @@ def test_two_traders_cannot_own_one_account(beside: Passed) -> None:
     assert told["market"] == MARKET
 
 
+@pytest.mark.fault("F94")
 def test_without_a_registry_the_last_known_champion_goes_on(beside: Passed, monkeypatch: pytest.MonkeyPatch) -> None:
     """MLflow may be down: the bundle on this machine, verified, is served; without one there is nothing to serve."""
     market = beside.params.market(MARKET)
@@ -163,6 +164,7 @@ def test_without_a_champion_nothing_trades(tmp_path: Path, passed: Passed) -> No
         trade.run(MARKET, Home(tmp_path), passed.params)
 
 
+@pytest.mark.fault("F04")
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_program_after_its_bar(beside: Passed, number: signal.Signals) -> None:

@@ -205,6 +205,7 @@ def another_bundle(there: Passed, version: Version) -> None:
     path.write_text(path.read_text() + " ")
 
 
+@pytest.mark.fault("F96")
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [(refused_report, "its gate report refuses it"), (no_report, "no gate report is kept of it"), (another_bundle, "has SHA-256")],

@@ -152,6 +152,7 @@ def test_a_manifest_of_another_kind_is_refused(folder: Path, text: str):
         bundle.verify(folder)
 
 
+@pytest.mark.fault("F98")
 def test_a_model_that_forecasts_otherwise_is_refused(folder: Path):
     """Golden vectors that say something else, sealed with matching digests: only the comparison can tell."""
     path = folder / "golden" / "quantiles.npy"
@@ -175,6 +176,7 @@ def _alone(dataset: Dataset, name: str) -> Ensemble:
     return model
 
 
+@pytest.mark.fault("F100")
 @pytest.mark.parametrize("name", ["trees", "zero"])
 def test_the_same_return_of_all_is_refused(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
     """Their volatilities differ, and a baseline as well tells them apart by these."""

@@ -55,6 +55,7 @@ def test_a_signed_bundle_is_verified_and_its_digest_is_what_was_signed(pristine:
     assert bundle.load(pristine)[1] == manifest
 
 
+@pytest.mark.fault("F95")
 def test_a_tampered_byte_in_any_file_is_refused(folder: Path):
     """One bit of the middle byte of each file in turn, manifest and signature included."""
     names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())

@@ -146,6 +146,7 @@ Account.TestCase.settings = settings(max_examples=15, stateful_step_count=12, de
 TestAccount = Account.TestCase
 
 
+@pytest.mark.fault("F12", "F16")
 def test_one_account_has_one_trader(path: Path) -> None:
     """A second writer is told who holds the lease, readers are welcome, and the lease ends with its holder."""
     with Journal(path) as book:
@@ -162,6 +163,7 @@ def test_one_account_has_one_trader(path: Path) -> None:
         assert again.append(fact(2)) == 2
 
 
+@pytest.mark.fault("F16")
 def test_a_trader_in_another_process_holds_the_lease_until_it_dies(path: Path) -> None:
     """SIGKILL frees the lease: no stale lock file stops the next start."""
     script = "import sys, time; from pathlib import Path; from pipelines.journal import Journal; book = Journal(Path(sys.argv[1]));"
@@ -253,6 +255,7 @@ def test_a_chain_written_anew_does_not_pass_a_head_kept_elsewhere(path: Path) ->
         journal.verify(path, kept)
 
 
+@pytest.mark.fault("F15")
 def test_an_older_copy_put_back_is_refused_at_the_start(path: Path, tmp_path: Path) -> None:
     """A journal that ends before the head beside it is not traded on."""
     written(path, 10)
@@ -265,6 +268,7 @@ def test_an_older_copy_put_back_is_refused_at_the_start(path: Path, tmp_path: Pa
         Journal(path)
 
 
+@pytest.mark.fault("F13")
 def test_one_flipped_byte_anywhere_in_a_closed_journal_is_found(path: Path) -> None:
     """400 random bytes, records and unused space alike, each flipped alone."""
     written(path, 60)
@@ -389,6 +393,7 @@ def test_killed_at_any_moment_it_keeps_everything_it_acknowledged(path: Path) ->
         assert proof.anchored
 
 
+@pytest.mark.fault("F14")
 def test_a_power_cut_leaves_a_prefix(path: Path, tmp_path: Path) -> None:
     """A write-ahead log cut at any byte gives a chain that holds, never a broken one and never half a transaction."""
     run_writer(path, 0.02)
@@ -410,6 +415,7 @@ def test_a_power_cut_leaves_a_prefix(path: Path, tmp_path: Path) -> None:
     assert lengths[-1] > lengths[0]
 
 
+@pytest.mark.fault("F09", "F10")
 def test_a_full_disk_stops_the_writer_and_loses_nothing(path: Path) -> None:
     """When the file may not grow any further, one sentence says so, and the next start goes on."""
     acknowledged, said = run_writer(path, None, bytes_max=300_000)

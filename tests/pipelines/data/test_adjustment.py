@@ -311,6 +311,7 @@ def derived() -> pl.DataFrame:
     )  # fmt: skip
 
 
+@pytest.mark.fault("F44")
 @real
 def test_the_point_in_time_panel_is_rebuilt_evening_by_evening(tmp_path: Path) -> None:
     """What a reader of 2015 and 2016 saw each evening follows from the prints and Yahoo's factors alone.

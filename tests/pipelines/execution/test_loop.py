@@ -101,6 +101,7 @@ def test_a_replay_goes_on_with_bars_that_came_later(tmp_path):
     assert same(replay(tmp_path), simulated())
 
 
+@pytest.mark.fault("F01")
 @pytest.mark.parametrize(("name", "count"), [*itertools.product(POINTS, (1, 2, 64)), ("journaled", 65)])
 def test_killed_at_any_point_it_ends_the_same(tmp_path, name, count):
     """SIGKILL before, between and after the exchange, the journal and the sending, on the first, second and last bars."""
@@ -151,6 +152,7 @@ def test_a_ledger_that_tells_another_story_stops_the_trader(tmp_path):
         replay(tmp_path)
 
 
+@pytest.mark.fault("F104")
 def test_other_terms_and_other_models_are_refused(tmp_path):
     """A folder keeps one account: other parameters, capital or another model name what differs."""
     loop.replay(PANEL.rows(0, 70), recorded.served(), MARKET, PARAMS, tmp_path, since=SINCE)
@@ -167,6 +169,7 @@ def test_two_traders_cannot_have_one_account(tmp_path):
         live(tmp_path)
 
 
+@pytest.mark.fault("F112")
 def test_a_halt_closes_everything_and_lasts_until_resume(tmp_path):
     """A command is journaled at the next bar and outlives restarts; resuming trades again."""
     shown = []
@@ -234,6 +237,7 @@ def test_a_drawdown_that_shuts_the_latch_is_journaled(tmp_path):
     assert "0.001 below its peak" in halts[0]
 
 
+@pytest.mark.fault("F102")
 def test_another_model_takes_over_between_two_bars(tmp_path):
     """From the bar on at which it took over, orders carry the new version; both are what each alone would have forecast."""
     second = recorded.served("2", strength=-0.4)
@@ -255,6 +259,7 @@ def test_another_model_takes_over_between_two_bars(tmp_path):
     assert outcome.orders["client_order_id"][-1].startswith("us_equity:2:")
 
 
+@pytest.mark.fault("F08")
 def test_a_failure_within_a_bar_stops_the_trader(tmp_path):
     """What happened cannot be told from inside: only a new start, which recovers, goes on."""
 
@@ -344,6 +349,7 @@ def test_settings_change_with_the_model_and_the_journal_says_so(tmp_path):
     ]
 
 
+@pytest.mark.fault("F02")
 @pytest.mark.parametrize(("name", "count"), [(name, 90 - FIRST + k) for name in POINTS for k in (0, 1, 2)])
 def test_killed_around_a_change_of_settings_it_ends_the_same(tmp_path, name, count):
     """SIGKILL at every point of the bar before the change, of the change itself, and of the one after."""

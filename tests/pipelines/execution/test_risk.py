@@ -243,6 +243,7 @@ CASES = {
 }  # fmt: skip
 
 
+@pytest.mark.fault("F06", "F21", "F27", "F36", "F83", "F84", "F105", "F119", "F120")
 @pytest.mark.parametrize("name", Risk.model_fields)
 def test_every_limit_of_the_parameters_trips(name):
     """No knob of the risk section is decoration: each has a book that trips exactly it, with the answer worked out by hand."""
@@ -255,6 +256,7 @@ def test_every_limit_of_the_parameters_trips(name):
     assert out.limit.tolist() == pytest.approx([case.limit] * len(case.orders))
 
 
+@pytest.mark.fault("F119")
 @pytest.mark.parametrize("name", Risk.model_fields)
 def test_what_is_exactly_at_a_limit_passes(name):
     """Limits are inclusive."""
@@ -328,6 +330,7 @@ def test_room_made_by_a_reduction_is_not_spent_before_it_fills():
     assert answers(judged) == [(-5000.0, Outcome.APPROVED, Rule.NONE), (0.0, Outcome.DENIED, Rule.GROSS)]
 
 
+@pytest.mark.fault("F109")
 @pytest.mark.parametrize(
     ("wanted", "expected", "known"),
     [
@@ -356,6 +359,7 @@ def test_orders_that_work_count_as_filled_where_that_is_worse(wanted, expected, 
     assert (out.order[0], out.rule[0]) == expected
 
 
+@pytest.mark.fault("F116")
 def test_closing_twice_does_not_turn_a_position_around():
     """A sale of 60 works: what is left to close of 100 is 40, for a wish, a stop and a halt alike; 40 more would be a short."""
     wish = judge([0], held=[100], selling=[60], gross_max=0.0)
@@ -369,6 +373,7 @@ def test_closing_twice_does_not_turn_a_position_around():
     ]  # fmt: skip
 
 
+@pytest.mark.fault("F63")
 @pytest.mark.parametrize(
     ("wanted", "known", "denied"),
     [
@@ -471,6 +476,7 @@ def test_the_kill_latch_flattens_and_stays_shut_until_it_is_opened():
     assert answers(resumed) == [(0.0, Outcome.NONE, Rule.NONE), (50.0, Outcome.APPROVED, Rule.NONE)]
 
 
+@pytest.mark.fault("F113")
 @pytest.mark.parametrize("kept", [1.0, math.nan, -1.0, 0.5, math.inf, 5e-324])
 def test_anything_but_a_clean_zero_is_a_shut_latch(kept):
     """A latch that cannot be read is shut."""
@@ -692,6 +698,7 @@ def test_the_gate_equals_its_naive_twin_whatever_surrounds_it(world):
     assert [(q, Outcome(o).name.lower(), Rule(r).name.lower()) for q, o, r in found if o != Outcome.NONE] == expected
 
 
+@pytest.mark.fault("F109")
 @settings(max_examples=400, deadline=None)
 @given(worlds(), st.data())
 def test_every_limit_holds_whatever_was_asked_and_whatever_fills(world, data):
@@ -801,6 +808,7 @@ def test_guards_that_are_satisfied_again_let_go():
     assert all(np.array_equal(a, b, equal_nan=True) for a, b in itertools.zip_longest(known, blank))
 
 
+@pytest.mark.fault("F118")
 def test_what_the_gate_remembers_survives_a_restart():
     """Latch, day's loss, peak, best marks and average volumes are in what a trader keeps: none is forgotten by stopping."""
     kept, fresh = (trader.Trader.opened(MARKET, PARAMS, 3, EQUITY) for _ in range(2))

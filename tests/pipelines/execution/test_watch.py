@@ -193,6 +193,7 @@ def test_the_champion_trades_the_same_with_any_challenger_and_with_none(tmp_path
         assert re.search(said, alerts[0])
 
 
+@pytest.mark.fault("F101")
 def test_a_challenger_that_does_not_answer_is_waited_for_once(tmp_path):
     """It is dropped with one alert, stays dropped when the trader starts again, and another one may come."""
     _, params = recorded.terms(serving={"judged_bars_min": 10, "shadow_s_max": 0.2})
@@ -226,6 +227,7 @@ def test_challengers_come_and_go(tmp_path):
     assert facts(tmp_path, "alert") == []
 
 
+@pytest.mark.fault("F100")
 def test_a_champion_that_breaks_a_bound_opens_nothing_new(tmp_path):
     """From the bar on that shows it, also after a restart; it stays where no version before it may take over, and says so once."""
     keeper = Registry(answers=[False])

@@ -48,6 +48,7 @@ def test_what_has_taught_is_not_judged() -> None:
         profile.judge(LEARNED, NEW, clean.market("24/7", "1h"))
 
 
+@pytest.mark.fault("F103")
 @pytest.mark.parametrize("share", [0.02, 0.3])
 def test_poisoned_history_widens_it_within_limits(share: float) -> None:
     """However much of history is multiplied by a hundred, tails stay under the cubic one and scales within the cap."""

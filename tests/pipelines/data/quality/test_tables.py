@@ -234,6 +234,7 @@ def test_listings_are_judged_by_where_bars_begin_and_end() -> None:
     assert broken("listings", listing(("lsited", first)), around)["unknown_kind"] == [0]
 
 
+@pytest.mark.fault("F33")
 def test_impossible_rows_leave_with_a_reason_and_suspicious_ones_stay(tmp_path: Path) -> None:
     """The checkpoint fails with the first kind only, and its pages need no network."""
     frame = made.change(made.change(QUOTES, 100, bid=60_500.0, ask=60_499.0), 200, bid=60_000.0, ask=60_000.0)

@@ -152,6 +152,7 @@ def test_every_feed_has_its_address(feed: str) -> None:
         assert list(stream.opened) == [f"/v2/{feed}"]
 
 
+@pytest.mark.fault("F28")
 def test_a_corrected_bar_is_the_same_bar_known_later() -> None:
     """It comes half a minute after the first."""
 
@@ -218,6 +219,7 @@ def test_an_article_that_is_updated_is_a_row_known_later() -> None:
     assert second["headline"] == "Apple rises 5%"
 
 
+@pytest.mark.fault("F39")
 def test_a_lost_connection_is_opened_again() -> None:
     """Three times cut in the middle: every bar after each is told, and each wait begins anew."""
 
@@ -234,6 +236,7 @@ def test_a_lost_connection_is_opened_again() -> None:
     assert hand.waits == [1.0, 1.0, 1.0]
 
 
+@pytest.mark.fault("F40")
 @pytest.mark.parametrize(("code", "said"), [(406, "connection limit exceeded"), (407, "slow client"), (500, "internal error")])
 def test_errors_that_pass_are_waited_out(code: int, said: str) -> None:
     """Instead of the greeting, and in the middle of the talk; each wait is twice the one before."""
@@ -260,6 +263,7 @@ def raised(stream: Stream, market: Market = MINUTES, hand: Hand | None = None, *
     return caught.value
 
 
+@pytest.mark.fault("F40")
 @pytest.mark.parametrize(
     ("code", "said", "advice"),
     [
@@ -323,6 +327,7 @@ def test_a_limit_that_never_passes_ends_in_a_sentence() -> None:
     assert "connection limit exceeded" in str(problem)
 
 
+@pytest.mark.fault("F36")
 def test_a_connection_that_falls_silent_is_opened_anew(caplog: pytest.LogCaptureFixture) -> None:
     """By the injected clock, which runs ten seconds with every look: the first connection says one word and no other."""
 
@@ -352,6 +357,7 @@ def test_a_closed_exchange_may_be_silent() -> None:
         assert stream.opened == {"/v2/iex": 1}
 
 
+@pytest.mark.fault("F41")
 def test_messages_that_make_no_row_are_left_out_with_a_word(caplog: pytest.LogCaptureFixture) -> None:
     """A stranger's bar, one without a price, one of next year, a NaN print; the stream goes on."""
 
@@ -369,6 +375,7 @@ def test_messages_that_make_no_row_are_left_out_with_a_word(caplog: pytest.LogCa
     assert caplog.text.count("left out a message of Alpaca") == 4
 
 
+@pytest.mark.fault("F42")
 def test_many_listeners_may_be_slow_without_losing_a_message() -> None:
     """Five thousand prints while the reader sleeps now and then."""
     count = 5000

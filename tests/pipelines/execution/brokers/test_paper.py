@@ -44,6 +44,7 @@ class TestPaper(BrokerContract):
         return opened(self.folder)
 
 
+@pytest.mark.fault("F25")
 def test_a_bar_that_comes_twice_changes_nothing(tmp_path):
     """Not even when it comes with orders waiting for the next one."""
     broker = opened(tmp_path)

@@ -124,6 +124,7 @@ def test_halted_a_person_may_reduce_and_no_more():
     assert not [each for each in hand.step(Ticked()).requests if isinstance(each, Cancel)]
 
 
+@pytest.mark.fault("F36")
 def test_without_a_bar_in_time_a_person_may_only_reduce():
     """A price that is older than its bar and the limit on silence opens nothing."""
     hand = watched()

@@ -7,6 +7,7 @@ from tests.pipelines.execution.live.rounds import audit, rounds
 ROUNDS = 12
 
 
+@pytest.mark.fault("F01", "F47", "F49", "F50", "F54", "F69")
 @pytest.mark.slow
 def test_nothing_is_lost_or_doubled_whenever_it_dies(tmp_path):
     """Every order of the exchange was intended once, every execution is booked once, and the money is the same to the cent."""

@@ -62,6 +62,7 @@ def test_what_a_bar_gives_an_order(side, kind, prices, given, paid):
     assert now.state == (OrderState.FILLED if paid is not None else OrderState.NEW)
 
 
+@pytest.mark.fault("F92")
 def test_a_stop_limit_that_was_reached_waits_at_its_limit():
     """Reached in one bar, filled by a later one, though that one is below the stop."""
     venue = exchange()
@@ -86,6 +87,7 @@ def test_a_trailing_stop_follows_the_best_price_before_the_bar():
     assert venue.order(ticket.id).average == 108
 
 
+@pytest.mark.fault("F75")
 @pytest.mark.parametrize(
     ("time_in_force", "keys", "filled", "state"),
     [
@@ -146,6 +148,7 @@ def test_a_bracket_is_left_at_its_target_and_the_stop_is_cancelled():
     assert venue.holdings.of("AAA").quantity == 0
 
 
+@pytest.mark.fault("F77")
 def test_where_stop_and_target_are_both_reached_the_stop_is_taken():
     """What came first within the bar is not known."""
     venue, parent = entered(OrderClass.BRACKET, take_profit=Leg(limit_price=D(105)), stop_loss=Leg(stop_price=D(95)))
@@ -155,6 +158,7 @@ def test_where_stop_and_target_are_both_reached_the_stop_is_taken():
     assert (stop.average, target.state) == (95, OrderState.CANCELED)
 
 
+@pytest.mark.fault("F77")
 def test_an_entry_that_is_cancelled_takes_its_legs_along():
     """Nothing is left to wait for."""
     venue, parent = entered(OrderClass.OTO, stop_loss=Leg(stop_price=D(95)))
@@ -175,6 +179,7 @@ def test_one_cancels_the_other():
     assert venue.order(target.id).state == OrderState.CANCELED
 
 
+@pytest.mark.fault("F59", "F60")
 def test_a_replaced_order_leaves_what_was_filled():
     """4 of 10 are filled; for 12 in all 8 are asked for anew, under another name."""
     venue = exchange(participation=0.04)
@@ -224,6 +229,7 @@ def test_what_is_refused_changes_nothing(words, code, before, asked):
     assert (venue.tickets, venue.worth(), len(venue.told)) == (orders, worth, told)
 
 
+@pytest.mark.fault("F81")
 def test_crypto_is_not_sold_short_nor_bought_on_margin():
     """100,000 of cash buy 900 at 100 less the collar, and never 1,100."""
     venue = exchange(asset=AssetClass.CRYPTO, shortable=False, lot=0.001)
@@ -237,6 +243,7 @@ def test_crypto_is_not_sold_short_nor_bought_on_margin():
     assert venue.submit(ask("buy", 900, time_in_force="gtc")).state == OrderState.NEW
 
 
+@pytest.mark.fault("F89", "F90")
 def test_a_split_and_a_dividend():
     """10 at 100 become 20 at 50, the value stays; half a dollar a share is 10; a reverse split cancels what is open."""
     venue = exchange()

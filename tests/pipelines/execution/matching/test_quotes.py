@@ -96,6 +96,7 @@ def test_a_trailing_stop_follows_the_bid():
     assert paid(made, ticket) == [(10, 50.9)]
 
 
+@pytest.mark.fault("F35", "F84")
 def test_nothing_trades_against_a_side_that_is_empty_or_a_halt():
     """Orders wait for the next quote."""
     made = exchange()

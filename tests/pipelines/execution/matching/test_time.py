@@ -13,6 +13,7 @@ from tests.pipelines.execution.matching.made import MINUTE, START, ask, bar, exc
 NEW_YORK = ZoneInfo("America/New_York")
 
 
+@pytest.mark.fault("F87")
 @pytest.mark.parametrize(
     ("time_in_force", "day", "clock", "taken"),
     [
@@ -38,6 +39,7 @@ def test_auctions_close_their_doors(time_in_force, day, clock, taken):
         assert not made.tickets
 
 
+@pytest.mark.fault("F75")
 @pytest.mark.parametrize(("days", "state"), [(89, "filled"), (90, "canceled")])
 def test_a_gtc_order_ages(days, state):
     """After ninety days it is cancelled, before the bar that would have filled it."""

@@ -46,6 +46,7 @@ def test_an_order_is_acknowledged(rest, venue):
     assert (said.answer, said.report.state, count(venue, "acked")) == (Answer.ACKED, OrderState.NEW, 1)
 
 
+@pytest.mark.fault("F47", "F48", "F49", "F50", "F51", "F64")
 @pytest.mark.parametrize(
     ("name", "rule", "answer", "orders"),
     [
@@ -74,6 +75,7 @@ def test_an_answer_proves_no_more_than_it_says(rest, venue, name, rule, answer, 
     assert (said.answer, count(venue, name)) == (answer, orders)
 
 
+@pytest.mark.fault("F61", "F80", "F81")
 @pytest.mark.parametrize(("symbol", "quantity"), [("AAA", "1000000"), ("ZZZ", "1"), ("BTC/USD", "-1")])
 def test_a_refusal_is_a_refusal(rest, symbol, quantity):
     """Buying power, an unknown symbol, a short sale of crypto."""
@@ -98,6 +100,7 @@ def test_a_look_finds_or_finds_nothing_or_tells_nothing(rest, venue):
     assert rest.perform(Find("nowhere", 9)) is None
 
 
+@pytest.mark.fault("F57", "F58")
 def test_a_cancel_is_a_request(rest):
     """No answer proves it; what has ended refuses."""
     broker_id = rest.perform(submit("to cancel")).report.broker_id
@@ -122,6 +125,7 @@ def test_a_reading_of_the_account(venue, rest):
     assert rest.perform(Sync(said.cursor, (), 7)) is None
 
 
+@pytest.mark.fault("F45", "F68")
 def test_more_open_orders_than_a_page(rest, venue):
     """601 of them, 500 a page, none missed."""
     from tests.pipelines.execution.matching.made import ask
@@ -143,6 +147,7 @@ def test_no_secret_is_in_any_message(venue, rest, caplog):
     assert local.KEYS.secret not in caplog.text + said.reason
 
 
+@pytest.mark.fault("F45", "F68")
 def test_orders_of_one_moment_at_the_end_of_a_page(venue):
     """A page of 500 that ends among orders of the same time: the others of that time are not passed over."""
     from tests.pipelines.execution.matching.made import ask
@@ -163,6 +168,7 @@ def test_a_reading_tells_the_brokers_time(venue, rest):
     assert said.clock_ns == clock.nanoseconds(venue.floor.exchange.now)
 
 
+@pytest.mark.fault("F91")
 def test_what_cannot_be_traded_is_named(venue, rest, monkeypatch):
     """Unknown, or delisted; a question a class of assets tells it of any number of symbols."""
     assets, asked = venue.floor.exchange.assets, []

@@ -61,12 +61,14 @@ def test_an_order_becomes_a_report():
     assert (said.client_order_id, said.broker_id, said.symbol) == (ORDER["client_order_id"], ORDER["id"], "AAPL")
 
 
+@pytest.mark.fault("F74")
 @pytest.mark.parametrize("status", [status.value for status in OrderStatus])
 def test_every_status_of_the_client_is_a_state_of_ours(status):
     """Word for word."""
     assert words.report({**ORDER, "status": status}, NAMES).state.value == status
 
 
+@pytest.mark.fault("F74")
 def test_a_status_that_nobody_knows_counts_as_open():
     """It reserves in full until something is known."""
     assert words.report({**ORDER, "status": "brand_new_word"}, NAMES).state == OrderState.PENDING_REVIEW
@@ -112,6 +114,7 @@ def test_an_update_that_cannot_be_read_asks_for_the_account(spoiled):
     assert isinstance(heard(spoiled, NAMES), Joined)
 
 
+@pytest.mark.fault("F78", "F90")
 def test_other_activities_are_charges():
     """A fee takes money; a split brings shares; the symbol is ours."""
     fee = {"id": "a", "activity_type": "CFEE", "date": "2026-01-02", "net_amount": "-0.25", "symbol": "BTCUSD", "qty": "0"}
@@ -120,12 +123,14 @@ def test_other_activities_are_charges():
     assert words.charge(split, NAMES).quantity == 30
 
 
+@pytest.mark.fault("F43")
 def test_positions_come_under_our_names():
     """Crypto without its slash, shorts negative."""
     told = [{"symbol": "BTCUSD", "qty": "0.5"}, {"symbol": "BRK.B", "qty": "-3"}, {"symbol": "XYZ", "qty": "1"}]
     assert words.positions(told, NAMES) == {"BTC/USD": Decimal("0.5"), "BRK.B": Decimal(-3), "XYZ": Decimal(1)}
 
 
+@pytest.mark.fault("F79")
 @pytest.mark.parametrize(
     ("terms", "more"),
     [
@@ -158,6 +163,7 @@ def test_an_order_goes_out_as_text(terms, more):
     OrderRequest(**told)
 
 
+@pytest.mark.fault("F23")
 @given(st.integers(0, 999_999_999), st.integers(0, 9), st.sampled_from(["Z", "+00:00", "-05:00"]))
 def test_times_keep_every_digit(nanosecond, digits, zone):
     """0 to 9 fractional digits, with any zone."""
@@ -178,6 +184,7 @@ PAPER = {"ALPACA_API_KEY": "PKABC", "ALPACA_SECRET_KEY": "secret-of-mine"}
 LIVE = {"ALPACA_LIVE_API_KEY": "AKABC", "ALPACA_LIVE_SECRET_KEY": "secret-of-mine"}
 
 
+@pytest.mark.fault("F82")
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [
@@ -194,6 +201,7 @@ def test_paper_access_that_does_not_fit_is_refused(environment, sentence):
     assert "secret-of-mine" not in str(refused.value)
 
 
+@pytest.mark.fault("F82")
 def test_live_trading_asks_for_its_own_secret_and_a_typed_number():
     """A paper key does not do, nor a number that was not typed."""
     assert Access.with_money("123456", "123456", LIVE).live
