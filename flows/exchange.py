@@ -24,12 +24,14 @@ from pipelines.execution.exchange import tape
 from pipelines.execution.exchange.auth import Keys
 from pipelines.execution.exchange.floor import Floor
 from pipelines.execution.exchange.serving import Open, opened
-from pipelines.execution.matching.exchange import Exchange, Terms
+from pipelines.execution.matching.exchange import Terms
 from pipelines.execution.matching.ledger import Ledger
 from pipelines.execution.matching.prices import Bar
 from pipelines.store import Store
 
 KEYS = "exchange.key"
+#: Bars before its first that clients may ask for, to warm up on.
+BARS_BEFORE = 500
 BEFORE = datetime.min.replace(tzinfo=UTC)
 #: In the home while an exchange is open: where it is reached.
 OPEN = "exchange.json"
@@ -62,6 +64,8 @@ def serve(wish: Wish, home: Home, params: Params, began: Callable[[dict[str, Any
     path.parent.mkdir(parents=True, exist_ok=True)
     with lease.held(path.with_suffix(".lock"), lambda holder: _taken(path, holder)), contextlib.closing(Ledger(path)) as ledger:
         floor, first = _opened(panel, market, params, wish, ledger)
+        for bar in (bar for bars in tape.rows(panel.rows(0, first), market, max(first - BARS_BEFORE, 0)) for bar in bars):
+            floor.keep(bar)
         asyncio.run(_guarded(floor, tape.rows(panel, market, first), wish, home, began))
     worth = floor.exchange.worth()
     return {
@@ -107,17 +111,18 @@ async def _guarded(
         with _noted(home.root / OPEN, where):
             began(where)
             for bars in rows:
-                _live(floor.exchange, bars)
+                _live(floor, bars)
                 if await _stopped(stop, wish.pace_s):
                     return
             await stop.wait()
 
 
-def _live(exchange: Exchange, bars: list[Bar]) -> None:
+def _live(floor: Floor, bars: list[Bar]) -> None:
     """Live through a row of bars once, and end the session with its last."""
+    exchange = floor.exchange
     for bar in bars:
         if exchange.lived.get(bar.symbol, BEFORE) < bar.event_at:
-            exchange.on_bar(bar)
+            floor.live(bar)
     if any(bar.last for bar in bars) and exchange.closed_at < bars[0].event_at:
         exchange.close_session()
 

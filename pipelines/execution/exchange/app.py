@@ -13,15 +13,22 @@ from pipelines.execution.exchange import faults, wire
 from pipelines.execution.exchange.auth import Guarded, Keys
 from pipelines.execution.exchange.faults import Faults, Rule
 from pipelines.execution.exchange.floor import Floor
+from pipelines.execution.exchange.market import Market
 from pipelines.execution.exchange.rest import Rest
 from pipelines.execution.exchange.stream import Mischief, OrderStream
+from pipelines.execution.exchange.ticker import Ticker
 from pipelines.execution.matching.prices import Bar
+
+#: Where Alpaca's clients look for market data; the feed makes no difference here.
+MARKET_STREAMS = ("/v2/{feed}", "/v1beta3/crypto/{feed}")
 
 
 def application(floor: Floor, keys: Keys, rules: list[Rule], mischief: Mischief, *, pattern_day_trader: bool = False) -> ASGIApp:
     """Return what clients talk to."""
     rest = Rest(floor, pattern_day_trader=pattern_day_trader)
-    served = Starlette(routes=[*rest.routes(), WebSocketRoute("/stream", OrderStream(floor, keys, mischief).serve)])
+    orders, ticker = OrderStream(floor, keys, mischief), Ticker(floor, keys)
+    streams = [WebSocketRoute("/stream", orders.serve), *(WebSocketRoute(path, ticker.serve) for path in MARKET_STREAMS)]
+    served = Starlette(routes=[*rest.routes(), *Market(floor).routes(), *streams])
     return Guarded(Faults(served, rules), keys)
 
 
@@ -41,7 +48,7 @@ def administration(floor: Floor, keys: Keys, rules: list[Rule], mischief: Mischi
 
     async def bars(request: Request) -> Response:
         for each in await request.json():
-            floor.exchange.on_bar(_bar(each))
+            floor.live(_bar(each))
         return JSONResponse({"now": wire.moment(floor.exchange.now)})
 
     async def now(request: Request) -> Response:

@@ -1,0 +1,190 @@
+"""Market: what the exchange has lived through, as Alpaca's market data API tells of it to its genuine clients.
+
+Bars are the exchange's own, of the length it lives through; a newest trade or quote is the close of the newest bar, unless quotes
+were given to it. Trades and quotes of the past are not known.
+"""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from domain.venue import Refused
+from pipelines.execution.exchange import wire
+from pipelines.execution.exchange.floor import Floor
+from pipelines.execution.exchange.wire import Json
+from pipelines.execution.matching.prices import Bar, Quote
+
+STOCKS, CRYPTO = "/v2/stocks", "/v1beta3/crypto/us"
+BARS_USUAL, BARS_MAX = 1000, 10_000
+#: Words of Alpaca's timeframes, and what they last.
+UNITS = {
+    "Min": timedelta(minutes=1), "T": timedelta(minutes=1), "Hour": timedelta(hours=1), "H": timedelta(hours=1),
+    "Day": timedelta(days=1), "D": timedelta(days=1), "Week": timedelta(weeks=1), "W": timedelta(weeks=1),
+}  # fmt: skip
+#: The longest of the floor's bars that still counts as a day: a session, or a whole one.
+SHORTEST_DAY = timedelta(hours=2)
+
+
+class Unanswerable(Exception):
+    """A question that Alpaca would refuse, too, or that is not answered here."""
+
+
+class Market:
+    """The market data API of one floor."""
+
+    def __init__(self, floor: Floor) -> None:
+        self.floor = floor
+
+    def routes(self) -> list[Route]:
+        """Return every path that is served."""
+        newest: dict[str, Callable[[str], Json]] = {"bars": self._bar, "trades": self._trade, "quotes": self._quote}
+        table: list[tuple[str, Callable[[Request], Awaitable[Json]]]] = []
+        for name, tell in newest.items():
+            table.append((f"{STOCKS}/{name}/latest", self._latest(name, tell)))
+            table.append((f"{CRYPTO}/latest/{name}", self._latest(name, tell)))
+        for root in (STOCKS, CRYPTO):
+            table += [(f"{root}/bars", self.bars), (f"{root}/snapshots", self.snapshots)]
+        return [Route(path, _answered(handler), methods=["GET"]) for path, handler in table]
+
+    async def bars(self, request: Request) -> Json:
+        """Return bars page by page, symbol by symbol, of the length that the exchange lives through."""
+        asked = request.query_params
+        symbols, length = self._symbols(request), _length(asked.get("timeframe", "1Day"))
+        since, until = _time(asked.get("start")), _time(asked.get("end"))
+        limit, newest_first = _limit(asked.get("limit")), asked.get("sort", "asc") == "desc"
+        found = [
+            (symbol, bar)
+            for symbol in sorted(symbols)
+            for bar in _ordered(self._kept(symbol, length), newest_first=newest_first)
+            if (since is None or bar.opened_at >= since) and (until is None or bar.opened_at <= until)
+        ]  # fmt: skip
+        first = _place(asked.get("page_token"))
+        page = found[first : first + limit]
+        told: dict[str, list[Json]] = {}
+        for symbol, bar in page:
+            told.setdefault(symbols[symbol], []).append(bar_of(bar))
+        more = first + limit < len(found)
+        return {"bars": told, "next_page_token": _token(first + limit) if more else None}
+
+    async def snapshots(self, request: Request) -> Json:
+        """Return the newest of everything, and the last two days."""
+        told = {name: self._snapshot(symbol) for symbol, name in self._symbols(request).items() if symbol in self.floor.bars}
+        return {"snapshots": told} if request.url.path.startswith(CRYPTO) else told
+
+    def _latest(self, name: str, tell: Callable[[str], Json]) -> Callable[[Request], Awaitable[Json]]:
+        async def answer(request: Request) -> Json:
+            return {name: {said: tell(symbol) for symbol, said in self._symbols(request).items() if symbol in self.floor.bars}}
+
+        return answer
+
+    def _symbols(self, request: Request) -> dict[str, str]:
+        """Return our names of the symbols asked for, each with the one that it was asked by."""
+        said = [each for each in request.query_params.get("symbols", "").split(",") if each]
+        if not said:
+            raise Unanswerable("symbols are missing")
+        try:
+            return {wire.known_symbol(each, self.floor.exchange): each for each in said}
+        except Refused as problem:
+            raise Unanswerable(f"invalid symbol: {problem.message}") from None
+
+    def _kept(self, symbol: str, length: timedelta) -> Sequence[Bar]:
+        kept = self.floor.bars.get(symbol, ())
+        ours = kept[0].event_at - kept[0].opened_at if kept else length
+        daily = length == timedelta(days=1) and SHORTEST_DAY < ours <= length
+        if ours != length and not daily:
+            raise Unanswerable(f"invalid timeframe: this exchange lives through bars of {ours}, {length} was asked for")
+        return kept
+
+    def _bar(self, symbol: str) -> Json:
+        return bar_of(self.floor.bars[symbol][-1])
+
+    def _trade(self, symbol: str) -> Json:
+        return trade_of(self.floor.bars[symbol][-1])
+
+    def _quote(self, symbol: str) -> Json:
+        return quote_of(self.floor.bars[symbol][-1], self.floor.exchange.quotes.get(symbol))
+
+    def _snapshot(self, symbol: str) -> Json:
+        newest = self.floor.bars[symbol]
+        before = {"prevDailyBar": bar_of(newest[-2])} if len(newest) > 1 else {}
+        bar = self._bar(symbol)
+        return {"latestTrade": self._trade(symbol), "latestQuote": self._quote(symbol), "minuteBar": bar, "dailyBar": bar, **before}
+
+
+def bar_of(bar: Bar) -> Json:
+    """Return a bar; how many trades made it is not known, and its mean price is that of its four."""
+    mean = (bar.open + bar.high + bar.low + bar.close) / 4
+    prices = {"o": bar.open, "h": bar.high, "l": bar.low, "c": bar.close}
+    return {"t": wire.moment(bar.opened_at), **prices, "v": bar.volume, "n": 0, "vw": mean}
+
+
+def trade_of(bar: Bar) -> Json:
+    """Return the last trade that a bar knows of: all of its volume at its close."""
+    return {"t": wire.moment(bar.event_at), "p": bar.close, "s": bar.volume, "i": 0, "x": "V", "c": [], "z": "C", "tks": "B"}
+
+
+def quote_of(bar: Bar, quote: Quote | None) -> Json:
+    """Return a quote; without one, both sides at the bar's close."""
+    if quote is None:
+        sides = {"bp": bar.close, "ap": bar.close, "bs": bar.volume, "as": bar.volume}
+    else:
+        sides = {"bp": float(quote.bid), "ap": float(quote.ask), "bs": float(quote.bid_size), "as": float(quote.ask_size)}
+    at = bar.event_at if quote is None else quote.at
+    return {"t": wire.moment(at), **sides, "bx": "V", "ax": "V", "c": [], "z": "C"}
+
+
+def _answered(handler: Callable[[Request], Awaitable[Json]]) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        try:
+            return JSONResponse(await handler(request))
+        except Unanswerable as problem:
+            return JSONResponse({"message": str(problem)}, 400)
+
+    return answer
+
+
+def _ordered(bars: Sequence[Bar], *, newest_first: bool) -> Iterable[Bar]:
+    return reversed(bars) if newest_first else bars
+
+
+def _length(said: str) -> timedelta:
+    """Return what a timeframe lasts, such as 5Min or 1Day."""
+    digits = said.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    unit = UNITS.get(said[len(digits) :])
+    if unit is None or not digits.isdigit() or not int(digits):
+        raise Unanswerable(f"invalid timeframe: {said}")
+    return int(digits) * unit
+
+
+def _time(said: str | None) -> datetime | None:
+    if said is None:
+        return None
+    try:
+        at = datetime.fromisoformat(said.replace(" ", "+").replace("Z", "+00:00"))
+    except ValueError:
+        raise Unanswerable(f"invalid time: {said}") from None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def _limit(said: str | None) -> int:
+    if said is None:
+        return BARS_USUAL
+    if not said.isdigit() or not 0 < int(said) <= BARS_MAX:
+        raise Unanswerable(f"invalid limit: {said} is not within 1 and {BARS_MAX}")
+    return int(said)
+
+
+def _token(place: int) -> str:
+    return base64.urlsafe_b64encode(str(place).encode()).decode()
+
+
+def _place(said: str | None) -> int:
+    try:
+        return 0 if not said else int(base64.urlsafe_b64decode(said.encode()))
+    except (ValueError, binascii.Error):
+        raise Unanswerable(f"invalid page_token: {said}") from None
