@@ -148,7 +148,6 @@ REASONS = {
     "F20": OPEN + "no version was released yet; a kept state of another shape is refused with one sentence",
     "F34": OPEN + "such bars are traded as they are",
     "F46": OPEN + "the feed is a parameter, and a model does not know by which it was trained",
-    "F66": OPEN + "orders are refused then, one by one (F61); nobody is told that all will be",
     "F73": OPEN + "it would come as a charge or as a difference of positions, which stops new orders (F70)",
     "F76": "cannot occur: stops are the gate's own and not orders that rest at the broker",
     "F85": OPEN + "to the trader it is every symbol halted (F84, F91); the levels have no test of their own",

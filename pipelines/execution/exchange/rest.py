@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -27,12 +27,22 @@ STATUS: dict[str, Callable[[Ticket], bool]] = {
     "all": lambda ticket: True,
 }
 
+#: The calendar of markets that keep none of their own.
+NEW_YORK = "NYSE"
+#: What an owner has asked for before they ask for anything.
+CONFIGURED: dict[str, Any] = {
+    "dtbp_check": "entry", "fractional_trading": True, "max_margin_multiplier": "4", "no_shorting": False, "pdt_check": "entry",
+    "ptp_no_exception_entry": False, "suspend_trade": False, "trade_confirm_email": "all",
+    "max_options_trading_level": 0,
+}  # fmt: skip
+
 
 class Rest:
     """The trading API of one floor."""
 
     def __init__(self, floor: Floor, *, pattern_day_trader: bool = False) -> None:
         self.floor, self.exchange, self._pattern = floor, floor.exchange, pattern_day_trader
+        self._configured: dict[str, Any] = dict(CONFIGURED)
 
     def routes(self) -> list[Route]:
         """Return every path that is served."""
@@ -54,12 +64,17 @@ class Rest:
             ("GET", "/v2/assets", self.assets),
             ("GET", "/v2/assets/{symbol:path}", self.asset),
             ("GET", "/v2/clock", self.clock),
+            ("GET", "/v2/calendar", self.calendar),
+            ("GET", "/v2/account/configurations", self.configurations),
+            ("PATCH", "/v2/account/configurations", self.configure),
         ]
         return [Route(path, _answered(handler), methods=[method]) for method, path, handler in table]
 
     async def submit(self, request: Request) -> Json:
-        """Take an order."""
-        ticket = self.exchange.submit(wire.asked(await _body(request), self.exchange))
+        """Take an order, unless its owner has asked for none of its kind to be taken."""
+        asked = wire.asked(await _body(request), self.exchange)
+        self._allow(asked)
+        ticket = self.exchange.submit(asked)
         return wire.order(ticket, self.exchange, nested=True)
 
     async def orders(self, request: Request) -> list[Json]:
@@ -134,7 +149,7 @@ class Rest:
 
     async def account(self, request: Request) -> Json:
         """Return the account."""
-        return wire.account(self.exchange, pattern_day_trader=self._pattern)
+        return wire.account(self.exchange, pattern_day_trader=self._pattern, suspended=self._configured["suspend_trade"])
 
     async def activities(self, request: Request) -> list[Json]:
         """Return activities, the newest first unless told otherwise, 100 a page; `page_token` is the last one seen."""
@@ -167,6 +182,32 @@ class Rest:
         now = wire.moment(self.exchange.now)
         tomorrow = wire.moment(self.exchange.now + timedelta(days=1))
         return {"timestamp": now, "is_open": True, "next_open": tomorrow, "next_close": tomorrow}
+
+    async def calendar(self, request: Request) -> list[Json]:
+        """Return sessions, this year's unless told otherwise; of markets without any those of New York, as Alpaca does."""
+        today, asked = self.exchange.now.date(), request.query_params
+        first = _day(asked.get("start"), date(today.year, 1, 1))
+        last = _day(asked.get("end"), date(today.year, 12, 31))
+        return wire.sessions(self.exchange.terms.calendar or NEW_YORK, first, last)
+
+    async def configurations(self, request: Request) -> Json:
+        """Return what the owner has asked for."""
+        return dict(self._configured)
+
+    async def configure(self, request: Request) -> Json:
+        """Change what the owner asks for; only suspending trade and short sales make a difference here."""
+        told = await _body(request, int)
+        if not isinstance(told, dict) or not told.keys() <= self._configured.keys():
+            raise Refused(venues.MALFORMED, "invalid account configuration")
+        self._configured.update(told)
+        return dict(self._configured)
+
+    def _allow(self, asked: Ask) -> None:
+        held = self.exchange.holdings.of(asked.symbol).quantity
+        if self._configured["suspend_trade"]:
+            raise Refused(venues.FORBIDDEN, "new orders are rejected by user request")
+        if self._configured["no_shorting"] and asked.side == Side.SELL and (asked.quantity or ZERO) > max(held, ZERO):
+            raise Refused(venues.FORBIDDEN, "account is not allowed to short")
 
     def _held(self, symbol: str) -> str:
         if symbol not in self.exchange.holdings.positions:
@@ -204,10 +245,10 @@ def _answered(handler: Callable[[Request], Awaitable[Any]]) -> Callable[[Request
     return answer
 
 
-async def _body(request: Request) -> Any:
+async def _body(request: Request, number: Callable[[str], Any] = Decimal) -> Any:
     try:
         # Text stays text and a number keeps every digit that was sent.
-        return json.loads(await request.body(), parse_float=Decimal, parse_int=Decimal)
+        return json.loads(await request.body(), parse_float=number, parse_int=number)
     except ValueError:
         raise Refused(venues.MALFORMED, "request body format is invalid") from None
 
@@ -226,6 +267,13 @@ def _limit(value: str | None, usual: int, most: int) -> int:
     if not value.isdigit() or not 0 < int(value) <= most:
         raise Refused(venues.MALFORMED, f"invalid limit {value}: 1 to {most}")
     return int(value)
+
+
+def _day(value: str | None, usual: date) -> date:
+    try:
+        return usual if value is None else date.fromisoformat(value[:10])
+    except ValueError:
+        raise Refused(venues.MALFORMED, f"invalid day {value}") from None
 
 
 def _moment(value: str | None) -> datetime | None:

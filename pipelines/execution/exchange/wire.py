@@ -5,11 +5,14 @@ Numbers are text, what is not set is null, times are RFC 3339. Source: Alpaca's 
 
 import uuid
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
+from domain import session
 from domain import venue as venues
 from domain.market import AssetClass
 from domain.order import OrderClass, OrderKind, OrderState, TimeInForce
@@ -22,6 +25,8 @@ Json = dict[str, Any]
 Word = TypeVar("Word", bound=StrEnum)
 CLASSES = {AssetClass.EQUITY: "us_equity", AssetClass.CRYPTO: "crypto", AssetClass.FX: "us_equity"}
 VENUES = {AssetClass.EQUITY: "NASDAQ", AssetClass.CRYPTO: "CRYPTO", AssetClass.FX: "NASDAQ"}
+#: Days within which the session after another one comes.
+SETTLED = timedelta(days=14)
 ACCOUNT_ID = str(uuid.uuid5(NAMESPACE, "account"))
 
 
@@ -94,7 +99,7 @@ def update(told: Update, exchange: Exchange) -> Json:
     return {"stream": "trade_updates", "data": data}
 
 
-def account(exchange: Exchange, *, pattern_day_trader: bool) -> Json:
+def account(exchange: Exchange, *, pattern_day_trader: bool, suspended: bool) -> Json:
     """Return the account; the fields of the pattern-day-trader rule come where they are asked for, Alpaca has taken them away."""
     worth = exchange.worth()
     told: Json = {
@@ -126,7 +131,7 @@ def account(exchange: Exchange, *, pattern_day_trader: bool) -> Json:
         "trading_blocked": False,
         "transfers_blocked": False,
         "account_blocked": False,
-        "trade_suspended_by_user": False,
+        "trade_suspended_by_user": suspended,
         "shorting_enabled": True,
     }
     if pattern_day_trader:
@@ -182,6 +187,21 @@ def asset(known: Asset) -> Json:
         "min_trade_increment": text(known.lot),
         "price_increment": "0.01",
     }
+
+
+def sessions(calendar: str, first: date, last: date) -> list[Json]:
+    """Return the sessions of some days by the exchange's own clock; what is traded in one is settled on the day of the next."""
+    zone = ZoneInfo(session.zone(calendar))
+    table = session.sessions(calendar, first, last + SETTLED)
+    rows = table.select("session", "opened_at", "closed_at", "pre_opened_at", "post_closed_at").rows()
+    told = []
+    for (day, *moments), (after, *_) in pairwise(rows):
+        opened, closed, early, late = (at.astimezone(zone) for at in moments)
+        told.append({
+            "date": day.isoformat(), "open": f"{opened:%H:%M}", "close": f"{closed:%H:%M}", "session_open": f"{early:%H%M}",
+            "session_close": f"{late:%H%M}", "settlement_date": after.isoformat(),
+        })  # fmt: skip
+    return [each for each in told if each["date"] <= last.isoformat()]
 
 
 def fill(done: Execution, ticket: Ticket) -> Json:

@@ -5,6 +5,7 @@ import json
 import queue
 import threading
 import time
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -28,7 +29,7 @@ NOT_SERVED = {
     **dict.fromkeys(("exercise_options_position", "get_option_contract", "get_option_contracts"), "options are not traded"),
     **dict.fromkeys(("get_corporate_announcements", "get_corporate_announcement_by_id"), "Alpaca has replaced them by market data"),
     **dict.fromkeys(
-        ("get_calendar", "get_portfolio_history", "get_account_configurations", "set_account_configurations"), "not yet served"),
+        ("get_portfolio_history",), "not yet served"),
 }  # fmt: skip
 USED = set()
 
@@ -215,6 +216,39 @@ def test_clock_and_account(client):
     account = client.get_account()
     assert account.status == "ACTIVE"
     assert account.pattern_day_trader is None
+
+
+def test_the_calendar_is_new_yorks(client):
+    """With its half days, in its own clock: Thanksgiving of 2024, and the day of settlement after it."""
+    days = client.get_calendar(ask.GetCalendarRequest(start=date(2024, 11, 27), end=date(2024, 11, 30)))
+    assert [(day.date.day, f"{day.open:%H:%M}", f"{day.close:%H:%M}") for day in days] == [
+        (27, "09:30", "16:00"),
+        (29, "09:30", "13:00"),
+    ]
+    (raw, _) = client.get("/calendar", {"start": "2024-11-27", "end": "2024-11-30"})
+    assert (raw["settlement_date"], raw["session_open"], raw["session_close"]) == ("2024-11-29", "0400", "2000")
+
+
+@pytest.mark.fault("F66")
+def test_an_owner_may_suspend_trade_and_short_sales(client):
+    """Orders are refused then, with Alpaca's words; what may close a position still does."""
+    asked = client.get_account_configurations()
+    assert (asked.suspend_trade, asked.no_shorting) == (False, False)
+    asked.suspend_trade = True
+    client.set_account_configurations(asked)
+    assert client.get_account().trade_suspended_by_user
+    with pytest.raises(APIError, match="rejected by user request") as refused:
+        client.submit_order(market(1))
+    assert refused.value.status_code == 403
+    asked.suspend_trade, asked.no_shorting = False, True
+    client.set_account_configurations(asked)
+    with pytest.raises(APIError, match="not allowed to short"):
+        client.submit_order(market(1, SELL, "BBB"))
+    asked.no_shorting = False
+    client.set_account_configurations(asked)
+    client.submit_order(market(1))
+    with pytest.raises(APIError, match="invalid account configuration"):
+        client.patch("/account/configurations", {"colour": "red"})
 
 
 @pytest.mark.fault("F65")
