@@ -111,7 +111,7 @@ class World:
         )
         drawn = random.Random(f"{seed}:faults")
         self.faults = {name for name in FAULTS if drawn.random() < 0.4}
-        self.now_ns, self.skew_ns, self.turn = 0, 0, 0
+        self.now_ns, self.skew_ns, self.turn, self.steps = 0, 0, 0, 0
         self.heap: list[tuple[int, int, Callable[[], None]]] = []
         self.store, self.trace = Store(), hashlib.sha256()
         self.prices = {symbol: Decimal(100) for symbol in SYMBOLS}
@@ -144,8 +144,8 @@ class World:
 
     @property
     def moment(self) -> Moment:
-        """Return what the process's clocks show."""
-        return Moment(EPOCH_NS + self.now_ns + self.skew_ns, self.now_ns + 1)
+        """Return what the process's clocks show; no two steps are at the same monotonic nanosecond, as they are not on a machine."""
+        return Moment(EPOCH_NS + self.now_ns + self.skew_ns, self.now_ns + 1 + self.steps)
 
     def later(self, delay_ns: int, act: Callable[[], None]) -> None:
         """Do something in a while; what is due at once is done in the order in which it was asked for."""
@@ -224,6 +224,7 @@ class World:
     def _carry_out(self, event: Event, step: Callable[[Core], Plan]) -> None:
         if self.core is None:
             return
+        self.steps += 1
         plan = step(self.core)
         self.note(event, plan)
         self.together.records += plan.records

@@ -170,6 +170,7 @@ class Core:
         """Do what the state alone asks for, at whatever event: look, cancel, read the account."""
         desk, now_ns = self.desk, plan.at.monotonic_ns
         desk.look(plan)
+        self._believe(plan)
         self.proposals.lapse(plan)
         halted = self.halted
         for working in desk.orders.values():
@@ -243,23 +244,25 @@ class Core:
             self.readiness.asked_ns, self.readiness.synced_ns, self.readiness.urged = 0, plan.at.monotonic_ns, False
 
     def _judge(self, found: dict[str, tuple[Decimal, Decimal]], plan: Plan) -> None:
-        """Believe a difference once it has stood for a while; be ready again when none is left."""
+        """Remember since when each difference stands; be ready again when none is left."""
         state, now_ns = self.readiness, plan.at.monotonic_ns
-        was_ready = state.synced
         kept = {name: state.doubts.get(name) for name in found}
         state.doubts = {
             name: doubt if (doubt := kept[name]) is not None and doubt.same(*found[name]) else Doubt(*found[name], now_ns)
             for name in found
         }
-        stands = {name: each for name, each in state.doubts.items() if now_ns - each.since_ns >= self.desk.patience.quiet_ns}
-        if stands:
-            state.synced = False
-            if was_ready:
-                name, doubt = next(iter(sorted(stands.items())))
-                plan.alert(f"the broker holds {doubt.theirs} of {name}, the journal says {doubt.ours}: nothing new is opened")
-        elif not found and not state.synced:
+        if not found and not state.synced:
             state.synced = True
             plan.write("reconcile", "core", {"positions": len(self.desk.holdings), "cash": str(self.desk.cash)})
+
+    def _believe(self, plan: Plan) -> None:
+        """Believe a difference that has stood for a while, even if no reading has come since that could have ended it."""
+        state, now_ns = self.readiness, plan.at.monotonic_ns
+        stands = {name: each for name, each in state.doubts.items() if now_ns - each.since_ns >= self.desk.patience.quiet_ns}
+        if stands and state.synced:
+            state.synced = False
+            name, doubt = next(iter(sorted(stands.items())))
+            plan.alert(f"the broker holds {doubt.theirs} of {name}, the journal says {doubt.ours}: nothing new is opened")
 
     def heard_before(self, said: events.Word) -> bool:
         """Say whether a word of a person has been honoured; from now on it has."""
