@@ -144,7 +144,7 @@ class World:
 
     @property
     def moment(self) -> Moment:
-        """Return what the process's clocks show; no two steps are at the same monotonic nanosecond, as they are not on a machine."""
+        """Return what the process's clocks show; no two steps share a monotonic nanosecond, as they do not on a machine."""
         return Moment(EPOCH_NS + self.now_ns + self.skew_ns, self.now_ns + 1 + self.steps)
 
     def later(self, delay_ns: int, act: Callable[[], None]) -> None:

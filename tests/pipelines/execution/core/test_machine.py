@@ -10,7 +10,19 @@ from domain.error import TradingError
 from domain.order import OrderState
 from domain.panel import Panel
 from pipelines.execution.core.desk import SECOND
-from pipelines.execution.core.events import Answer, Answered, BarClosed, Channel, Charge, Execution, Joined, Moment, Report, Synced
+from pipelines.execution.core.events import (
+    Answer,
+    Answered,
+    BarClosed,
+    Channel,
+    Charge,
+    Execution,
+    Joined,
+    Moment,
+    Report,
+    Synced,
+    Ticked,
+)
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Submit, Sync
 from tests.pipelines.execution import recorded
@@ -130,6 +142,47 @@ def test_a_reading_that_a_newer_one_has_overtaken_is_old_news():
 
 
 @pytest.mark.fault("F17", "F70")
+def test_a_difference_is_believed_even_if_no_reading_comes_any_more():
+    """What the last one told stands until another one ends it."""
+    hand = Hand()
+    hand.held = {"AAA": Decimal(7)}
+    hand.second += 61
+    hand.step(Ticked())
+    hand.read()
+    assert hand.core.ready
+    hand.second += 11
+    records = hand.step(Ticked()).records
+    assert not hand.core.ready
+    assert [record.payload["reason"] for record in records] == [
+        "the broker holds 7 of AAA, the journal says 0: nothing new is opened"
+    ]
+    hand.held = {}
+    hand.read()
+    assert hand.core.ready
+
+
+def test_of_two_readings_under_way_the_second_is_dropped():
+    """Begun later it may have been read first: what the other one brought would be forgotten, and come again."""
+    hand = Hand()
+    hand.second += 61
+    hand.step(Ticked())
+    first = hand.asked
+    hand.second += 1
+    hand.step(Joined(Channel.ORDERS))
+    second = hand.asked
+    fee = Charge("fee", Decimal(-1), "FEE", 0)
+    hand.second += 1
+    hand.step(Synced((), (), (fee,), {}, CAPITAL - 1, "newer", first))
+    dropped = hand.step(Synced((), (), (), {}, CAPITAL, "older", second))
+    third = next(each.asked_ns for each in dropped.requests if isinstance(each, Sync))
+    hand.step(Synced((), (), (fee,), {}, CAPITAL - 1, "newest", third))
+
+    assert second > first
+    assert hand.core.desk.cash == CAPITAL - 1
+    assert hand.core.cursor == "newest"
+    assert hand.core.ready
+
+
 def test_a_new_account_begins_with_the_brokers_cash_alone():
     """What led to it is not booked again; positions and open orders that no journal explains are refused."""
     core = Core(MARKET, PARAMS, SYMBOLS, Decimal(1), "1")
