@@ -10,7 +10,7 @@ from domain.clock import SystemClock
 from domain.error import ConfigurationError, NoData, OrderRefused, nearest
 from domain.order import OrderKind, Terms, TimeInForce
 from flows.home import Broker, Home
-from pipelines.execution import commands, trader
+from pipelines.execution import commands
 from pipelines.execution.accounts import JOURNAL
 from pipelines.execution.commands import Word
 from pipelines.execution.core import machine, remembered
@@ -90,7 +90,7 @@ def standing(market: str, broker: Broker, home: Home) -> dict[str, list[dict[str
         if kept is None:
             return {"orders": [], "proposals": []}
         found = remembered.rebuilt(journal.records(since=machine.oldest(kept[1])))
-    proposals = trader.progress(kept[1])["proposals"]
+    proposals = machine.progress(kept[1])["proposals"]
     return {
         "orders": [_order(working) for working in found.values() if not working.settled],
         "proposals": [{"proposal": name, **each} for name, each in proposals.items()],

@@ -145,7 +145,6 @@ REASONS = {
     "F11": "cannot occur: a trader writes no log of its own, what it prints is its supervisor's",
     "F18": "cannot occur: what trades starts no copy of itself",
     "F19": "measured, not tested: `benchmarks/execution/unattended.md`",
-    "F20": OPEN + "no version was released yet; a kept state of another shape is refused with one sentence",
     "F34": OPEN + "such bars are traded as they are",
     "F46": OPEN + "the feed is a parameter, and a model does not know by which it was trained",
     "F73": OPEN + "it would come as a charge or as a difference of positions, which stops new orders (F70)",

@@ -6,21 +6,22 @@ The gate judges an order by hand as it does any other, between two bars as at on
 import math
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from domain.decision import Outcome, Reason, Rule
 from domain.error import nearest
+from domain.market import Market
 from domain.order import Order
 from pipelines.execution import facts, risk
 from pipelines.execution.core import events
+from pipelines.execution.core.desk import Desk
+from pipelines.execution.core.outlook import Outlook
 from pipelines.execution.core.plan import Plan
-from pipelines.execution.core.proposals import Proposal
+from pipelines.execution.core.proposals import Proposal, Proposals
 from pipelines.execution.risk import Verdict
-
-if TYPE_CHECKING:
-    from pipelines.execution.core.machine import Core
+from pipelines.execution.trader import Trader
 
 #: Whose orders a person's are, where a model's name would stand.
 HAND = "hand"
@@ -28,10 +29,50 @@ HAND = "hand"
 ANSWER_S = 30.0
 
 
+class Account(Protocol):
+    """What a hand is laid on: the core, as far as people are concerned."""
+
+    market: Market
+    symbols: tuple[str, ...]
+    flips: bool
+    lot: Decimal
+    trader: Trader
+    desk: Desk
+    outlook: Outlook
+    proposals: Proposals
+
+    @property
+    def ready(self) -> bool:
+        """Whether anything may be sent."""
+        ...
+
+    @property
+    def halted(self) -> bool:
+        """Whether the kill latch is shut."""
+        ...
+
+    @property
+    def equity(self) -> float:
+        """What the account is worth by the newest prices."""
+        ...
+
+    def exact(self, quantity: float) -> Decimal:
+        """Return a quantity in whole lots, as it goes over the wire."""
+        ...
+
+    def tell(self, plan: Plan, silent_since_ns: int, model_valid: bool) -> None:
+        """Tell the gate what is known of the world now."""
+        ...
+
+    def heard_before(self, said: events.Word) -> bool:
+        """Say whether a word of a person has been honoured; from now on it has."""
+        ...
+
+
 class Hand:
     """A person's hand on one core."""
 
-    def __init__(self, core: "Core") -> None:
+    def __init__(self, core: Account) -> None:
         self._core = core
 
     def asked(self, said: events.Asked, plan: Plan) -> None:

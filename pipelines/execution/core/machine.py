@@ -31,6 +31,8 @@ from pipelines.execution.core.reconciling import Doubt, differences
 from pipelines.execution.trader import Trader
 from pipelines.journal import Stored
 
+#: What `packed` keeps; another number for whatever an older version could not read.
+FORM = 2
 #: Commands remembered, so that one that comes twice is honoured once.
 REMEMBERED = 1000
 
@@ -140,6 +142,7 @@ class Core:
         """Return everything that a new process needs to go on."""
         desk = self.desk
         return trader.packed(self.trader, {
+            "form": FORM,
             "bars": self.bars, "last_us": self.last_us, "cursor": self.cursor, "commands": list(self.commands)[-REMEMBERED:],
             "cash": str(desk.cash), "holdings": {symbol: str(held) for symbol, held in desk.holdings.items()},
             "charged": sorted(desk.charged), "outlook": self.outlook.packed(), "proposals": self.proposals.packed(),
@@ -386,4 +389,15 @@ def sound(bar: Panel) -> Panel:
 
 def oldest(raw: bytes) -> int:
     """Return the sequence of the journal after which lies all that `restore` needs beside a kept state."""
-    return int(trader.progress(raw)["oldest"])
+    return int(progress(raw)["oldest"])
+
+
+def progress(raw: bytes) -> dict[str, Any]:
+    """Return what a kept state says beside a trader's own; raise TradingError where another version of this house kept it."""
+    kept = trader.progress(raw)
+    if kept.get("form") != FORM:
+        raise TradingError(
+            f"the account's state was kept in form {kept.get('form')}, this version keeps form {FORM}: close its positions at the "
+            "broker, move its folder away, and begin another account"
+        )
+    return kept

@@ -9,6 +9,7 @@ from domain.decision import Outcome, Rule
 from domain.error import TradingError
 from domain.order import OrderState
 from domain.panel import Panel
+from pipelines.execution.core import machine
 from pipelines.execution.core.desk import SECOND
 from pipelines.execution.core.events import (
     Answer,
@@ -212,3 +213,12 @@ def test_what_the_mind_says_of_a_bar_is_written_even_if_the_bar_is_refused():
     records = hand.step(said).records
     assert [record.kind for record in records] == ["score", "alert"]
     assert hand.core.bars == 0
+
+
+@pytest.mark.fault("F20")
+def test_a_state_of_another_version_is_refused_in_one_sentence(monkeypatch):
+    """It says what to do; nothing of it is believed."""
+    kept = Hand().core.packed()
+    monkeypatch.setattr(machine, "FORM", machine.FORM + 1)
+    with pytest.raises(TradingError, match="this version keeps form 3: close its positions"):
+        machine.oldest(kept)
