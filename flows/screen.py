@@ -40,7 +40,10 @@ def _finite(value: Any) -> Any:
 
 
 def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print rows that share their columns."""
+    """Print rows that share their columns, and of none the title alone."""
+    if not rows:
+        Console().print(title)
+        return
     grid = Table(title=title, title_justify="left")
     for name in rows[0] if rows else ():
         grid.add_column(name, justify="right" if isinstance(rows[0][name], int | float) else "left", overflow="fold")
