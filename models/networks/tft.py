@@ -135,6 +135,8 @@ class Fused(nn.Module):
     narrowing_static: Tensor
     widening: Tensor
     classes: Tensor
+    varying: Tensor
+    measures: Tensor
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -148,6 +150,9 @@ class Fused(nn.Module):
                 self.register_buffer(name, stretching(len(places) * size, len(places)), persistent=False)
         self.register_buffer("widening", stretching(size, architecture.hidden), persistent=False)
         self.register_buffer("classes", torch.arange(CLASSES), persistent=False)
+        # Places lie where the network does: a list would be copied there at each step, which no graph can record.
+        self.register_buffer("varying", torch.tensor(self.places.varying), persistent=False)
+        self.register_buffer("measures", torch.tensor(self.places.measures, dtype=torch.long), persistent=False)
 
     def forward(self, strips: Tensor) -> Tensor:
         """Return [B, span, steps * Q] quantiles of strips [B, context + span - 1, F]."""
@@ -170,7 +175,7 @@ class Fused(nn.Module):
             written.append(held)
             alone.append(_stretched(chosen.single_variable_grns[name], held, self.widening)[..., None, :])
         if self.places.measures:
-            numbers = _alone(chosen, inputs[..., list(self.places.measures)], self.widening, self.architecture.dropout)
+            numbers = _alone(chosen, inputs.index_select(-1, self.measures), self.widening, self.architecture.dropout)
             written.append(numbers[0])
             alone.append(numbers[1])
         beside = torch.cat(alone, dim=-2)
@@ -182,7 +187,7 @@ class Fused(nn.Module):
     def rows(self, inputs: Tensor, static: Tensor | None) -> Tensor:
         """Return [B, L, d] what the variable selection makes of each row of [B, L, F]; rows know nothing of each other."""
         chosen = self.library.encoder_variable_selection
-        varying = inputs if static is None else inputs[..., list(self.places.varying)]
+        varying = inputs if static is None else inputs.index_select(-1, self.varying)
         written, alone = _alone(chosen, varying, self.widening, self.architecture.dropout)
         context = self._context("static_context_variable_selection", static)
         weights = torch.softmax(_gated(chosen.flattened_grn, written, context, self.narrowing), dim=-1)
