@@ -493,6 +493,8 @@ def _told(event: Event) -> str:
     """Return an event as text that is the same in every process."""
     if isinstance(event, events.BarClosed):
         return f"bar {event.bar.event_at[0]} {event.bar.close.tolist()} {event.forecast.tolist()}"
+    if isinstance(event, events.Listed):
+        return f"listed {sorted(event.untradable)}"
     return repr(event)
 
 
