@@ -256,8 +256,9 @@ def bar_is_traded_twice(patch: Patch) -> None:
 
 @bug
 def late_bar_is_traded(patch: Patch) -> None:
-    """A bar is fresh when it arrives, however old it is."""
+    """A bar is fresh when it arrives, however old it is: to the core, and to the guard that would see a feed fallen silent."""
     wrapped(patch, Core, "_bar", lambda original, self, said, plan: _patient(original, self, said, plan, "late_ns"))
+    wrapped(patch, Core, "tell", lambda original, self, plan, _, *rest: original(self, plan, plan.at.ns, *rest))
 
 
 @bug
