@@ -35,8 +35,8 @@ from pipelines.journal import Journal
 from tests.pipelines.execution import recorded
 from tests.pipelines.execution.live import served
 
-SYMBOLS, BARS, WARM = 500, 420, 20
-HALTS = 100
+SYMBOLS, BARS, WARM = 500, 220, 20
+HALTS = 60
 #: How far a position must be from its aim to be changed: every symbol trades, or few.
 BANDS = (0.0, 1.0, 3.0)
 CAPITAL = Decimal(100_000_000)
