@@ -380,6 +380,8 @@ class Decisions(Sizing):
 
     volatility_target: float = Field(gt=0)
     """Yearly volatility that the book aims at: the budget, which no model changes."""
+    weight: float = Field(gt=0)
+    """Where one account trades several markets, how much of its equity this one sizes for, beside the weights of the others."""
 
     @property
     def sizing(self) -> Sizing:

@@ -42,6 +42,7 @@ def _day(text: str) -> date:
 DAY = typer.Option(parser=_day, metavar="YYYY-MM-DD")
 PORT = typer.Option(min=1, max=65535)
 MarketOption = Annotated[str, typer.Option("--market", help="A market of params.yaml.")]
+MarketsOption = Annotated[list[str], typer.Option("--market", help="A market of params.yaml; say it again for one more.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables; {error} where it fails.")]
 BrokerOption = Annotated[Broker, typer.Option(help="Who holds the account.")]
 SymbolOption = Annotated[str, typer.Option(help="Whose proposal it is.")]
@@ -67,6 +68,13 @@ def _opened(market: str) -> tuple[Home, "Params"]:
     from domain import params as parameters
 
     return homes.from_environment(), parameters.load(homes.parameters(), market)
+
+
+def _all_opened(markets: list[str]) -> "tuple[Home, dict[str, Params]]":
+    """Return the home, and the parameters of each market by its name."""
+    from domain import params as parameters
+
+    return homes.from_environment(), {market: parameters.load(homes.parameters(), market) for market in markets}
 
 
 @command
@@ -317,7 +325,7 @@ def replay(
 
 @command
 def trade(
-    market: MarketOption,
+    market: MarketsOption,
     broker: Annotated[Broker, typer.Option(help="Who holds the account.")] = Broker.PAPER,
     live_account: Annotated[str | None, typer.Option(help="Number of the account at Alpaca that holds money.")] = None,
     mode: Annotated[
@@ -326,9 +334,13 @@ def trade(
     answer_s: Annotated[float, typer.Option(min=1.0, help="Seconds that a person has to answer a proposal.")] = 300.0,
     json: JsonOption = False,
 ) -> None:
-    """Trade the champion until stopped: on paper, at `nightshift exchange`, or at Alpaca."""
-    home, params = _opened(market)
-    screen.say(_traded(market, broker, live_account, (mode, answer_s), home, params), json, f"{market}, until it was stopped")
+    """Trade champions until stopped: on paper, at `nightshift exchange`, or at Alpaca; several markets in one account there."""
+    home, params = _all_opened(market)
+    told = _traded(params, broker, live_account, (mode, answer_s), home)
+    rows = told.pop("markets", [])
+    if not json and rows:
+        screen.table("markets", rows)
+    screen.say({**told, "markets": rows} if json and rows else told, json, f"{' and '.join(params)}, until it was stopped")
 
 
 @command
@@ -403,7 +415,7 @@ def reject(
 
 @command
 def exchange(
-    market: MarketOption, since: AnyDay = None,
+    market: MarketsOption, since: AnyDay = None,
     pace_s: Annotated[float, typer.Option(min=0.0, help="Seconds from bar to bar.")] = 1.0,
     host: str = "127.0.0.1", port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8787,
     abroad: Annotated[bool, typer.Option(help="Listen where others can reach it, too.")] = False, json: JsonOption = False,
@@ -411,10 +423,10 @@ def exchange(
     """Serve a paper exchange that speaks Alpaca's protocols, living through stored bars, until stopped."""
     from flows import exchange as venue
 
-    home, params = _opened(market)
-    wish = venue.Wish(market, since, pace_s, host, port, abroad)
-    told = venue.serve(wish, home, params, lambda where: screen.say(where, json, f"{market} is open"))
-    screen.say(told, json, f"{market}, until it was stopped")
+    home, params = _all_opened(market)
+    wish, named = venue.Wish(since, pace_s, host, port, abroad), " and ".join(params)
+    told = venue.serve(wish, home, params, lambda where: screen.say(where, json, f"{named} is open"))
+    screen.say(told, json, f"{named}, until it was stopped")
 
 
 @command
@@ -548,7 +560,7 @@ def _number(text: str) -> Decimal:
 
 
 def _traded(
-    market: str, broker: Broker, live_account: str | None, driven: tuple[Mode, float], home: Home, params: "Params"
+    params: "dict[str, Params]", broker: Broker, live_account: str | None, driven: tuple[Mode, float], home: Home
 ) -> dict[str, Any]:  # fmt: skip
     from domain.error import ConfigurationError
     from flows import live, trade
@@ -558,11 +570,17 @@ def _traded(
     if broker is Broker.PAPER:
         if driven[0] is not Mode.AUTONOMOUS:
             raise ConfigurationError(f"mode {driven[0]} was asked for on the paper account, which trades by itself: name a broker")
-        return trade.run(market, home, params)
+        if len(params) > 1:
+            raise ConfigurationError(
+                f"{' and '.join(params)} were to be traded on paper, where each market has an account of its own: start one each, "
+                "or open `nightshift exchange` for all of them and trade them at --broker exchange"
+            )
+        (market, settings), *_ = params.items()
+        return trade.run(market, home, settings)
     if broker is Broker.EXCHANGE:
-        return live.run(live.practice(market, home), live.Driving(*driven), market, home, params)
+        return live.run(live.practice(list(params), home), live.Driving(*driven), params, home)
     typed = "" if live_account is None else typer.prompt("This trades with money. Type the account's number to go on", err=True)
-    return live.run(live.alpaca(live_account, typed), live.Driving(*driven), market, home, params)
+    return live.run(live.alpaca(live_account, typed), live.Driving(*driven), params, home)
 
 
 def _leave(market: str, word: str, reason: str, as_json: bool) -> None:

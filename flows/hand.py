@@ -27,12 +27,17 @@ def folder(market: str, broker: Broker, home: Home) -> Path:
         raise ConfigurationError(
             "the paper account trades by itself and takes no orders by hand: name the broker, with --broker exchange or alpaca"
         )
-    found = home.account(market, broker)
-    if not (found / JOURNAL).is_file():
+    found = [each for each in home.accounts(market, broker) if (each / JOURNAL).is_file()]
+    if not found:
         raise NoData(
             f"'{market}' has no account at {broker} yet: start `nightshift trade --market {market} --broker {broker}` first"
         )
-    return found
+    if len(found) > 1:
+        raise ConfigurationError(
+            f"'{market}' is traded by several accounts at {broker} ({', '.join(each.name for each in found)}): move away the "
+            "folders of those that trade no more"
+        )
+    return found[0]
 
 
 def terms(limit: float | None, stop: float | None, force: TimeInForce) -> Terms:

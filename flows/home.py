@@ -70,9 +70,18 @@ class Home:
         """One folder an account: its journal, and the commands left for its trader."""
         return self.root / "journals"
 
-    def account(self, market: str, broker: Broker = Broker.PAPER) -> Path:
-        """Return the folder of a market's account at a broker."""
-        return self.journals / (market if broker == Broker.PAPER else f"{market}@{broker}")
+    def account(self, *markets: str, broker: Broker = Broker.PAPER) -> Path:
+        """Return the folder of the account that trades these markets at a broker."""
+        name = "+".join(sorted(markets))
+        return self.journals / (name if broker == Broker.PAPER else f"{name}@{broker}")
+
+    def accounts(self, market: str, broker: Broker | None = None) -> list[Path]:
+        """Return the folders of the accounts that trade a market, alone or beside others, at a broker or at any."""
+        folders = sorted(each for each in self.journals.glob("*") if each.is_dir())
+        parted = ((each, *each.name.partition("@")) for each in folders)
+        return [
+            each for each, names, _, at in parted if market in names.split("+") and broker in {None, Broker(at or Broker.PAPER)}
+        ]
 
     @property
     def keys(self) -> Path:

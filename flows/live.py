@@ -1,4 +1,4 @@
-"""Live: a market's champion at a broker behind a wire: Alpaca, or `nightshift exchange`, which speaks as Alpaca does.
+"""Live: the champions of one market or several at a broker behind a wire: Alpaca, or `nightshift exchange`, which speaks its words.
 
 The account is the broker's. It is begun with the cash that it holds, and is from then on what its journal says.
 """
@@ -6,12 +6,12 @@ The account is the broker's. It is begun with the cash that it holds, and is fro
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import httpx
 import numpy as np
@@ -34,6 +34,7 @@ from pipelines.execution.core.events import Event, Listed, Moment, Synced
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Request, Sync
 from pipelines.execution.core.proposals import Proposals
+from pipelines.execution.core.seat import Seat, Traded
 from pipelines.execution.exchange.auth import Keys
 from pipelines.execution.live import Live, ordered
 from pipelines.execution.mind import Mind
@@ -119,16 +120,17 @@ class Timed:
         return said
 
 
-def practice(market: str, home: Home) -> Venue:
-    """Return the exchange that is open in this home; raise ConfigurationError where none is, or one of another market."""
-    path = home.root / exchange.OPEN
-    asked = f"'{market}' was to be traded at the exchange of this home"
+def practice(markets: Sequence[str], home: Home) -> Venue:
+    """Return the exchange that is open in this home; raise ConfigurationError where none is, or one that lacks a market."""
+    path, named = home.root / exchange.OPEN, " and ".join(f"'{market}'" for market in markets)
+    asked = f"{named} {'was' if len(markets) == 1 else 'were'} to be traded at the exchange of this home"
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigurationError(f"{asked}, and none is open: start `nightshift exchange --market {market}` first") from None
-    if told["market"] != market:
-        raise ConfigurationError(f"{asked}, and it is open for '{told['market']}': one exchange serves one market")
+        wanted = " ".join(f"--market {market}" for market in markets)
+        raise ConfigurationError(f"{asked}, and none is open: start `nightshift exchange {wanted}` first") from None
+    if not set(markets) <= set(told["markets"]):
+        raise ConfigurationError(f"{asked}, and it is open for {', '.join(told['markets'])}: open it for all that is to be traded")
     keys = Keys.kept(Path(told["keys"]))
     access = Access(keys.key, keys.secret, live=False, url=told["url"])
     return Venue(Broker.EXCHANGE, access, Practised(told["admin"], keys), flips=True)
@@ -140,34 +142,68 @@ def alpaca(account: str | None = None, typed: str = "") -> Venue:
     return Venue(Broker.ALPACA, access, SystemClock(), account)
 
 
-async def trade_at(venue: Venue, driving: Driving, market: str, home: Home, params: Params, stop: asyncio.Event) -> dict[str, Any]:
-    """Trade until `stop` and return what the account came to.
+class Trading(NamedTuple):
+    """A market that is traded: where its bars and models come from, and what thinks about them."""
 
-    Raises what `trade.trade` raises, ConfigurationError for an account that is not the one of the journal, and TradingError for a
-    new one that holds more than cash.
-    """
-    desk = Desk.opened(params.market(market), params, home, venue.name)
-    folder, rest = home.account(market, venue.name), Rest(venue.access, desk.symbols)
-    with Journal(folder / JOURNAL) as journal:
-        mind = Mind(desk.served, params, len(desk.symbols), successor=desk.successor, watch=Watch(desk, params.serving))
-        mind.restore(journal)
-        live = Opening(venue, driving, desk, mind.terms, journal, rest).live()
-        core = live.core
+    desk: Desk
+    mind: Mind
+
+    @classmethod
+    def opened(cls, market: str, params: Params, home: Home, folder: Path) -> Self:
+        """Return it with its champion; raise NoChampion or NoData where there is none."""
+        desk = Desk.opened(params.market(market), params, home, folder)
+        watch = Watch(desk, params.serving)
+        return cls(desk, Mind(desk.served, params, len(desk.symbols), successor=desk.successor, watch=watch))
+
+    @property
+    def traded(self) -> Traded:
+        """Return what the core is told of it."""
+        return Traded(self.desk.market, self.mind.terms, self.desk.symbols, self.desk.served.version)
+
+    async def begun(self, live: Live, venue: Venue, stop: asyncio.Event) -> AsyncIterator[Event]:
+        """Warm up on all bars that the account has lived through, and return what the bars after them lead to."""
+        desk, mind, seat = self.desk, self.mind, live.core.seats[self.desk.market.name]
         seen, history = desk.store.version("bars"), desk.bars()
-        start = _behind(history, core, venue)
-        await asyncio.to_thread(mind.warm, history.rows(0, start), core.bars)
-        _agree(live, mind, journal)
+        start = _behind(history, seat, venue)
+        await asyncio.to_thread(mind.warm, history.rows(0, start), seat.bars)
         if start:
-            await asyncio.to_thread(mind.follow, core.bars, None, history.event_at[start - 1])
-        log.info("version %s trades %s at %s: %d bars seen", core.version, market, venue.name, start)
+            await asyncio.to_thread(mind.follow, seat.bars, None, history.event_at[start - 1])
+        log.info("version %s trades %s at %s: %d bars seen", seat.version, desk.market.name, venue.name, start)
         bars = trade.feed(desk, seen, history, start, 0.0, stop)
         bars = _reached(bars, venue.time) if isinstance(venue.time, Practised) else bars
+        return thinking.closed(mind, desk.market, bars, seat.bars, venue.time)
+
+
+async def trade_at(
+    venue: Venue, driving: Driving, params: Mapping[str, Params], home: Home, stop: asyncio.Event
+) -> dict[str, Any]:  # fmt: skip
+    """Trade until `stop` and return what the account came to; `params` are by market.
+
+    Raises what `trade.trade` raises, ConfigurationError for an account that is not the one of the journal and for a symbol of two
+    markets, and TradingError for a new account that holds more than cash.
+    """
+    folder = home.account(*params, broker=venue.name)
+    trading = [Trading.opened(market, each, home, folder) for market, each in sorted(params.items())]
+    symbols = tuple(symbol for each in trading for symbol in each.desk.symbols)
+    rest = Rest(venue.access, symbols)
+    with Journal(folder / JOURNAL) as journal:
+        for each in trading:
+            each.mind.restore(journal, each.desk.market.name)
+        live = Opening(venue, driving, trading, journal, rest, home).live()
+        feeds = [await each.begun(live, venue, stop) for each in trading]
+        _agree(live, trading, journal)
         await live.run(
-            thinking.closed(mind, desk.market, bars, core.bars, venue.time), ordered(folder, core), _listed(rest, desk.symbols),
+            *feeds, ordered(folder, live.core), _listed(rest, symbols),
             stop=stop, beside=stream.follow(venue.access, rest.names, live.hear),
         )  # fmt: skip
-        worth = {"cash": str(core.desk.cash), "positions": len(core.desk.holdings), "orders": len(core.desk.orders)}
-        return {"market": market, "broker": venue.name, "version": core.version, "bars": core.bars, "ready": core.ready, **worth}
+        return _told(live.core, venue)
+
+
+def _told(core: Core, venue: Venue) -> dict[str, Any]:
+    """Return what an account came to, and how far each of its markets has lived."""
+    worth = {"cash": str(core.desk.cash), "positions": len(core.desk.holdings), "orders": len(core.desk.orders)}
+    markets = [{"market": name, "version": seat.version, "bars": seat.bars} for name, seat in core.seats.items()]
+    return {"broker": venue.name, "ready": core.ready, **worth, "markets": markets}
 
 
 @dataclass(frozen=True)
@@ -176,11 +212,10 @@ class Opening:
 
     venue: Venue
     driving: Driving
-    desk: Desk
-    params: Params
-    """With the settings that the model brings."""
+    trading: Sequence[Trading]
     journal: Journal
     rest: Rest
+    home: Home
 
     def live(self) -> Live:
         """Return the account as its journal has it, or begin one with the broker's cash.
@@ -193,10 +228,12 @@ class Opening:
         return self._begun(told) if opened is None else self._again(opened, told)
 
     def _begun(self, told: dict[str, str]) -> Live:
+        self._alone(told)
         reading = self._read()
         live = self._made(reading.cash)
         plan = live.core.open(reading, live.now)
-        terms = {**self._terms(str(reading.cash)), **told}
+        settings = {each.desk.market.name: accounts.settings(each.desk.params) for each in self.trading}
+        terms = {**self._terms(str(reading.cash)), **told, "settings": settings}
         record = Record(live.now.ns, live.now.monotonic_ns, "session", "live", terms)
         live.core.noted(self.journal.append(record, *plan.records, snapshot=live.core.packed()))
         return live
@@ -205,18 +242,39 @@ class Opening:
         accounts.agree(self.journal.path.parent, opened, {**self._terms(opened["capital"]), **told})
         live = self._made(Decimal(opened["capital"]))
         live.recover()
+        self._note_settings(live)
         return live
 
+    def _alone(self, told: dict[str, str]) -> None:
+        """Raise ConfigurationError where the broker's account is another journal's already: two would undo each other's orders."""
+        for path in sorted(self.home.journals.glob(f"*@{self.venue.name}/{JOURNAL}")):
+            if path != self.journal.path:
+                with Journal.read_only(path) as other:
+                    opened = accounts.opened_on(other) or {}
+                if told.items() <= opened.items():
+                    raise ConfigurationError(
+                        f"account {told['account']} at {told['broker']} is traded by {path.parent} already, for "
+                        f"{', '.join(opened['markets'])}: trade the same markets to go on with it, or move that folder away"
+                    )
+
+    def _note_settings(self, live: Live) -> None:
+        """Write down which settings are others now than when the account was traded last."""
+        at, records = live.now, []
+        for desk in (each.desk for each in self.trading):
+            settings = accounts.settings(desk.params)
+            if changed := accounts.changed(self.journal, desk.market.name, settings):
+                told = {"market": desk.market.name, "changed": changed, "settings": settings}
+                records.append(Record(at.ns, at.monotonic_ns, "settings", "live", told))
+        if records:
+            live.core.noted(self.journal.append(*records, snapshot=live.core.packed()))
+
     def _made(self, capital: Decimal) -> Live:
-        desk, venue = self.desk, self.venue
         proposals = Proposals(self.driving.mode, round(self.driving.answer_s * 1e9))
-        core = Core(
-            desk.market, self.params, desk.symbols, capital, desk.served.version, flips=venue.flips, proposals=proposals
-        )  # fmt: skip
-        return Live(core, self.journal, self._broker, venue.time)
+        core = Core([each.traded for each in self.trading], capital, flips=self.venue.flips, proposals=proposals)
+        return Live(core, self.journal, self._broker, self.venue.time)
 
     def _terms(self, capital: str) -> dict[str, Any]:
-        return accounts.terms(self.desk.market, self.desk.params, self.desk.symbols, capital)
+        return accounts.terms([(each.desk.market, each.desk.symbols) for each in self.trading], capital)
 
     @property
     def _broker(self) -> Timed:
@@ -244,16 +302,20 @@ class Opening:
         return said
 
 
-def _behind(history: Panel, core: Core, venue: Venue) -> int:
+def _behind(history: Panel, seat: Seat, venue: Venue) -> int:
     """Return how many bars are behind the account: those it lived through, or for a new one those before now."""
-    newest = np.datetime64(core.last_us, "us") if core.bars else np.datetime64(clock.nanoseconds(venue.time.now()) // 1000, "us")
+    newest = np.datetime64(seat.last_us, "us") if seat.bars else np.datetime64(clock.nanoseconds(venue.time.now()) // 1000, "us")
     return int(np.searchsorted(history.event_at, newest, side="right"))
 
 
-def _agree(live: Live, mind: Mind, journal: Journal) -> None:
-    """Write down which model trades from here on, if that is news."""
+def _agree(live: Live, trading: Sequence[Trading], journal: Journal) -> None:
+    """Write down which models trade from here on, where that is news."""
     at = live.now
-    records = [Record(at.ns, at.monotonic_ns, kind, "mind", told) for kind, told in mind.agreed(live.core.bars)]
+    records = [
+        Record(at.ns, at.monotonic_ns, kind, "mind", {"market": name, **told})
+        for name, mind in ((each.desk.market.name, each.mind) for each in trading)
+        for kind, told in mind.agreed(live.core.seats[name].bars)
+    ]
     if records:
         live.core.noted(journal.append(*records, snapshot=live.core.packed()))
 
@@ -276,6 +338,6 @@ async def _listed(rest: Rest, symbols: tuple[str, ...]) -> AsyncIterator[Event]:
         await asyncio.sleep(LISTING_S)
 
 
-def run(venue: Venue, driving: Driving, market: str, home: Home, params: Params) -> dict[str, Any]:
-    """Trade until SIGINT or SIGTERM."""
-    return asyncio.run(trade.guarded(lambda stop: trade_at(venue, driving, market, home, params, stop)))
+def run(venue: Venue, driving: Driving, params: Mapping[str, Params], home: Home) -> dict[str, Any]:
+    """Trade until SIGINT or SIGTERM; `params` are by market."""
+    return asyncio.run(trade.guarded(lambda stop: trade_at(venue, driving, params, home, stop)))

@@ -24,7 +24,7 @@ def shadow(market: str, home: Home, params: Params) -> Fact:
     Raises NoData for a market that has never traded.
     """
     with Journal.read_only(home.account(params.market(market).name) / JOURNAL) as journal:
-        live, facts = record.read(journal, params.serving)
+        live, facts = record.read(journal, market, params.serving)
         standing = {watch.CHAMPION: _newest(journal, "model"), watch.CHALLENGER: _newest(journal, watch.KIND)}
     scored = {role: [fact for fact in facts if fact["version"] == version] for role, version in standing.items()}
     rows = [_row(role, version, scored[role], live) for role, version in standing.items() if version is not None]

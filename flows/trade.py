@@ -29,12 +29,12 @@ from domain.params import Params
 from features.feature import Feature
 from flows import evidence, keys
 from flows import home as homes
-from flows.home import Broker, Home
+from flows.home import Home
 from models import signature
 from pipelines.data import covariates, materialize
 from pipelines.data.covariates import Wanted
 from pipelines.data.reading import Following
-from pipelines.execution import commands, serving
+from pipelines.execution import accounts, commands, serving
 from pipelines.execution.accounts import JOURNAL
 from pipelines.execution.commands import Word
 from pipelines.execution.loop import Loop
@@ -68,8 +68,8 @@ class Desk:
     """The challenger asked about last: ready to be served, or why it must not be."""
 
     @classmethod
-    def opened(cls, market: Market, params: Params, home: Home, broker: Broker = Broker.PAPER) -> Self:
-        """Return the desk of a market with its champion; raise NoChampion or NoData where there is none.
+    def opened(cls, market: Market, params: Params, home: Home, folder: Path) -> Self:
+        """Return the desk of a market, for the account in `folder`, with its champion; raise NoChampion or NoData for none.
 
         Where the champion is refused the one served last stays; the first bar asks for the champion again, and its alert says why.
         """
@@ -78,7 +78,7 @@ class Desk:
             served = champion(market, params, home, registry)
         except ModelError as refused:
             served = _stayed(market, params, home, registry, refused)
-        symbols = _symbols(market, home.account(market.name, broker), store)
+        symbols = _symbols(market, folder, store)
         return cls(market, params, home, store, registry, symbols, served, Following(store, market, symbols))
 
     def successor(self, bar: Panel) -> tuple[Served, Panel] | None:
@@ -246,7 +246,7 @@ def serve(folder: Path, number: str, market: Market, params: Params) -> Served:
 
 def command(market: str, home: Home, word: Word, actor: str, reason: str) -> list[Path]:
     """Leave `halt` or `resume` for every trader of a market: the paper account's, and those of brokers that it was traded at."""
-    folders = [home.account(market), *sorted(home.journals.glob(f"{market}@*"))]
+    folders = dict.fromkeys([home.account(market), *home.accounts(market)])
     at_ns = clock.nanoseconds(SystemClock().now())
     return [commands.leave(folder, word, actor, reason, at_ns) for folder in folders]
 
@@ -260,9 +260,8 @@ async def trade(
     an old one goes on after the last bar that it lived through. Raises NoChampion, NoData, LeaseTaken and the like.
     """
     stop = stop or asyncio.Event()
-    chosen = params.market(market)
-    desk = Desk.opened(chosen, params, home)
-    folder = home.account(market)
+    chosen, folder = params.market(market), home.account(market)
+    desk = Desk.opened(chosen, params, home, folder)
     watch = Watch(desk, params.serving)
     with Loop(chosen, params, desk.served, desk.symbols, folder, SystemClock(), successor=desk.successor, watch=watch) as live:
         seen, history = desk.store.version("bars"), desk.bars()
@@ -308,9 +307,10 @@ def _symbols(market: Market, folder: Path, store: Store) -> tuple[str, ...]:
     """Return what the account trades: what it was opened with, or every symbol stored now."""
     try:
         with Journal.read_only(folder / JOURNAL) as journal:
-            return tuple(next(journal.records("session")).payload["symbols"])
-    except (NoData, StopIteration):
-        return materialize.read(store, market).symbols
+            opened = accounts.opened_on(journal)
+    except NoData:
+        opened = None
+    return materialize.read(store, market).symbols if opened is None else accounts.symbols(opened, market.name, folder)
 
 
 def run(market: str, home: Home, params: Params, *, since: date | None = None, pace_s: float = 0.0) -> dict[str, Any]:

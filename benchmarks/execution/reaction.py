@@ -31,6 +31,7 @@ from pipelines.execution.core.desk import SECOND
 from pipelines.execution.core.events import Answer, Answered, BarClosed, Channel, Execution, Heard, Joined, Moment, Report, Synced
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Plan, Submit, Sync
+from pipelines.execution.core.seat import Traded
 from pipelines.journal import Journal
 from tests.pipelines.execution import recorded
 from tests.pipelines.execution.live import served
@@ -66,7 +67,7 @@ class Account:
     def __init__(self, journal: Journal, band: float) -> None:
         self.symbols = tuple(f"S{number:03d}" for number in range(SYMBOLS))
         market, params = recorded.terms(risk={"orders_max": 100_000, "repeats_max": 1000}, decisions={"band": band})
-        self.core = Core(market, params, self.symbols, CAPITAL, "1")
+        self.core = Core([Traded(market, params, self.symbols, "1")], CAPITAL)
         self.market, self.journal, self.chance = market, journal, np.random.default_rng(5)
         self.close, self.second = self.chance.uniform(20, 200, SYMBOLS).round(2), 0
         self.view, self.cash, self.held = self.chance.normal(0, 1, SYMBOLS), CAPITAL, dict[str, Decimal]()

@@ -40,6 +40,7 @@ from pipelines.execution.brokers.alpaca.stream import follow
 from pipelines.execution.core.events import Synced
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Sync
+from pipelines.execution.core.seat import Traded
 from pipelines.execution.exchange.auth import Keys
 from pipelines.execution.live import Live
 from pipelines.execution.mind import Mind
@@ -96,7 +97,7 @@ def trade(root: str, where: dict[str, Any], first: int) -> None:
     reading = broker.perform(Sync(rest.clock(), (), 0))
     if not isinstance(reading, Synced):
         raise SystemExit("the account could not be read")
-    core = Core(market, params, panel.symbols, reading.cash, "1")
+    core = Core([Traded(market, params, panel.symbols, "1")], reading.cash)
 
     async def run(journal: Journal) -> None:
         live, stop = Live(core, journal, broker, clock), asyncio.Event()

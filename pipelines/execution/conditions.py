@@ -13,7 +13,7 @@ from domain.panel import FloatArray
 from pipelines.execution.verdicts import CodeArray
 
 #: Places in Conditions.account.
-OTHER_GROSS, OTHER_NET, BUYING_POWER, SENT, FOUND, LIMIT = range(6)
+OTHER_GROSS, OTHER_NET, BUYING_POWER, SENT, FOUND, LIMIT, OTHER_BOUGHT, OTHER_SOLD = range(8)
 #: Places in Conditions.standing.
 STATE, RULE = 0, 1
 
@@ -42,8 +42,9 @@ class Conditions(NamedTuple):
     limit: FloatArray
     """[S] what it allows."""
     account: FloatArray
-    """[6] gross and net of the account's other markets, what the broker lets it spend before the working orders, all in account
-    currency; orders already sent in the present window; what the rule behind `standing` found and allows."""
+    """[8] gross at worst and net of the account's other markets, what the broker lets it spend before the working orders, all in
+    account currency; orders already sent in the present window; what the rule behind `standing` found and allows; what the other
+    markets' orders could still buy and sell, in account currency."""
     standing: CodeArray
     """[2] code of the TradingState that is demanded, and of the Rule that demands it."""
     sector_used: FloatArray
@@ -58,5 +59,5 @@ class Conditions(NamedTuple):
         codes = {"sector": np.full(symbols, -1), "blocked": np.zeros(symbols, np.int64), "standing": np.zeros(2, np.int64)}
         numbers = {name: np.zeros(symbols) for name in ("buying", "selling", "found", "limit")}
         rooms = {name: np.zeros(symbols + 1) for name in ("sector_used", "sector_added")}
-        known = {**numbers, **prices, **codes, **rooms, "account": np.array([0.0, 0.0, math.inf, 0.0, 0.0, 0.0])}
+        known = {**numbers, **prices, **codes, **rooms, "account": np.array([0.0, 0.0, math.inf, *[0.0] * 5])}
         return cls._make(known[name] for name in cls._fields)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from domain.compiled import money
 from domain.decision import Rule
 from domain.panel import FloatArray
-from pipelines.execution.conditions import BUYING_POWER, OTHER_GROSS, OTHER_NET, Conditions
+from pipelines.execution.conditions import BUYING_POWER, OTHER_BOUGHT, OTHER_GROSS, OTHER_NET, OTHER_SOLD, Conditions
 from pipelines.execution.fills import Book
 from pipelines.execution.limits import Limits
 from pipelines.execution.verdicts import Verdicts
@@ -157,8 +157,9 @@ def check(limits: Limits, book: Book, conditions: Conditions, equity: float, cal
     both = fit(both, gross, both.factor * (buys + sells), calm * limits.gross_max * worth, swing, worth)
     both = fit(both, gross, both.factor * (buys + sells), limits.leverage_max * worth, Rule.LEVERAGE.value, worth)
     most = limits.net_max * worth
-    buy = fit(both, net + all_of.covers + all_of.bought, both.factor * buys, most, Rule.NET.value, worth)
-    sell = fit(both, all_of.closes - net + all_of.sold, both.factor * sells, most, Rule.NET.value, worth)
+    longer, shorter = all_of.covers + all_of.bought + account[OTHER_BOUGHT], all_of.closes + all_of.sold + account[OTHER_SOLD]
+    buy = fit(both, net + longer, both.factor * buys, most, Rule.NET.value, worth)
+    sell = fit(both, shorter - net, both.factor * sells, most, Rule.NET.value, worth)
     added, most = buy.factor * buys + sell.factor * sells, spendable(limits, account)
     buy = fit(buy, all_of.pending, added, most, Rule.BUYING_POWER.value, worth)
     sell = fit(sell, all_of.pending, added, most, Rule.BUYING_POWER.value, worth)

@@ -11,7 +11,7 @@ from domain import decision
 from domain.market import Market
 from domain.order import Order
 from domain.panel import Panel
-from pipelines.execution import orders
+from pipelines.execution import accounts, orders
 from pipelines.execution.outcome import Curve, Filled, Ordered, Outcome
 from pipelines.execution.risk import Verdict
 from pipelines.execution.trader import Trader, Worth
@@ -83,14 +83,15 @@ def orders_of(payload: dict[str, Any], market: Market, decided_at: np.datetime64
 
 
 def read(journal: Journal, market: Market, symbols: Sequence[str], capital: float, halted: bool) -> Outcome:
-    """Return what the journal says came of trading; every number is the one that was written, to the last bit.
+    """Return what the journal says came of trading a market; every number is the one that was written, to the last bit.
 
-    A fill or an order is of the bar whose record is the next one after its own.
+    A fill or an order is of the bar whose record is the next one after its own. Equity and cash are the account's, which may trade
+    other markets, too.
     """
-    written = list(journal.records("bar"))
+    written = list(accounts.of(market.name, journal.records("bar")))
     bars, places = [stored.payload for stored in written], np.array([stored.sequence for stored in written], dtype=np.int64)
     place, models = {symbol: s for s, symbol in enumerate(symbols)}, []
-    for stored in journal.records("model"):
+    for stored in accounts.of(market.name, journal.records("model")):
         models.append((int(stored.payload["bars"]), str(stored.payload["version"])))
     return Outcome(
         market=market,
@@ -112,8 +113,8 @@ def _columns(
     gathered: dict[str, list[Any]] = {name: [] for name in names}
     for stored in journal.records(kind):
         row, payload = int(np.searchsorted(bars, stored.sequence)), stored.payload
-        # What came after the newest bar belongs to the next one.
-        if row < len(bars):
+        # What came after the newest bar belongs to the next one, and a record is of one market.
+        if row < len(bars) and place.keys() >= set(payload["symbol"]):
             known = {"row": [row] * len(payload["symbol"]), **_unheard(payload), **payload}
             for name in names:
                 gathered[name] += known[name]

@@ -27,7 +27,8 @@ class Sent(NamedTuple):
 
     at_ns: int
     """By the same monotonic clock as the `now_ns` that it is compared with."""
-    symbol: int
+    symbol: int | None
+    """Its place in the market that is judged; None where it is of another one of the account."""
     quantity: float
     """Signed."""
 
@@ -141,7 +142,7 @@ def _throttle(rules: Risk, sent: Sequence[Sent], now_ns: int, conditions: Condit
     """Block the symbols of which one more order like the newest ones would be one too many."""
     recent = _within(sent, now_ns, rules.repeats_window_s)
     for (symbol, _), count in Counter((each.symbol, each.quantity) for each in recent).items():
-        if count + 1 > rules.repeats_max:
+        if symbol is not None and count + 1 > rules.repeats_max:
             conditions.blocked[symbol] = Rule.REPEATED_ORDER
             conditions.found[symbol], conditions.limit[symbol] = count + 1, rules.repeats_max
 

@@ -127,10 +127,12 @@ class Loop:
 
     def _restore(self) -> None:
         kept, opened = self._journal.latest_snapshot(), accounts.opened_on(self._journal)
-        terms = accounts.terms(self._market, self._params, self._symbols, self._capital)
-        self._mind.restore(self._journal)
+        # Without a change of settings: a replay, and what a paper account came to, are of one set of them.
+        settings = {"params": self._params.digest(*accounts.SETTINGS, "fills")}
+        terms = {**accounts.terms([(self._market, self._symbols)], self._capital), **settings}
+        self._mind.restore(self._journal, self._market.name)
         if kept is not None:
-            self._progress = trader.restore(self._trader, kept[1])
+            self._progress = trader.restore([self._trader], kept[1])
         if opened is None:
             self._journal.append(self._record("session", "loop", terms))
         else:
@@ -203,7 +205,7 @@ class Loop:
         if intents["symbol"]:
             told.append(self._record("intent", "loop", intents, at))
         told.append(self._record("bar", "loop", facts.bar(bar, worth, float(self._trader.book.cash[0])), at))
-        self._journal.append(*told, snapshot=trader.packed(self._trader, self._progress))
+        self._journal.append(*told, snapshot=trader.packed([self._trader], self._progress))
         return orders.intents(self._market.name, version, at, self._symbols, said.order, self._trader.book.mark)
 
     def _record(self, kind: str, actor: str, payload: dict[str, Any], at: np.datetime64 | None = None) -> Record:

@@ -11,6 +11,7 @@ import numpy as np
 from domain.error import ConfigurationError, ModelError
 from domain.panel import FloatArray, Panel
 from domain.params import Params
+from pipelines.execution import accounts
 from pipelines.execution.serving import Feed, Served
 from pipelines.execution.watch import Fact, Watch
 from pipelines.journal import Journal
@@ -39,11 +40,11 @@ class Mind:
         """Return params.yaml with the settings that the model brings."""
         return self.served.terms(self._params)
 
-    def restore(self, journal: Journal) -> None:
-        """Read which models traded before, and what was scored of them."""
+    def restore(self, journal: Journal, market: str) -> None:
+        """Read which models traded a market before, and what was scored of them."""
         if self._watch is not None:
-            self._watch.restore(journal)
-        for stored in journal.records("model"):
+            self._watch.restore(journal, market)
+        for stored in accounts.of(market, journal.records("model")):
             self._note(stored.payload)
 
     def warm(self, history: Panel, bars: int) -> FloatArray:

@@ -28,6 +28,7 @@ from domain.panel import FloatArray
 from domain.params import Serving
 from features import labels
 from models import metrics
+from pipelines.execution import accounts
 from pipelines.journal import Journal
 
 KIND = "score"
@@ -185,9 +186,9 @@ def told(fact: dict[str, Any]) -> Score:
     return Score(int(fact["bar"]), **numbers)
 
 
-def read(journal: Journal, serving: Serving) -> tuple[LiveRecord, list[dict[str, Any]]]:
-    """Return the live record of a journal and the facts that it is made of, oldest first."""
-    record, facts = LiveRecord(serving), [stored.payload for stored in journal.records(KIND)]
+def read(journal: Journal, market: str, serving: Serving) -> tuple[LiveRecord, list[dict[str, Any]]]:
+    """Return the live record of a market in a journal and the facts that it is made of, oldest first."""
+    record, facts = LiveRecord(serving), [stored.payload for stored in accounts.of(market, journal.records(KIND))]
     _fill(record, facts)
     return record, facts
 

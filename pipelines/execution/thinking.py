@@ -36,7 +36,7 @@ def spoken(mind: Mind, market: Market, bar: Panel, lived: int, heard_ns: int = 0
     """Return the events of one bar: another model, if one takes over, and the bar itself with its forecast."""
     version = mind.version
     facts = mind.hear(bar, lived)
-    events: list[Event] = [] if mind.version == version else [TookOver(mind.served.version, mind.terms)]
+    events: list[Event] = [] if mind.version == version else [TookOver(market.name, mind.served.version, mind.terms)]
     forecast = mind.think(bar, lived)
     day = float(session.days(market, bar.opened_at)[0])
     events.append(BarClosed(

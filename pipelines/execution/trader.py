@@ -35,9 +35,11 @@ class Trader(NamedTuple):
     """Not carried over a restart: whoever trades live tells it anew before each decision."""
     targets: decisions.Targets
     verdicts: Verdicts
+    share: float
+    """The part of the account's equity that decisions are sized for: 1 where no other market is traded with it."""
 
     @classmethod
-    def opened(cls, market: Market, params: Params, symbols: int, capital: float) -> Self:
+    def opened(cls, market: Market, params: Params, symbols: int, capital: float, share: float = 1.0) -> Self:
         """Return a trader with nothing but cash."""
         return cls(
             settings=decisions.settings(market, params),
@@ -48,6 +50,7 @@ class Trader(NamedTuple):
             conditions=Conditions.blank(symbols),
             targets=decisions.Targets.blank(symbols),
             verdicts=Verdicts.blank(symbols),
+            share=share,
         )
 
     def resized(self, market: Market, params: Params) -> Self:
@@ -61,10 +64,10 @@ def think(
 ) -> None:
     """Decide and judge one bar at its close: the orders for the next open are then in `trader.verdicts`.
 
-    The book must hold the bar's fills and be marked to its closes; `equity` is what it is worth, `day` numbers its session.
+    The book must hold the bar's fills and be marked to its closes; `equity` is the account's worth, `day` numbers its session.
     """
-    held = trader.book.quantity
-    decisions.step(trader.settings, forecast, close, volume, scale, held, equity, trader.memory, trader.targets)
+    held, sized_for = trader.book.quantity, equity * trader.share
+    decisions.step(trader.settings, forecast, close, volume, scale, held, sized_for, trader.memory, trader.targets)
     wanted, aim = trader.targets.quantity, trader.targets.aim
     risk.step(
         trader.limits, wanted, aim, close, volume, trader.book, equity, day, trader.conditions, trader.gate, trader.verdicts
@@ -102,22 +105,22 @@ def book_bar(trader: Trader, symbols: dict[str, int], bar: Panel, activities: Se
     return Worth(float(equity), float(gross), charge, booked)
 
 
-def packed(trader: Trader, progress: dict[str, Any]) -> bytes:
-    """Return everything that a trader carries over a restart, to the last bit, with `progress`, JSON values, before it."""
-    arrays = [*trader.book, *trader.memory, *trader.gate]
+def packed(traders: Sequence[Trader], progress: dict[str, Any]) -> bytes:
+    """Return all that an account's traders carry over a restart, to the last bit, with `progress`, JSON values, before it."""
+    arrays = _carried(traders)
     header = json.dumps({"progress": progress, "sizes": [len(values) for values in arrays]}, sort_keys=True)
     return header.encode() + b"\n" + np.concatenate(arrays).astype("<f8", copy=False).tobytes()
 
 
 def progress(raw: bytes) -> dict[str, Any]:
-    """Return the progress that `packed` put before a trader's state."""
+    """Return the progress that `packed` put before the traders' state."""
     return dict(json.loads(raw.partition(b"\n")[0])["progress"])
 
 
-def restore(trader: Trader, raw: bytes) -> dict[str, Any]:
-    """Put back what `packed` kept and return its progress; raise TradingError when it was another kind of trader's."""
+def restore(traders: Sequence[Trader], raw: bytes) -> dict[str, Any]:
+    """Put back what `packed` kept and return its progress; raise TradingError when it was of other kinds of traders."""
     line, _, body = raw.partition(b"\n")
-    header, arrays = json.loads(line), [*trader.book, *trader.memory, *trader.gate]
+    header, arrays = json.loads(line), _carried(traders)
     sizes = [len(values) for values in arrays]
     if header["sizes"] != sizes or len(body) != 8 * sum(sizes):
         raise TradingError(
@@ -126,3 +129,7 @@ def restore(trader: Trader, raw: bytes) -> dict[str, Any]:
     for values, kept in zip(arrays, np.split(np.frombuffer(body, dtype="<f8"), np.cumsum(sizes)[:-1]), strict=True):
         values[:] = kept
     return dict(header["progress"])
+
+
+def _carried(traders: Sequence[Trader]) -> list[FloatArray]:
+    return [values for each in traders for values in (*each.book, *each.memory, *each.gate)]

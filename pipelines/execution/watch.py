@@ -18,7 +18,7 @@ from domain.error import ModelError, NightshiftError, ResourceError
 from domain.panel import FloatArray, Panel
 from domain.params import Serving
 from features import labels
-from pipelines.execution import record
+from pipelines.execution import accounts, record
 from pipelines.execution.record import LiveRecord, Score, Waiting
 from pipelines.execution.serving import Feed, Served
 from pipelines.journal import Journal
@@ -100,10 +100,10 @@ class Watch:
         self._facts: list[Fact] = []
         self._refused = ""
 
-    def restore(self, journal: Journal) -> None:
-        """Read what was scored before, and who was served beside."""
-        self.record, _ = record.read(journal, self._serving)
-        for stored in journal.records(KIND):
+    def restore(self, journal: Journal, market: str) -> None:
+        """Read what was scored of a market's models before, and who was served beside."""
+        self.record, _ = record.read(journal, market, self._serving)
+        for stored in accounts.of(market, journal.records(KIND)):
             version, state = str(stored.payload["version"]), stored.payload["state"]
             self._served = (version, int(stored.payload["bars"])) if state == "serves" else None
             if state == "dropped":

@@ -17,13 +17,14 @@ import pytest
 from domain.decision import Outcome
 from domain.order import OrderState
 from pipelines.execution import risk, trader
-from pipelines.execution.core import desk, machine, reconciling, remembered, working
+from pipelines.execution.core import desk, machine, reconciling, remembered, seat, working
 from pipelines.execution.core.desk import Desk
 from pipelines.execution.core.events import Answer, Answered
 from pipelines.execution.core.hand import Hand
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Find, Submit
 from pipelines.execution.core.proposals import Proposals
+from pipelines.execution.core.seat import Seat
 from pipelines.execution.core.working import Working
 from tests.simulation.world import SYMBOLS, World
 
@@ -209,7 +210,8 @@ def kill_latch_in_memory(patch: Patch) -> None:
 
     def around(original: Any, self: Core, raw: bytes, records: Any, at: Any) -> Core:
         original(self, raw, records, at)
-        self.trader.gate.account[risk.LATCHED] = 0.0
+        for each in self.seats.values():
+            each.trader.gate.account[risk.LATCHED] = 0.0
         return self
 
     wrapped(patch, Core, "restore", around)
@@ -248,7 +250,7 @@ def bar_is_traded_twice(patch: Patch) -> None:
     """A bar that is delivered again is decided again."""
 
     def around(original: Any, self: Core, said: Any, plan: Any) -> None:
-        self.last_us = 0
+        self.seats[said.bar.market].last_us = 0
         original(self, said, plan)
 
     wrapped(patch, Core, "_bar", around)
@@ -258,7 +260,7 @@ def bar_is_traded_twice(patch: Patch) -> None:
 def late_bar_is_traded(patch: Patch) -> None:
     """A bar is fresh when it arrives, however old it is: to the core, and to the guard that would see a feed fallen silent."""
     wrapped(patch, Core, "_bar", lambda original, self, said, plan: _patient(original, self, said, plan, "late_ns"))
-    wrapped(patch, Core, "tell", lambda original, self, plan, _, *rest: original(self, plan, plan.at.ns, *rest))
+    wrapped(patch, Core, "tell", lambda original, self, seat, plan, _, *rest: original(self, seat, plan, plan.at.ns, *rest))
 
 
 @bug
@@ -294,7 +296,7 @@ def forgets_charges(patch: Patch) -> None:
 @bug
 def bad_prices_pass(patch: Patch) -> None:
     """Zero, negative and infinite prices reach decisions."""
-    patch.setattr(machine, "sound", lambda bar: bar)
+    patch.setattr(seat, "sound", lambda bar: bar)
 
 
 @bug
@@ -311,15 +313,15 @@ def floats_add_up(patch: Patch) -> None:
 
 def _drifting(self: Desk, symbol: str, held: float, quantity: float, price: float, fee: float) -> float:
     place = self.places.get(symbol)
-    return 0.0 if place is None else float(desk.fills.settle_one(self.book, place, quantity, price, fee))
+    return 0.0 if place is None else float(desk.fills.settle_one(place.book, place.row, quantity, price, fee))
 
 
 @bug
 def sent_before_written(patch: Patch) -> None:
     """Orders leave, and are written with the next event."""
 
-    def around(original: Any, self: Core, bar: Any, plan: Any) -> None:
-        original(self, bar, plan)
+    def around(original: Any, self: Core, where: Seat, bar: Any, plan: Any) -> None:
+        original(self, where, bar, plan)
         held = [record for record in plan.records if record.kind == "intent"]
         plan.records[:] = [record for record in plan.records if record.kind != "intent"]
         self.__dict__.setdefault("postponed", []).extend(held)
@@ -424,7 +426,7 @@ def a_group_is_half_written(patch: Patch) -> None:
 @bug
 def proposals_are_sent_at_once(patch: Patch) -> None:
     """A person is to be asked, and the order is gone before they can answer."""
-    patch.setattr(Core, "_kept_back", lambda self: np.zeros(len(self.symbols)))
+    patch.setattr(Seat, "for_person", lambda self, mode: np.zeros(len(self.symbols)))
 
 
 @bug
@@ -443,8 +445,8 @@ def a_word_counts_as_often_as_it_comes(patch: Patch) -> None:
 def people_need_no_gate(patch: Patch) -> None:
     """An order by hand goes out as it was asked for."""
 
-    def around(original: Any, self: Hand, order: Any, quantity: float) -> Any:
-        return original(self, order, quantity)._replace(quantity=quantity, outcome=Outcome.APPROVED)
+    def around(original: Any, self: Hand, where: Seat, order: Any, quantity: float) -> Any:
+        return original(self, where, order, quantity)._replace(quantity=quantity, outcome=Outcome.APPROVED)
 
     wrapped(patch, Hand, "_verdict", around)
 
@@ -494,3 +496,50 @@ def readings_may_overlap(patch: Patch) -> None:
         original(self, said, plan)
 
     wrapped(patch, Core, "_synced", around)
+
+
+@bug
+def other_markets_do_not_count(patch: Patch) -> None:
+    """Each market of an account keeps the limits of the whole by itself."""
+    wrapped(patch, Seat, "worst", lambda original, self: original(self)._make([0.0] * 9))
+
+
+@bug
+def a_halt_is_of_one_market(patch: Patch) -> None:
+    """A person halts the account, and its other market trades on."""
+
+    def around(original: Any, self: Core, said: Any, plan: Any) -> None:
+        original(self, said, plan)
+        for each in list(self.seats.values())[1:]:
+            each.trader.gate.account[risk.LATCHED] = 0.0
+
+    wrapped(patch, Core, "_commanded", around)
+
+
+@bug
+def a_bar_sweeps_other_markets(patch: Patch) -> None:
+    """A bar of one market cancels what works in another."""
+
+    def around(original: Any, self: Core, where: Seat, heard: Any, plan: Any) -> None:
+        places, where.places = where.places, dict.fromkeys(SYMBOLS, 0)
+        original(self, where, heard, plan)
+        where.places = places
+
+    wrapped(patch, Core, "_send", around)
+
+
+@bug
+def a_restart_mixes_the_markets(patch: Patch) -> None:
+    """What was kept of one market is put back into the other."""
+    wrapped(patch, trader, "restore", lambda original, traders, raw: original(traders[::-1], raw))
+
+
+@bug
+def an_order_hides_a_difference(patch: Patch) -> None:
+    """A difference that was believed counts as over while an order of its symbol is open (ours, until found)."""
+
+    def around(original: Any, self: Core, found: Any, plan: Any) -> None:
+        self.readiness.doubts = {name: each for name, each in self.readiness.doubts.items() if name in found}
+        original(self, found, plan)
+
+    wrapped(patch, Core, "_judge", around)

@@ -19,7 +19,7 @@ from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Cancel, Plan, Submit
 from pipelines.journal import Record
 from tests.simulation import world as worlds
-from tests.simulation.world import CAPITAL, MARKET, PARAMS, SYMBOLS, Unwritable, World
+from tests.simulation.world import CAPITAL, PARAMS, SYMBOLS, Unwritable, World
 
 #: How long a position that nothing explains may be taken for one that lags.
 DOUBT_NS = 40 * 10**9
@@ -55,8 +55,7 @@ class Written:
     def read(self, world: World) -> None:
         """Take in what was written since."""
         for commit in world.store.commits[self.commits :]:
-            at = next((record.payload["event_at_us"] for record in commit.records if record.kind == "bar"), None)
-            for record in commit.records:
+            for place, record in enumerate(commit.records):
                 self.latched = {"halt": True, "resume": False}.get(record.kind, self.latched)
                 if record.kind == "fill":
                     self._fill(record.payload)
@@ -68,14 +67,16 @@ class Written:
                 if record.kind == "intent" and "client_order_id" in record.payload:
                     self._by_hand(record)
                 elif record.kind == "intent":
-                    require(at is not None, "intents were written without their bar")
-                    self._intend(record.payload, at)
+                    later = (each.payload for each in commit.records[place:] if each.kind == "bar")
+                    bar = next(later, None)
+                    require(bar is not None, "intents were written without their bar")
+                    self._intend(record.payload, bar["market"], bar["event_at_us"])
         self.commits = len(world.store.commits)
 
-    def _intend(self, payload: dict[str, Any], at: int) -> None:
+    def _intend(self, payload: dict[str, Any], market: str, at: int) -> None:
         stamp = np.datetime_as_string(np.datetime64(at, "us"), unit="s")
         for symbol, quantity, outcome in zip(payload["symbol"], payload["quantity"], payload["outcome"], strict=True):
-            name = f"{MARKET.name}:{payload['model']}:{stamp}:{symbol}"
+            name = f"{market}:{payload['model']}:{stamp}:{symbol}"
             if quantity != 0.0:
                 self.intents[name] = at
                 self.bars[symbol, at] += 1
@@ -152,7 +153,7 @@ class Oracle:
                 require(each.reserved >= left, f"{name} may still fill {left} and reserves {each.reserved} [I-18]")
 
     def _money(self, world: World, core: Core) -> None:
-        written, book = self.written, core.trader.book
+        written = self.written
         require(max(written.fills.values(), default=0) <= 1, "a fill was booked twice [I-13]")
         require(max(written.charges.values(), default=0) <= 1, "a charge was booked twice [I-13]")
         if len(self.truth) != len(world.broker.ledger):
@@ -161,9 +162,10 @@ class Oracle:
         held = {symbol: size for symbol, size in written.held.items() if size}
         require(core.desk.holdings == held, "positions are not the sum of the fills written [I-14]")
         require(core.desk.cash == written.cash, "cash is not what the fills written leave of it [I-15]")
-        for s, symbol in enumerate(SYMBOLS):
-            require(book.quantity[s] == float(held.get(symbol, 0)), "the compiled book is not the account [I-31]")
-        require(book.cash[0] == float(written.cash), "the compiled book's cash is not the account's [I-31]")
+        for seat in core.seats.values():
+            for symbol, s in seat.places.items():
+                require(seat.trader.book.quantity[s] == float(held.get(symbol, 0)), "the compiled book is not the account [I-31]")
+            require(seat.trader.book.cash[0] == float(written.cash), "the compiled book's cash is not the account's [I-31]")
 
     def _gate(self, world: World, core: Core, event: Event, plan: Plan) -> None:
         require(core.halted == self.written.latched, "the kill latch is not where the records put it [I-20]")
@@ -176,20 +178,23 @@ class Oracle:
         require(world.read and world.connected, "an order was sent before the account was known [I-22]")
         doubtful = world.unexplained_ns and world.now_ns - world.unexplained_ns > DOUBT_NS
         require(not doubtful, "an order was sent while the broker holds what nothing explains [I-16]")
-        marks = {symbol: core.trader.book.mark[s] for s, symbol in enumerate(SYMBOLS)}
+        marks = marks_of(core)
         for request in submits:
             order, held = request.order, core.desk.holdings.get(request.order.symbol, Decimal(0))
             mark, adds = marks[order.symbol], abs(held + request.quantity) > abs(held)
             require(not adds or (math.isfinite(mark) and mark > 0), "something was opened without a price [I-21]")
             require(not (core.halted and adds), "an order opened something while halted [I-19]")
             require(not (adds and order.symbol in world.untradable), "something was opened that is not traded now [I-22]")
-            require(order.model_version in {str(world.version), HAND}, "an order is of a model that trades no more [I-27]")
+            require(
+                order.model_version in {str(world.versions[order.market]), HAND},
+                "an order is of a model that trades no more [I-27]",
+            )
             others = [each for each in core.desk.orders.values() if each.order.symbol == order.symbol and each.order is not order]
             require(not others, "a second order for a symbol whose first may still fill [I-09]")
         adding = [r for r in submits if abs(core.desk.holdings.get(r.order.symbol, Decimal(0)) + r.quantity)
                   > abs(core.desk.holdings.get(r.order.symbol, Decimal(0)))]  # fmt: skip
         if adding:
-            self._worst(core)
+            self._worst(core, {request.quantity > 0 for request in adding})
         if isinstance(event, BarClosed):
             forecast = event.forecast[:, 2]
             require(not (adding and np.isnan(forecast).all()), "something was opened without a forecast [I-21]")
@@ -198,20 +203,22 @@ class Oracle:
             require(not (adding and late), "something was opened on a bar of long ago [F30]")
             require(age_ns >= -core.desk.patience.early_ns, "a bar of the future was traded [F38]")
 
-    def _worst(self, core: Core) -> None:
-        """Add up what the account would hold if all that works filled the wrong way."""
-        gross, book = Decimal(0), core.trader.book
-        for s, symbol in enumerate(SYMBOLS):
+    def _worst(self, core: Core, buys: set[bool]) -> None:
+        """Add up what the account would hold if all that works filled the wrong way; `buys` are the sides that were added to."""
+        marks = {symbol: Decimal(mark) if math.isfinite(mark) else Decimal(0) for symbol, mark in marks_of(core).items()}
+        gross, up, down = Decimal(0), Decimal(0), Decimal(0)
+        for symbol, mark in marks.items():
             held = core.desk.holdings.get(symbol, Decimal(0))
             open_ = [each for each in core.desk.orders.values() if each.order.symbol == symbol]
-            buys = sum((each.reserved for each in open_ if each.quantity > 0), Decimal(0))
-            sells = sum((each.reserved for each in open_ if each.quantity < 0), Decimal(0))
-            mark = Decimal(0) if math.isnan(book.mark[s]) else Decimal(float(book.mark[s]))
-            gross += max(abs(held + buys), abs(held - sells)) * mark
-        equity = float(core.desk.cash) + sum(
-            float(held) * float(book.mark[SYMBOLS.index(symbol)]) for symbol, held in core.desk.holdings.items()
-        )
-        require(float(gross) <= PARAMS.risk.gross_max * equity * (1 + 1e-9), "what works could exceed the limit on gross [I-18]")
+            bought = sum((each.reserved for each in open_ if each.quantity > 0), Decimal(0))
+            sold = sum((each.reserved for each in open_ if each.quantity < 0), Decimal(0))
+            gross += max(abs(held + bought), abs(held - sold)) * mark
+            up, down = up + (held + bought) * mark, down - (held - sold) * mark
+        equity = float(core.desk.cash) + sum(float(held) * float(marks[symbol]) for symbol, held in core.desk.holdings.items())
+        most = equity * (1 + 1e-9)
+        require(float(gross) <= PARAMS.risk.gross_max * most, "what works could exceed the limit on gross [I-18]")
+        for side, net in ((True, up), (False, down)):
+            require(side not in buys or float(net) <= PARAMS.risk.net_max * most, "what works could exceed the limit on net [I-18]")
 
     def _kill(self, world: World, core: Core, plan: Plan) -> None:
         """Hold a halt to its word: a cancel of every order that can be named, as soon as it can be."""
@@ -224,6 +231,10 @@ class Oracle:
 
     def _wishes(self, world: World, core: Core, plan: Plan) -> None:
         """Hold a person's cancel to its word, and let nothing else cancel what they ordered."""
+        for market, name in world.swept:
+            ours = core.desk.known(name)
+            require(ours is None or ours.unwanted or ours.order.market == market, "a bar cancelled another market's order")
+        world.swept.clear()
         halted = core.halted or any(record.kind == "halt" for record in plan.records)
         asked = {request.client_order_id for request in plan.requests if isinstance(request, Cancel)}
         for name in asked:
@@ -237,7 +248,7 @@ class Oracle:
                     f"a person wanted {name} cancelled, and nobody asked for it [I-37]")  # fmt: skip
 
     def _restart(self, world: World, core: Core) -> None:
-        again = world.store.restored(Core(MARKET, PARAMS, SYMBOLS, CAPITAL, "1"), world.moment)
+        again = world.store.restored(Core(world.traded, CAPITAL), world.moment)
         require(again.desk.holdings == core.desk.holdings and again.desk.cash == core.desk.cash, "a restart loses money [I-31]")
         booked = {name: each.booked for name, each in (core.desk.orders | core.desk.ended).items()}
         found = {name: each.booked for name, each in (again.desk.orders | again.desk.ended).items()}
@@ -248,7 +259,13 @@ class Oracle:
             require(there.reserved == each.reserved and there.order.symbol == each.order.symbol, "a restart frees what is reserved")
             require((there.forced, there.unwanted) == (each.forced, each.unwanted), "a restart forgets what people want [I-31]")
         require(again.halted == core.halted, "a restart forgets the kill latch [I-20]")
-        require(again.last_us == core.last_us, "a restart forgets a bar [I-26]")
+        lived = {name: (seat.bars, seat.last_us) for name, seat in core.seats.items()}
+        require({name: (seat.bars, seat.last_us) for name, seat in again.seats.items()} == lived, "a restart forgets a bar [I-26]")
+
+
+def marks_of(core: Core) -> dict[str, float]:
+    """Return the newest price of each symbol."""
+    return {symbol: float(place.book.mark[place.row]) for symbol, place in core.desk.places.items()}
 
 
 def require(holds: bool, sentence: str) -> None:

@@ -25,6 +25,7 @@ from pipelines.execution.core.events import Answer, Answered, Channel, Event, Ex
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Cancel, Find, Plan, Request, Submit, Sync
 from pipelines.execution.core.proposals import Proposals
+from pipelines.execution.core.seat import Traded
 from pipelines.journal import Record, Stored
 from tests.pipelines.execution import recorded
 from tests.simulation.broker import Broker
@@ -34,16 +35,21 @@ FAULTS = (
     "mute_reads", "crash_before_write", "crash_after_write", "crash_while_sending", "disk_full", "clock_jump", "halted_by_hand",
     "ordered_by_hand", "moved_by_hand", "timed_out", "late_bar", "repeated_bar", "bad_bar", "future_bar", "no_forecast",
     "cancel_ignored", "old_report", "grouped", "untradable", "another_model",
-    "by_hand", "assisted",
+    "by_hand", "assisted", "two_markets",
 )  # fmt: skip
 EPOCH_NS = 1_700_000_000 * SECOND
 MINUTE = 60 * SECOND
 CAPITAL = Decimal(1_000_000)
 SYMBOLS = ("AAA", "BBB", "CCC", "DDD")
-MARKET, PARAMS = recorded.terms(
-    risk={"turnover_max": 3.0, "participation_max": 1.0, "order_notional_max": 400_000, "stop_loss": 0.9, "daily_loss_max": 0.9},
-    decisions={"rate": 1.0, "band": 0.0},
-)  # fmt: skip
+RULES: dict[str, dict[str, Any]] = {
+    "risk": {"turnover_max": 3.0, "participation_max": 1.0, "order_notional_max": 400_000, "stop_loss": 0.9, "daily_loss_max": 0.9,
+             "gross_max": 0.4, "net_max": 0.3},
+    "decisions": {"rate": 1.0, "band": 0.0},
+}  # fmt: skip
+MARKET, PARAMS = recorded.terms("us_equity", **RULES)
+#: The second market of an account that has two: other lots, nothing sold short, and bars that close with the first's at times.
+OTHER, OTHER_PARAMS = recorded.terms("crypto", **RULES)
+CLOSES_NS = {MARKET.name: MINUTE, OTHER.name: MINUTE * 3 // 2}
 #: Ended orders are forgotten within the world's half hour, so that it lives through what a trader does in a day.
 PATIENCE = Patience(keep_ns=90 * SECOND)
 #: Charges are read from further back than executions, as many of them.
@@ -118,11 +124,17 @@ class World:
         self.broker = Broker(random.Random(f"{seed}:broker"), CAPITAL, self.prices, self._tell)
         self.core: Core | None = None
         self.life, self.connected, self.healed = 0, False, False
-        self.version = 1
-        """The model that trades."""
+        self.traded = [Traded(MARKET, PARAMS, SYMBOLS, "1")]
+        if "two_markets" in self.faults:
+            self.traded = [Traded(MARKET, PARAMS, SYMBOLS[:2], "1"), Traded(OTHER, OTHER_PARAMS, SYMBOLS[2:], "1")]
+        self.market_of = {symbol: each.market.name for each in self.traded for symbol in each.symbols}
+        self.versions = {each.market.name: 1 for each in self.traded}
+        """The models that trade, by market."""
         self.untradable: frozenset[str] = frozenset()
         """What the process has been told that it must not open."""
-        self.bars = 0
+        self.bars = dict.fromkeys(self.versions, 0)
+        self.swept: list[tuple[str, str]] = []
+        """Orders that a bar had cancelled, each with the market of the bar."""
         self.together = Plan(self.moment)
         """What was decided and is yet to be written."""
         self.sent: list[str] = []
@@ -159,7 +171,8 @@ class World:
     def play(self) -> None:
         """Live through the safety phase, heal, and live through the liveness phase."""
         self.start()
-        self.later(MINUTE, self.bar)
+        for each in self.traded:
+            self.close_bars(each)
         self.later(SECOND // 2, self.work)
         self.later(SECOND, self.tick)
         self.later(7 * SECOND, self.meddle)
@@ -204,7 +217,8 @@ class World:
     def _born(self) -> Core:
         mode = Mode.ASSISTED if "assisted" in self.faults else Mode.AUTONOMOUS
         proposals = Proposals(mode, valid_ns=50 * SECOND)
-        return Core(MARKET, PARAMS, SYMBOLS, CAPITAL, str(self.version), PATIENCE, proposals=proposals)
+        traded = [each._replace(version=str(self.versions[each.market.name])) for each in self.traded]
+        return Core(traded, CAPITAL, PATIENCE, proposals=proposals)
 
     def die(self) -> None:
         """End the process; whatever was on its way to it is lost."""
@@ -227,6 +241,8 @@ class World:
         self.steps += 1
         plan = step(self.core)
         self.note(event, plan)
+        if isinstance(event, events.BarClosed) and not self.core.halted:
+            self.swept += [(event.bar.market, each.client_order_id) for each in plan.requests if isinstance(each, Cancel)]
         self.together.records += plan.records
         self.together.requests += plan.requests
         # What waits is written with what comes next, unless an order is to be sent.
@@ -383,16 +399,21 @@ class World:
         self.feed(events.Ticked())
         self.later(SECOND, self.tick)
 
-    def bar(self) -> None:
+    def close_bars(self, traded: Traded) -> None:
+        """Close a market's bars, one after another."""
+        self.later(CLOSES_NS[traded.market.name], lambda: (self.bar(traded), self.close_bars(traded)))
+
+    def bar(self, traded: Traded) -> None:
         """Close a bar, and hand it over in one of the ways in which bars come."""
-        self.bars += 1
-        for symbol in SYMBOLS:
+        market = traded.market.name
+        self.bars[market] += 1
+        for symbol in traded.symbols:
             move = Decimal(self.market_chance.randint(-60, 60)) / 10_000
             self.prices[symbol] = (self.prices[symbol] * (1 + move)).quantize(Decimal("0.01"))
         if self.fails("another_model", 0.1) and self.core is not None:
-            self.version += 1
-            self.feed(events.TookOver(str(self.version), PARAMS))
-        said = self._closed(self.bars)
+            self.versions[market] += 1
+            self.feed(events.TookOver(market, str(self.versions[market]), traded.params))
+        said = self._closed(traded, self.bars[market])
         if self.fails("repeated_bar", 0.2):
             self.soon(2 * SECOND, said)
         if self.fails("late_bar", 0.1):
@@ -400,24 +421,24 @@ class World:
         else:
             self.feed(said)
         self.later(self.operator.randint(1, 9 if self.healed else 55) * SECOND, self.answer)
-        self.later(MINUTE, self.bar)
 
-    def _closed(self, number: int) -> events.BarClosed:
-        close = np.array([[float(self.prices[symbol]) for symbol in SYMBOLS]])
+    def _closed(self, traded: Traded, number: int) -> events.BarClosed:
+        names = traded.symbols
+        close = np.array([[float(self.prices[symbol]) for symbol in names]])
         spoiled = close.copy()
         if self.fails("bad_bar", 0.2):
-            spoiled[0, self.market_chance.randrange(len(SYMBOLS))] = self.market_chance.choice([np.nan, np.inf, -1.0, 0.0])
+            spoiled[0, self.market_chance.randrange(len(names))] = self.market_chance.choice([np.nan, np.inf, -1.0, 0.0])
         ahead = MINUTE * 3 if self.fails("future_bar", 0.1) else 0
         at = np.array([(EPOCH_NS + self.now_ns + ahead) // 1000], dtype="datetime64[us]")
         volume = np.full_like(close, 1e6)
         opened_at = at - np.timedelta64(60, "s")
-        bar = Panel(MARKET.name, "1m", SYMBOLS, opened_at, at, spoiled.copy(), spoiled.copy(), spoiled.copy(), spoiled, volume)
-        centre = np.array([self.market_chance.gauss(0.0, 0.01) for _ in SYMBOLS])
+        bar = Panel(traded.market.name, "1m", names, opened_at, at, spoiled.copy(), spoiled.copy(), spoiled.copy(), spoiled, volume)
+        centre = np.array([self.market_chance.gauss(0.0, 0.01) for _ in names])
         forecast = centre[:, None] + 0.01 * recorded.NORMAL[None, :]
         assert forecast.shape[1] == len(LEVELS)
         if self.fails("no_forecast", 0.2):
             forecast[:] = np.nan
-        return events.BarClosed(bar, forecast, np.full(len(SYMBOLS), 0.005), float(number // 12))
+        return events.BarClosed(bar, forecast, np.full(len(names), 0.005), float(number // 12))
 
     def meddle(self) -> None:
         """Let people and machines do what they do to a running process."""
@@ -492,7 +513,7 @@ class World:
 def _told(event: Event) -> str:
     """Return an event as text that is the same in every process."""
     if isinstance(event, events.BarClosed):
-        return f"bar {event.bar.event_at[0]} {event.bar.close.tolist()} {event.forecast.tolist()}"
+        return f"bar {event.bar.market} {event.bar.event_at[0]} {event.bar.close.tolist()} {event.forecast.tolist()}"
     if isinstance(event, events.Listed):
         return f"listed {sorted(event.untradable)}"
     return repr(event)

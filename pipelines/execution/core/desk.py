@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from domain.order import Order, OrderState
+from domain.panel import FloatArray
 from pipelines.execution import fills
 from pipelines.execution.core import remembered
 from pipelines.execution.core.events import EPOCH, Answer, Answered, Charge, Execution, Found, Report, Synced
@@ -32,6 +33,13 @@ class Sent(NamedTuple):
     symbol: str
     quantity: float
     """Signed."""
+
+
+class Place(NamedTuple):
+    """Where a symbol lies in the compiled books."""
+
+    book: Book
+    row: int
 
 
 class Patience(NamedTuple):
@@ -61,13 +69,14 @@ class Patience(NamedTuple):
 
 @dataclass
 class Desk:
-    """Orders, holdings and cash. The compiled book is kept equal to them."""
+    """Orders, holdings and cash. The compiled books, one a market, are kept equal to them."""
 
-    places: dict[str, int]
-    """Symbol -> its place in the book."""
-    book: Book
+    purse: FloatArray
+    """[1] the cash as every book reads it."""
     patience: Patience
     cash: Decimal
+    places: dict[str, Place] = field(default_factory=dict)
+    """Of the symbols that are traded here."""
     holdings: dict[str, Decimal] = field(default_factory=dict)
     """Signed; flat symbols left out."""
     orders: dict[str, Working] = field(default_factory=dict)
@@ -77,7 +86,9 @@ class Desk:
     charged: set[str] = field(default_factory=set)
     """Charges that are in the cash, of those that a reading may bring again."""
     sent: deque[Sent] = field(default_factory=deque)
-    """What was sent not long ago, oldest first; after a restart what is remembered counts as sent then."""
+    """What was sent within `sent_ns`, oldest first; after a restart what is remembered counts as sent then."""
+    sent_ns: int = 0
+    """The longest window in which orders are counted."""
     sequence: int = 0
     """The journal's, of the newest record that is durable."""
     oldest: int = 0
@@ -86,7 +97,7 @@ class Desk:
     def begin(self, said: Synced, plan: Plan) -> None:
         """Begin with the cash that a reading tells of; whatever led to it is known now, so that none books it again."""
         self.cash, self.charged = said.cash, {charge.identity for charge in said.charges}
-        self.book.cash[0] = float(self.cash)
+        self.purse[0] = float(self.cash)
         for done in said.executions:
             order = Order(done.client_order_id, "", done.symbol, float(done.quantity), EPOCH, "", 0.0)
             working = self.ended.get(done.client_order_id) or Working(order, done.quantity, OrderState.FILLED, foreign=True)
@@ -168,7 +179,7 @@ class Desk:
             return
         self.charged.add(charge.identity)
         self.cash += charge.amount
-        self.book.cash[0] = float(self.cash)
+        self.purse[0] = float(self.cash)
         if charge.quantity:
             self._resize(charge.symbol, charge.quantity)
         told = {"identity": charge.identity, "amount": str(charge.amount), "kind": charge.kind}
@@ -186,7 +197,9 @@ class Desk:
             self._note(working, plan, "the broker does not know it")
 
     def look(self, plan: Plan) -> None:
-        """Ask for the orders of which nothing is known, when it is time to."""
+        """Ask for the orders of which nothing is known, when it is time to, and stop counting what was sent long ago."""
+        while self.sent and plan.at.monotonic_ns - self.sent[0].at_ns > self.sent_ns:
+            self.sent.popleft()
         for working in self.orders.values():
             if working.state not in UNRESOLVED:
                 continue
@@ -263,16 +276,17 @@ class Desk:
 
     def _book(self, symbol: str, held: float, quantity: float, price: float, fee: float) -> float:
         """Put a fill into the compiled book and return what it realised; the book must not drift from what is exact."""
-        self.book.cash[0] = float(self.cash)
+        self.purse[0] = float(self.cash)
         place = self.places.get(symbol)
         if place is None:
             return 0.0
-        realised = float(fills.settle_one(self.book, place, quantity, price, fee))
-        self.book.quantity[place], self.book.cash[0] = held, float(self.cash)
+        book, row = place
+        realised = float(fills.settle_one(book, row, quantity, price, fee))
+        book.quantity[row], self.purse[0] = held, float(self.cash)
         if held == 0.0:
-            self.book.average[place] = 0.0
-        if np.isnan(self.book.mark[place]):
-            self.book.mark[place] = price  # the first price that is known of it
+            book.average[row] = 0.0
+        if np.isnan(book.mark[row]):
+            book.mark[row] = price  # the first price that is known of it
         return realised
 
     def _resize(self, symbol: str, change: Decimal) -> None:
@@ -283,8 +297,8 @@ class Desk:
             self.holdings[symbol] = after
         place = self.places.get(symbol)
         if place is not None:
-            self.book.average[place] *= float(held / after) if after != ZERO else 0.0
-            self.book.quantity[place] = float(after)
+            place.book.average[place.row] *= float(held / after) if after != ZERO else 0.0
+            place.book.quantity[place.row] = float(after)
 
     def _proves_absence(self, working: Working, asked_ns: int) -> bool:
         return asked_ns - working.since_ns >= self.patience.horizon_ns

@@ -179,8 +179,9 @@ class Listed:
 
 @dataclass(frozen=True)
 class TookOver:
-    """Another model trades from the next bar on, or the same one by other settings."""
+    """Another model trades a market from the next bar on, or the same one by other settings."""
 
+    market: str
     version: str
     params: Params
     """With the settings that the model brings."""

@@ -1,4 +1,4 @@
-"""The machine: `(state, event) -> (state, plan)` for one account of one market.
+"""The machine: `(state, event) -> (state, plan)` for one account, of one market or of several.
 
 It is ready to open positions only once it has read the account and found it to be what the journal says; it is not ready again from
 the moment that a channel is lost or a difference stands. Not being ready takes nothing away: orders are followed, executions are
@@ -6,33 +6,30 @@ booked, cancels are sent, and bars are lived through without a forecast.
 """
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Self
 
 import numpy as np
 
-from domain.decision import Mode, Outcome, Rule
+from domain.decision import Mode
 from domain.error import TradingError
-from domain.market import Market
-from domain.order import TERMINAL, Order
-from domain.panel import PRICES, FloatArray, Panel
-from domain.params import Params
+from domain.order import TERMINAL
 from pipelines.execution import facts, fills, orders, risk, trader
+from pipelines.execution.conditions import OTHER_BOUGHT, OTHER_GROSS, OTHER_NET, OTHER_SOLD
 from pipelines.execution.core import events, remembered
 from pipelines.execution.core.desk import SECOND, Desk, Patience
 from pipelines.execution.core.events import Event, Moment
 from pipelines.execution.core.hand import HAND, Hand
-from pipelines.execution.core.outlook import Outlook
 from pipelines.execution.core.plan import Find, Plan, Sync
 from pipelines.execution.core.proposals import Proposals
-from pipelines.execution.core.reconciling import Doubt, differences
-from pipelines.execution.trader import Trader
+from pipelines.execution.core.reconciling import CASH, Doubt, differences
+from pipelines.execution.core.seat import Seat, Traded
 from pipelines.journal import Stored
 
 #: What `packed` keeps; another number for whatever an older version could not read.
-FORM = 2
+FORM = 3
 #: Commands remembered, so that one that comes twice is honoured once.
 REMEMBERED = 1000
 
@@ -65,23 +62,22 @@ class Core:
     """One account's trader. `step` is the only way in; what it returns must be written before it is sent."""
 
     def __init__(
-        self, market: Market, params: Params, symbols: tuple[str, ...], capital: Decimal, version: str,
-        patience: Patience | None = None, *, flips: bool = True, proposals: Proposals | None = None,
+        self, traded: Sequence[Traded], capital: Decimal, patience: Patience | None = None, *,
+        flips: bool = True, proposals: Proposals | None = None,
     ) -> None:  # fmt: skip
         """Begin with cash alone; `flips` says whether the broker lets one order close a position and open the opposite one.
 
-        `proposals` says who decides: by default the model alone.
+        `proposals` says who decides: by default the models alone. Raises ConfigurationError where two markets want the same symbol.
         """
-        self.market, self.symbols, self.version, self.rules, self.flips = market, symbols, version, params.risk, flips
-        self.trader = Trader.opened(market, params, len(symbols), float(capital))
-        places = {symbol: s for s, symbol in enumerate(symbols)}
-        self.desk = Desk(places, self.trader.book, patience or Patience(), capital)
-        self.readiness = Readiness()
-        self.bars, self.last_us, self.cursor = 0, 0, ""
+        purse = np.array([float(capital)])
+        self.desk = Desk(purse, patience or Patience(), capital)
+        self.seats = Seat.all(traded, purse, self.desk)
+        self._owners = {symbol: seat for seat in self.seats.values() for symbol in seat.symbols}
+        windows = [max(seat.rules.orders_window_s, seat.rules.repeats_window_s) for seat in self.seats.values()]
+        self.desk.sent_ns = round(max(windows) * SECOND)
+        self.flips, self.cursor, self.readiness = flips, "", Readiness()
         self.commands: dict[str, None] = {}
-        self.outlook = Outlook(symbols, self.desk, self.rules)
         self.proposals = proposals or Proposals()
-        self.lot = Decimal(repr(market.instrument.lot))
         hand = Hand(self)
         self._handlers: dict[type, Callable[[Any, Plan], None]] = {
             events.BarClosed: self._bar,
@@ -108,8 +104,12 @@ class Core:
 
     @property
     def halted(self) -> bool:
-        """Whether the kill latch is shut."""
-        return risk.halted(self.trader.gate)
+        """Whether the kill latch is shut: it is one for all markets."""
+        return any(risk.halted(seat.trader.gate) for seat in self.seats.values())
+
+    def seat_of(self, symbol: str) -> Seat | None:
+        """Return the seat of a symbol's market, nothing for one that is not traded here."""
+        return self._owners.get(symbol)
 
     def open(self, said: events.Synced, at: Moment) -> Plan:
         """Begin a new account with the cash that the broker says it holds, and return what is to be written with its beginning.
@@ -141,12 +141,11 @@ class Core:
     def packed(self) -> bytes:
         """Return everything that a new process needs to go on."""
         desk = self.desk
-        return trader.packed(self.trader, {
-            "form": FORM,
-            "bars": self.bars, "last_us": self.last_us, "cursor": self.cursor, "commands": list(self.commands)[-REMEMBERED:],
+        return trader.packed([seat.trader for seat in self.seats.values()], {
+            "form": FORM, "cursor": self.cursor, "commands": list(self.commands)[-REMEMBERED:], "oldest": desk.oldest,
             "cash": str(desk.cash), "holdings": {symbol: str(held) for symbol, held in desk.holdings.items()},
-            "charged": sorted(desk.charged), "outlook": self.outlook.packed(), "proposals": self.proposals.packed(),
-            "oldest": desk.oldest,
+            "charged": sorted(desk.charged), "proposals": self.proposals.packed(),
+            "seats": {name: seat.packed() for name, seat in self.seats.items()},
         })  # fmt: skip
 
     def noted(self, sequence: int) -> None:
@@ -158,10 +157,10 @@ class Core:
 
         `records` are those of the journal after sequence `oldest(raw)`, up to the one that `raw` was kept with.
         """
-        kept, desk = trader.restore(self.trader, raw), self.desk
-        self.bars, self.last_us, self.cursor = kept["bars"], kept["last_us"], kept["cursor"]
-        self.commands = dict.fromkeys(kept["commands"])
-        self.outlook.restore(kept["outlook"])
+        kept, desk = trader.restore([seat.trader for seat in self.seats.values()], raw), self.desk
+        self.cursor, self.commands = kept["cursor"], dict.fromkeys(kept["commands"])
+        for name, seat in self.seats.items():
+            seat.restore(kept["seats"][name])
         self.proposals.restore(kept["proposals"])
         desk.cash, desk.charged = Decimal(kept["cash"]), set(kept["charged"])
         desk.holdings = {symbol: Decimal(held) for symbol, held in kept["holdings"].items()}
@@ -191,10 +190,11 @@ class Core:
         return state.urged or not state.synced_ns or now_ns - state.synced_ns >= waits
 
     def _listed(self, said: events.Listed, plan: Plan) -> None:
-        self.outlook.untradable = said.untradable
+        for seat in self.seats.values():
+            seat.outlook.untradable = said.untradable
 
     def _took_over(self, said: events.TookOver, plan: Plan) -> None:
-        self.version, self.trader = said.version, self.trader.resized(self.market, said.params)
+        self.seats[said.market].take_over(said)
 
     def _heard(self, said: events.Heard, plan: Plan) -> None:
         self.desk.report(said.report, plan)
@@ -247,14 +247,19 @@ class Core:
             self.readiness.asked_ns, self.readiness.synced_ns, self.readiness.urged = 0, plan.at.monotonic_ns, False
 
     def _judge(self, found: dict[str, tuple[Decimal, Decimal]], plan: Plan) -> None:
-        """Remember since when each difference stands; be ready again when none is left."""
-        state, now_ns = self.readiness, plan.at.monotonic_ns
+        """Remember since when each difference stands; be ready again when none is left.
+
+        One that was believed is not over because an order of its symbol hides it: what is open is not compared.
+        """
+        state, now_ns, busy = self.readiness, plan.at.monotonic_ns, self.desk.busy()
+        hidden = {name: doubt for name, doubt in state.doubts.items() if name in busy or (name == CASH and busy)}
         kept = {name: state.doubts.get(name) for name in found}
-        state.doubts = {
+        state.doubts = {} if state.synced else hidden
+        state.doubts |= {
             name: doubt if (doubt := kept[name]) is not None and doubt.same(*found[name]) else Doubt(*found[name], now_ns)
             for name in found
         }
-        if not found and not state.synced:
+        if not state.doubts and not state.synced:
             state.synced = True
             plan.write("reconcile", "core", {"positions": len(self.desk.holdings), "cash": str(self.desk.cash)})
 
@@ -276,115 +281,80 @@ class Core:
     def _commanded(self, said: events.Commanded, plan: Plan) -> None:
         if self.heard_before(said):
             return
-        if said.halt:
-            risk.halt(self.trader.gate)
-        else:
-            risk.resume(self.trader.gate, self.equity)
+        equity = self.equity
+        for seat in self.seats.values():
+            risk.halt(seat.trader.gate) if said.halt else risk.resume(seat.trader.gate, equity)
         plan.write("halt" if said.halt else "resume", said.actor, {"command": said.identity, "reason": said.reason})
 
-    def tell(self, plan: Plan, silent_since_ns: int, model_valid: bool, heard_ns: int = 0) -> None:
-        """Tell the gate what is known of the world now."""
-        state = self.readiness
-        self.outlook.tell(
-            self.trader, plan.at, synced_ns=state.synced_ns, offset_s=state.offset_s, silent_since_ns=silent_since_ns,
+    def tell(self, seat: Seat, plan: Plan, silent_since_ns: int, model_valid: bool, heard_ns: int = 0) -> None:
+        """Tell the gate of a market what is known of the world now, and what the account's other markets have under way."""
+        state, account = self.readiness, seat.trader.conditions.account
+        others = [each.worst() for each in self.seats.values() if each is not seat]
+        account[OTHER_GROSS], account[OTHER_NET] = sum(each.gross for each in others), sum(each.net for each in others)
+        account[OTHER_BOUGHT], account[OTHER_SOLD] = sum(each.bought for each in others), sum(each.sold for each in others)
+        seat.outlook.tell(
+            seat.trader, plan.at, synced_ns=state.synced_ns, offset_s=state.offset_s, silent_since_ns=silent_since_ns,
             heard_ns=heard_ns, model_valid=model_valid,
         )  # fmt: skip
 
-    def _halt(self, reason: str, plan: Plan) -> None:
-        """Shut the kill latch: something happened that must not happen."""
-        if not self.halted:
-            risk.halt(self.trader.gate)
-            plan.write("halt", "core", {"command": "", "reason": reason})
+    def _halt(self, reason: str, plan: Plan, actor: str = "core") -> None:
+        """Shut the kill latch of every market, once."""
+        if not all(risk.halted(seat.trader.gate) for seat in self.seats.values()):
+            for seat in self.seats.values():
+                risk.halt(seat.trader.gate)
+            plan.write("halt", actor, {"command": "", "reason": reason})
 
     @property
     def equity(self) -> float:
         """What the account is worth by the newest prices."""
-        value, _, _ = fills.worth(self.trader.book)
-        return float(self.trader.book.cash[0] + value)
+        return self._worth()[0]
+
+    def _worth(self) -> tuple[float, float]:
+        """Return equity and gross."""
+        worths = [fills.worth(seat.trader.book) for seat in self.seats.values()]
+        return float(self.desk.purse[0] + sum(value for value, _, _ in worths)), float(sum(gross for _, gross, _ in worths))
 
     def _bar(self, said: events.BarClosed, plan: Plan) -> None:
         """Live through a bar once: mark, think, and send what the gate allows."""
+        seat = self.seats[said.bar.market]
         # What the mind says of a bar stands, whatever becomes of it here.
         for kind, payload in said.facts:
-            plan.write(kind, "mind", payload)
+            plan.write(kind, "mind", {"market": seat.market.name, **payload})
         closed_us = orders.microseconds(said.bar.event_at[0])
-        if closed_us <= self.last_us:
+        if closed_us <= seat.last_us:
             return
         age_ns = plan.at.ns - closed_us * 1000
         if age_ns < -self.desk.patience.early_ns:
             plan.alert(f"a bar that closes at {said.bar.event_at[0]} was heard at {plan.at.time}: one of both clocks is wrong")
             return
         forecast = said.forecast if self.ready and age_ns <= self.desk.patience.late_ns else np.full_like(said.forecast, np.nan)
-        bar = sound(said.bar)
-        equity, gross = fills.close_bar(self.trader.book, bar.close[0], 0.0)
-        was_halted = self.halted
-        self.proposals.replace(plan)
-        self.outlook.lived(replace(said, bar=bar), closed_us * 1000)
-        self.tell(plan, closed_us * 1000, said.model_valid, said.heard_ns)
-        trader.think(self.trader, forecast, bar.close[0], bar.volume[0], said.scale, float(equity), said.day)
-        self.bars, self.last_us = self.bars + 1, closed_us
-        self._send(said, plan)
-        if self.halted and not was_halted:
-            reason = f"equity of {equity:.2f} has fallen more than {self.rules.drawdown_max} below its peak"
-            plan.write("halt", "risk", {"command": "", "reason": reason})
-        plan.write("bar", "core", facts.bar(bar, trader.Worth(float(equity), float(gross), 0.0, []), float(self.desk.cash)))
+        bar = seat.live(said)
+        equity, gross = self._worth()
+        self.proposals.replace(seat.market.name, plan)
+        self.tell(seat, plan, closed_us * 1000, said.model_valid, said.heard_ns)
+        trader.think(seat.trader, forecast, bar.close[0], bar.volume[0], said.scale, equity, said.day)
+        self._send(seat, said, plan)
+        if risk.halted(seat.trader.gate):
+            self._halt(f"equity of {equity:.2f} has fallen more than {seat.rules.drawdown_max} below its peak", plan, "risk")
+        told = facts.bar(bar, trader.Worth(equity, gross, 0.0, []), float(self.desk.cash))
+        plan.write("bar", "core", {"market": seat.market.name, **told})
 
-    def _send(self, heard: events.BarClosed, plan: Plan) -> None:
+    def _send(self, seat: Seat, heard: events.BarClosed, plan: Plan) -> None:
         """Take on the orders of a bar, but none for a symbol that still has one: that one is cancelled first."""
-        busy, said = self.desk.busy(), self.trader.verdicts
+        busy = self.desk.busy()
         for working in self.desk.orders.values():
-            if working.order.model_version != HAND:
+            if working.order.symbol in seat.places and working.order.model_version != HAND:
                 self.desk.cancel(working, plan)
-        for s in np.flatnonzero(said.order).tolist():
-            if self.symbols[s] in busy or not self.ready:
-                said.order[s], said.outcome[s] = 0.0, Outcome.DENIED
-            elif not self.flips:
-                self._close_first(s)
-        kept_back = self._kept_back()
-        intents = facts.intents(self.trader, self.symbols, self.version)
-        forced = {self.symbols[s] for s in np.flatnonzero(said.outcome == Outcome.FORCED).tolist()}
-        made = self._orders(heard, said.order)
-        sent = self.desk.intend(((each, self.exact(each.quantity), each.symbol in forced) for each in made), plan)
+        seat.hold_back(busy, ready=self.ready, flips=self.flips)
+        kept_back = seat.for_person(self.proposals.mode)
+        intents, forced = seat.intents(), seat.forced()
+        made = seat.orders(heard, seat.trader.verdicts.order)
+        sent = self.desk.intend(((each, seat.exact(each.quantity), each.symbol in forced) for each in made), plan)
         if intents["symbol"]:
             plan.write("intent", "core", {**intents, "orders": sent})
         if self.proposals.mode == Mode.ASSISTED:
-            for order in self._orders(heard, kept_back):
-                self.proposals.make(order, self.exact(order.quantity), plan)
-
-    def _orders(self, heard: events.BarClosed, quantity: FloatArray) -> list[Order]:
-        at, mark = heard.bar.event_at[0], self.trader.book.mark
-        return orders.intents(self.market.name, self.version, at, self.symbols, quantity, mark, heard.terms)
-
-    def exact(self, quantity: float) -> Decimal:
-        """Return a quantity in whole lots, as it goes over the wire."""
-        return orders.exact(quantity, self.lot)
-
-    def _kept_back(self) -> FloatArray:
-        """Take out of the verdicts, and return, what a person is asked about; what the gate forces is sent in any mode."""
-        said = self.trader.verdicts
-        kept = np.zeros(len(self.symbols))
-        if self.proposals.mode != Mode.AUTONOMOUS:
-            rows = np.flatnonzero((said.order != 0.0) & (said.outcome != Outcome.FORCED))
-            kept[rows] = said.order[rows]
-            said.order[rows], said.outcome[rows], said.rule[rows] = 0.0, Outcome.DENIED, Rule.PERSON
-            said.found[rows], said.limit[rows] = np.abs(kept[rows]), 0.0
-        return kept
-
-    def _close_first(self, s: int) -> None:
-        """Cut an order that would turn a position around to the part that closes it; the other side is opened by a later bar's."""
-        said, held = self.trader.verdicts, float(self.trader.book.quantity[s])
-        wanted = float(said.order[s])
-        if held * (held + wanted) < 0.0:
-            said.order[s], said.outcome[s], said.rule[s] = -held, Outcome.REDUCED, Rule.FLIP
-            said.found[s], said.limit[s] = abs(wanted), abs(held)
-
-
-def sound(bar: Panel) -> Panel:
-    """Return a bar in which whatever is not a positive price is missing, so that nothing of it reaches a decision."""
-    prices = np.stack((bar.open, bar.high, bar.low, bar.close))
-    right = (np.isfinite(prices) & (prices > 0.0)).all(axis=0) & (bar.high >= bar.low)
-    cleaned: dict[str, Any] = {name: np.where(right, getattr(bar, name), np.nan) for name in PRICES}
-    return replace(bar, **cleaned)
+            for order in seat.orders(heard, kept_back):
+                self.proposals.make(order, seat.exact(order.quantity), plan)
 
 
 def oldest(raw: bytes) -> int:

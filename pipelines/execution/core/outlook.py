@@ -1,4 +1,4 @@
-"""Outlook: what the core knows of the world around its account, told to the gate before it judges anything."""
+"""Outlook: what the core knows of the world around one market, told to the gate before it judges anything."""
 
 import math
 from typing import Any
@@ -15,10 +15,10 @@ from pipelines.execution.trader import Trader
 class Outlook:
     """Symbols, their bars and their sessions, beside the orders that work."""
 
-    def __init__(self, symbols: tuple[str, ...], desk: Desk, rules: Risk) -> None:
-        self._symbols, self._desk, self._rules = symbols, desk, rules
+    def __init__(self, places: dict[str, int], desk: Desk, rules: Risk) -> None:
+        self._places, self._desk, self._rules = places, desk, rules
         self.untradable: frozenset[str] = frozenset()
-        self.ages = np.zeros(len(symbols))
+        self.ages = np.zeros(len(places))
         """[S] bars since each symbol had one."""
         self.open, self.due_ns = False, 0
         self.model_valid = True
@@ -33,10 +33,10 @@ class Outlook:
         model_valid: bool = True,
     ) -> None:  # fmt: skip
         """Write to the trader's conditions what orders may still do, and what the guards ask of the world at a moment."""
-        guards.list_working(self._working(trader), trader.conditions)
+        self.list_working(trader)
         facts = guards.Facts(
-            open=np.full(len(self._symbols), self.open),
-            tradable=np.array([symbol not in self.untradable for symbol in self._symbols]),
+            open=np.full(len(self._places), self.open),
+            tradable=np.array([symbol not in self.untradable for symbol in self._places]),
             symbol_age_bars=self.ages,
             feed_silence_s=max(at.ns - silent_since_ns, 0) / SECOND,
             account_age_s=(at.monotonic_ns - synced_ns) / SECOND if synced_ns else math.inf,
@@ -44,7 +44,11 @@ class Outlook:
             loop_lag_s=(at.monotonic_ns - heard_ns) / SECOND if heard_ns else 0.0,
             model_valid=model_valid,
         )
-        guards.watch(self._rules, facts, self._sent(at.monotonic_ns), at.monotonic_ns, trader.conditions)
+        guards.watch(self._rules, facts, self._sent(), at.monotonic_ns, trader.conditions)
+
+    def list_working(self, trader: Trader) -> None:
+        """Write to the trader's conditions what orders may still do."""
+        guards.list_working(self._working(trader), trader.conditions)
 
     def packed(self) -> dict[str, Any]:
         """Return what a restart needs."""
@@ -59,7 +63,7 @@ class Outlook:
         """Return what orders may still do at worst, for the gate to count; a limit counts at its own price, others at the mark."""
         found = []
         for working in self._desk.orders.values():
-            place = self._desk.places.get(working.order.symbol)
+            place = self._places.get(working.order.symbol)
             if place is not None:
                 left = float(working.reserved.copy_sign(working.quantity))
                 limit = working.order.terms.limit_price
@@ -67,10 +71,6 @@ class Outlook:
                 found.append(guards.Working(place, left, math.nan if limit is None else limit, mark))
         return found
 
-    def _sent(self, now_ns: int) -> list[guards.Sent]:
-        """Return our orders of the windows that the rules look at, whatever became of them, and forget older ones."""
-        places, sent = self._desk.places, self._desk.sent
-        longest_ns = max(self._rules.orders_window_s, self._rules.repeats_window_s) * SECOND
-        while sent and now_ns - sent[0].at_ns > longest_ns:
-            sent.popleft()
-        return [guards.Sent(each.at_ns, places[each.symbol], each.quantity) for each in sent if each.symbol in places]
+    def _sent(self) -> list[guards.Sent]:
+        """Return what the account sent not long ago, whatever became of it."""
+        return [guards.Sent(each.at_ns, self._places.get(each.symbol), each.quantity) for each in self._desk.sent]

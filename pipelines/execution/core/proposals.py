@@ -40,9 +40,9 @@ class Proposals:
         del self.open[name]
         self._write(name, state, plan, actor=actor)
 
-    def replace(self, plan: Plan) -> None:
-        """End all: a newer bar has been decided upon."""
-        for name in list(self.open):
+    def replace(self, market: str, plan: Plan) -> None:
+        """End all of a market: a newer bar of it has been decided upon."""
+        for name in [name for name, each in self.open.items() if each.order.market == market]:
             self.end(name, "replaced", plan)
 
     def lapse(self, plan: Plan) -> None:

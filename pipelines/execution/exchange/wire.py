@@ -104,7 +104,7 @@ def account(exchange: Exchange, *, pattern_day_trader: bool, suspended: bool) ->
     worth = exchange.worth()
     told: Json = {
         "id": ACCOUNT_ID,
-        "account_number": "PANIGHTSHIFT",
+        "account_number": exchange.terms.number,
         "status": "ACTIVE",
         "crypto_status": "ACTIVE",
         "currency": "USD",

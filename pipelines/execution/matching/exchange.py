@@ -72,6 +72,8 @@ class Terms:
     """From the sending of an order to its arrival: bars that open before give it nothing."""
     calendar: str | None = None
     """A calendar whose auctions close their doors to orders; None has none that do."""
+    number: str = "PANIGHTSHIFT"
+    """The account's."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,8 @@ class Exchange:
         self.sequence, self.last_equity = 0, terms.capital
         self.lived: dict[str, datetime] = {}
         """The close of each symbol's newest bar."""
-        self.closed_at = now
-        """When a session was ended last."""
+        self.closed_at: dict[AssetClass, datetime] = {}
+        """When a session of each class of assets was ended last."""
         self.halted: set[str] = set()
         self.quotes: dict[str, Quote] = {}
         """Newest quotes; a symbol that has one trades by quotes, its bars only mark it."""
@@ -258,15 +260,15 @@ class Exchange:
         for each in list(self.working[quote.symbol]):
             self._meet(each)
 
-    def close_session(self) -> None:
-        """End a session: shorts pay what they borrowed, at their marks, and what the account is worth is noted."""
+    def close_session(self, ended: AssetClass) -> None:
+        """End a session of a class of assets: its shorts pay their borrow, at their marks, and the account's worth is noted."""
         for symbol, held in sorted(self.holdings.positions.items()):
             asset = self.assets[symbol]
             year = prices.exact(asset.venue.rates.borrow_year)
-            if held.quantity < 0 and year:
+            if asset.asset_class == ended and held.quantity < 0 and year:
                 value = times(held.quantity, self.marks.get(symbol, held.average))
-                self.charge("INT", times(value, year / SESSIONS_A_YEAR[asset.asset_class]), symbol=symbol, description="borrow fee")
-        self.last_equity, self.closed_at = self.worth().equity, self.now
+                self.charge("INT", times(value, year / SESSIONS_A_YEAR[ended]), symbol=symbol, description="borrow fee")
+        self.last_equity, self.closed_at[ended] = self.worth().equity, self.now
 
     def charge(self, kind: str, amount: Decimal, *, symbol: str = "", quantity: Decimal = ZERO, description: str = "") -> Activity:
         """Move money, and shares where `quantity` says so, without a trade."""
@@ -473,7 +475,8 @@ class Exchange:
 
     def _in_turn(self, ticket: Ticket, bar: Bar) -> bool:
         """Return whether an order takes part in this bar: one for an auction does in that alone."""
-        if self.terms.latency and ticket.created_at + self.terms.latency > bar.opened_at:
+        # Bars of several markets overlap: what was sent while this one was under way must not have its open. Legs come with a fill.
+        if ticket.parent is None and ticket.created_at + self.terms.latency > bar.opened_at:
             return False
         flags = {TimeInForce.OPG: bar.first, TimeInForce.CLS: bar.last}
         return flags.get(ticket.ask.time_in_force, True)

@@ -19,6 +19,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from domain.error import ConfigurationError, DiskFull, ResourceError, TradingError
+from domain.market import AssetClass
 from domain.order import TimeInForce
 from domain.venue import Ask, Refused
 from pipelines.execution.matching.exchange import Asset, Exchange, Terms
@@ -107,9 +108,11 @@ class OnQuote:
 class CloseSession:
     """A call of `Exchange.close_session`."""
 
+    ended: AssetClass
+
     def apply(self, exchange: Exchange) -> None:
         """Make the call."""
-        Exchange.close_session(exchange)
+        Exchange.close_session(exchange, self.ended)
 
 
 @dataclass(frozen=True)
@@ -325,9 +328,9 @@ class Recorded(Exchange):
         """Let a symbol's open orders take what a quote offers."""
         self._record(OnQuote(quote))
 
-    def close_session(self) -> None:
-        """Note what the account is worth at the end of a session."""
-        self._record(CloseSession())
+    def close_session(self, ended: AssetClass) -> None:
+        """End a session of a class of assets."""
+        self._record(CloseSession(ended))
 
     def charge(self, kind: str, amount: Decimal, *, symbol: str = "", quantity: Decimal = ZERO, description: str = "") -> Activity:
         """Move money without a trade."""

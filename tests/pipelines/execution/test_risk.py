@@ -815,7 +815,7 @@ def test_what_the_gate_remembers_survives_a_restart():
     for place, values in enumerate(kept.gate):
         values[:] = np.arange(len(values)) + 10.0 * place + 0.1
 
-    trader.restore(fresh, trader.packed(kept, {"bars": 1}))
+    trader.restore([fresh], trader.packed([kept], {"bars": 1}))
 
     assert [values.tolist() for values in fresh.gate] == [values.tolist() for values in kept.gate]
     assert risk.halted(fresh.gate)

@@ -11,7 +11,7 @@ from pipelines.execution.core.events import Asked, Commanded, Decided, Ticked, W
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Cancel
 from pipelines.execution.core.proposals import Proposals
-from tests.pipelines.execution.core.test_machine import CAPITAL, MARKET, PARAMS, SYMBOLS, Hand
+from tests.pipelines.execution.core.test_machine import CAPITAL, MARKET, PARAMS, TRADED, Hand
 
 RESTING = Terms(OrderKind.LIMIT, TimeInForce.GTC, limit_price=99.0)
 
@@ -104,7 +104,7 @@ def test_a_bar_leaves_orders_by_hand_alone_and_a_cancel_ends_them():
 
 def test_before_the_account_is_known_nothing_is_sent():
     """A restart begins by reading."""
-    core = Core(MARKET, PARAMS, SYMBOLS, CAPITAL, "1")
+    core = Core([TRADED], CAPITAL)
     hand = watched()
     assert "nothing is sent until it is" in answer(core.step(asked(10), hand.at))["refusal"]
 
@@ -165,7 +165,7 @@ def test_a_proposal_lapses_with_its_time_its_bar_and_its_process():
     hand.bar((3.0, 0.0))
     count = len(hand.core.proposals.open)
     kept = hand.core.packed()
-    again = Core(MARKET, PARAMS, SYMBOLS, CAPITAL, "1").restore(kept, [], hand.at).start(hand.at)
+    again = Core([TRADED], CAPITAL).restore(kept, [], hand.at).start(hand.at)
     hand.second += 91
     late = hand.step(Ticked())
 

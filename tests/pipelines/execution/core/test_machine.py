@@ -26,19 +26,21 @@ from pipelines.execution.core.events import (
 )
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Submit, Sync
+from pipelines.execution.core.seat import Traded
 from tests.pipelines.execution import recorded
 
 SYMBOLS = ("AAA", "BBB")
 MARKET, PARAMS = recorded.terms(decisions={"rate": 1.0, "band": 0.0}, risk={"turnover_max": 3.0})
 START_NS = 1_704_200_000 * SECOND
 CAPITAL = Decimal(100_000)
+TRADED = Traded(MARKET, PARAMS, SYMBOLS, "1")
 
 
 class Hand:
     """A core, a broker that is played by hand, and the time."""
 
     def __init__(self, **keys):
-        self.core = Core(MARKET, PARAMS, SYMBOLS, CAPITAL, "1", **keys)
+        self.core = Core([TRADED], CAPITAL, **keys)
         self.second, self.bars, self.cash, self.held, self.executions, self.charges = 0, 0, CAPITAL, {}, [], []
         self.sent, self.records = [], []
         self.step(Joined(Channel.ORDERS))
@@ -91,7 +93,7 @@ def test_an_order_that_turns_a_position_around_closes_it_first():
     bought = hand.bar((3.0, 0.0))["AAA"]
     hand.fill(bought)
     sold = hand.bar((-3.0, 0.0))["AAA"]
-    verdicts = hand.core.trader.verdicts
+    verdicts = hand.core.seats[MARKET.name].trader.verdicts
 
     assert bought.quantity > 0
     assert sold.quantity == -bought.quantity
@@ -186,7 +188,7 @@ def test_of_two_readings_under_way_the_second_is_dropped():
 
 def test_a_new_account_begins_with_the_brokers_cash_alone():
     """What led to it is not booked again; positions and open orders that no journal explains are refused."""
-    core = Core(MARKET, PARAMS, SYMBOLS, Decimal(1), "1")
+    core = Core([TRADED], Decimal(1))
     old = Execution("by-hand", "AAA", Decimal(2), Decimal(10), Decimal(0), Decimal(2), 0)
     fee = Charge("fee", Decimal(-1), "FEE", 0)
     reading = Synced((), (old,), (fee,), {}, Decimal(979), "c", 0, 0)
@@ -199,7 +201,7 @@ def test_a_new_account_begins_with_the_brokers_cash_alone():
     assert {record.kind for record in plan.records} <= {"reconcile"}
     held = Synced((), (), (), {"AAA": Decimal(3)}, Decimal(1), "c", 0, 0)
     with pytest.raises(TradingError, match="holds 3 of AAA: close these before"):
-        Core(MARKET, PARAMS, SYMBOLS, Decimal(1), "1").open(held, Moment(START_NS, 1))
+        Core([TRADED], Decimal(1)).open(held, Moment(START_NS, 1))
 
 
 def test_what_the_mind_says_of_a_bar_is_written_even_if_the_bar_is_refused():
@@ -212,7 +214,7 @@ def test_what_the_mind_says_of_a_bar_is_written_even_if_the_bar_is_refused():
 
     records = hand.step(said).records
     assert [record.kind for record in records] == ["score", "alert"]
-    assert hand.core.bars == 0
+    assert hand.core.seats[MARKET.name].bars == 0
 
 
 @pytest.mark.fault("F20")
@@ -220,5 +222,5 @@ def test_a_state_of_another_version_is_refused_in_one_sentence(monkeypatch):
     """It says what to do; nothing of it is believed."""
     kept = Hand().core.packed()
     monkeypatch.setattr(machine, "FORM", machine.FORM + 1)
-    with pytest.raises(TradingError, match="this version keeps form 3: close its positions"):
+    with pytest.raises(TradingError, match="this version keeps form 4: close its positions"):
         machine.oldest(kept)

@@ -28,6 +28,7 @@ from pipelines.execution.brokers.alpaca.stream import follow
 from pipelines.execution.core.desk import SECOND, Patience
 from pipelines.execution.core.events import BarClosed, Event
 from pipelines.execution.core.machine import Core
+from pipelines.execution.core.seat import Traded
 from pipelines.execution.live import Live, ordered
 from pipelines.journal import Journal
 from tests.pipelines.execution import recorded
@@ -135,7 +136,7 @@ def closed(told: dict) -> BarClosed:
 def trade(url: str, folder: Path) -> None:
     """Live as a trader until killed; note in a file how long it took to be ready."""
     access = Access(local.KEYS.key, local.KEYS.secret, live=False, url=url)
-    core = Core(MARKET, PARAMS, SYMBOLS, CAPITAL, "1", patience=HASTE)
+    core = Core([Traded(MARKET, PARAMS, SYMBOLS, "1")], CAPITAL, HASTE)
     time_, began = SystemClock(), time.monotonic()
     noted = False
 

@@ -22,6 +22,7 @@ from pipelines.execution.brokers.alpaca.rest import Rest
 from pipelines.execution.brokers.alpaca.stream import follow
 from pipelines.execution.core.events import Channel, Joined
 from pipelines.execution.core.machine import Core
+from pipelines.execution.core.seat import Traded
 from pipelines.execution.exchange import tape
 from pipelines.execution.exchange.floor import Floor
 from pipelines.execution.exchange.serving import opened
@@ -83,7 +84,8 @@ async def lived(market, params, panel, first, home):
     async with opened(floor, KEYS) as venue:
         access = Access(KEYS.key, KEYS.secret, live=False, url=f"http://127.0.0.1:{venue.port}")
         rest = Rest(access, panel.symbols)
-        core = Core(market, params, panel.symbols, Decimal(CAPITAL), served.version)
+        core = Core([Traded(market, params, panel.symbols, served.version)], Decimal(CAPITAL))
+        seat = core.seats[market.name]
         with Journal(home / "journal.db") as journal:
             live = Live(core, journal, rest, time)
             for kind, told in mind.agreed(0):
@@ -104,9 +106,9 @@ async def lived(market, params, panel, first, home):
                     yield Joined(Channel.ORDERS)
                     await until(lambda before=before: core.ready and core.readiness.taken_ns > before)
                     assert core.desk.cash == floor.exchange.holdings.cash
-                    for event in thinking.spoken(mind, market, panel.rows(t, t + 1), core.bars):
+                    for event in thinking.spoken(mind, market, panel.rows(t, t + 1), seat.bars):
                         yield event
-                    await until(lambda t=t: core.bars == t + 1 - first)
+                    await until(lambda t=t: seat.bars == t + 1 - first)
                     await until(lambda: all(each.broker_id for each in core.desk.orders.values()))
                 stop.set()
 

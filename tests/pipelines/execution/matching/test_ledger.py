@@ -80,7 +80,7 @@ def test_an_exchange_is_again_what_it_was(tmp_path, seed):
     live(exchange, 60, seed)
     exchange.split("AAA", Decimal(2))
     exchange.dividend("AAA", Decimal("0.3"))
-    exchange.close_session()
+    exchange.close_session(AssetClass.EQUITY)
     again, told_again = opened(tmp_path / "ledger.db")
 
     assert len(exchange.executions) > 10

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from domain.cost import Cost
+from domain.market import AssetClass
 from domain.venue import Refused
 from tests.pipelines.execution.matching.made import MINUTE, START, ask, bar, exchange
 
@@ -71,7 +72,7 @@ def test_shorts_pay_for_what_they_borrow():
     made.submit(ask("sell", 10))
     made.on_bar(bar(1, (50, 52, 50, 52)))
     before = made.holdings.cash
-    made.close_session()
+    made.close_session(AssetClass.EQUITY)
 
     assert made.paid[-1].kind == "INT"
     assert made.paid[-1].amount == made.holdings.cash - before == Decimal("-0.052")
