@@ -32,9 +32,9 @@ OPEN = {
 }
 
 
-def tiny(**sections: dict[str, Any]) -> Params:
-    """Return the tiny profile of the simulated market, a handful of trees, and `sections` laid over it."""
-    params = parameters.load(ROOT / "params.yaml", MARKET, "tiny")
+def tiny(market: str = MARKET, **sections: dict[str, Any]) -> Params:
+    """Return the tiny profile of a simulated market, a handful of trees, and `sections` laid over it."""
+    params = parameters.load(ROOT / "params.yaml", market, "tiny")
     few = {"training": {"trees": {"rounds": 8}}}
     merged = parameters.overlay(parameters.overlay(params.model_dump(mode="json"), few), sections)
     return parameters.check(merged)

@@ -39,8 +39,8 @@ def beside_a_trader(there: Passed, mode: Mode, act: Callable[[], dict]) -> dict:
 
     async def both() -> dict:
         stop = asyncio.Event()
-        venue = live.practice(MARKET, there.home)
-        trading = asyncio.create_task(live.trade_at(venue, live.Driving(mode), MARKET, there.home, there.params, stop))
+        venue = live.practice([MARKET], there.home)
+        trading = asyncio.create_task(live.trade_at(venue, live.Driving(mode), {MARKET: there.params}, there.home, stop))
         async with asyncio.timeout(PATIENCE_S):
             while not ready() and not trading.done():
                 await asyncio.sleep(0.1)
@@ -124,4 +124,4 @@ def test_without_a_trader_the_word_is_taken_back(home: Passed, monkeypatch):
         beside_a_trader(home, Mode.MANUAL, dict)
     symbol = facts(home, "session")[0]["symbols"][0]
     assert "was taken back: is it running?" in str(run("order", *AT, "--symbol", symbol, "--quantity", "30")["error"])
-    assert not list(home.home.account(MARKET, Broker.EXCHANGE).glob("commands/*.json"))
+    assert not list(home.home.account(MARKET, broker=Broker.EXCHANGE).glob("commands/*.json"))

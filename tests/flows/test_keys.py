@@ -287,7 +287,7 @@ REFUSED: dict[str, tuple[Callable[[Passed], object], str]] = {
 def trading(there: Passed) -> Iterator[tuple[Loop, Iterator[Panel]]]:
     """Yield the trader as `trade.trade` opens it, and the last six bars of the store for it."""
     market = there.params.market(MARKET)
-    desk = trade.Desk.opened(market, there.params, there.home)
+    desk = trade.Desk.opened(market, there.params, there.home, there.home.account(MARKET))
     history = desk.bars()
     first = history.bars - 6
     folder = there.home.account(MARKET)

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from domain.error import ConfigurationError, NoData, ResourceError
+from domain.params import Params
 from flows import cli, exchange, live, trade
 from flows.home import Broker
 from pipelines import journal as journals
@@ -28,11 +29,11 @@ SINCE = "2016-02-01"
 
 
 @contextmanager
-def opened(there: Passed, pace_s: float = 0.4, since: str | None = SINCE):
-    """Serve the market in a process of its own; yield where."""
+def opened(there: Passed, pace_s: float = 0.4, since: str | None = SINCE, markets: tuple[str, ...] = (MARKET,)):
+    """Serve markets in a process of its own; yield where."""
     environment = {**os.environ, "NIGHTSHIFT_HOME": str(there.home.root)}
     code = "from flows.cli import main; main()"
-    asked = ["exchange", "--market", MARKET, "--port", "0", "--pace-s", str(pace_s), "--json"]
+    asked = ["exchange", "--port", "0", "--pace-s", str(pace_s), "--json", *(f"--market={market}" for market in markets)]
     asked += [] if since is None else ["--since", since]
     process = subprocess.Popen([sys.executable, "-c", code, *asked], stdout=subprocess.PIPE, text=True, env=environment)
     try:
@@ -51,8 +52,11 @@ def truth(where: dict[str, Any]) -> dict[str, Any]:
 
 def records(there: Passed) -> list[Stored]:
     """Return what the account's journal holds, nothing while there is none."""
+    folders = there.home.accounts(MARKET, Broker.EXCHANGE)
+    if not folders:
+        return []
     try:
-        with Journal.read_only(there.home.account(MARKET, Broker.EXCHANGE) / JOURNAL) as kept:
+        with Journal.read_only(folders[0] / JOURNAL) as kept:
             return list(kept.records())
     except NoData:
         return []
@@ -63,13 +67,14 @@ def facts(there: Passed, kind: str) -> list[dict[str, Any]]:
     return [stored.payload for stored in records(there) if stored.kind == kind]
 
 
-def trade_until(there: Passed, enough) -> dict[str, Any]:
-    """Trade at the exchange until `enough`."""
+def trade_until(there: Passed, enough, params: dict[str, Params] | None = None) -> dict[str, Any]:
+    """Trade at the exchange until `enough`; `params` by market, by default the one market's."""
+    params = params or {MARKET: there.params}
 
     async def both() -> dict[str, Any]:
         stop = asyncio.Event()
-        venue = live.practice(MARKET, there.home)
-        trading = asyncio.create_task(live.trade_at(venue, live.Driving(), MARKET, there.home, there.params, stop))
+        venue = live.practice(list(params), there.home)
+        trading = asyncio.create_task(live.trade_at(venue, live.Driving(), params, there.home, stop))
         async with asyncio.timeout(PATIENCE_S):
             while not enough() and not trading.done():
                 await asyncio.sleep(0.1)
@@ -88,13 +93,14 @@ def test_a_champion_trades_at_the_exchange_and_goes_on_after_a_restart(beside: P
         trade_until(beside, lambda: reconciled(beside, where))
         there = truth(where)
 
-    assert (first["broker"], first["version"]) == ("exchange", "1")
-    assert second["bars"] > first["bars"]
+    (before,), (after,) = first["markets"], second["markets"]
+    assert (first["broker"], before["market"], before["version"]) == ("exchange", MARKET, "1")
+    assert after["bars"] > before["bars"]
     assert there["executions"]
     held, cash = money(beside)
     assert held == {symbol: Decimal(size) for symbol, size in there["positions"].items()}
     assert abs(cash - Decimal(there["cash"])) < Decimal("0.005")
-    assert journals.verify(beside.home.account(MARKET, Broker.EXCHANGE) / JOURNAL).sealed
+    assert journals.verify(beside.home.account(MARKET, broker=Broker.EXCHANGE) / JOURNAL).sealed
 
 
 def reconciled(there: Passed, where: dict[str, Any]) -> bool:
@@ -143,7 +149,7 @@ def test_halt_cancels_what_is_open_and_resume_goes_on(beside: Passed):
 
     by = [(stored.kind, stored.actor, stored.payload["reason"]) for stored in records(beside) if stored.kind in {"halt", "resume"}]
     assert by == [("halt", "a person", "because"), ("resume", "a person", "because")]
-    assert not list(beside.home.account(MARKET, Broker.EXCHANGE).glob("commands/*"))
+    assert not list(beside.home.account(MARKET, broker=Broker.EXCHANGE).glob("commands/*"))
 
 
 def standing(where: dict[str, Any]) -> list[dict[str, Any]]:
@@ -158,8 +164,8 @@ def test_an_exchange_that_is_gone_ends_the_trader(beside: Passed):
     """In one sentence; what was written stays."""
 
     async def both(process) -> None:
-        venue = live.practice(MARKET, beside.home)
-        trading = asyncio.create_task(live.trade_at(venue, live.Driving(), MARKET, beside.home, beside.params, asyncio.Event()))
+        venue = live.practice([MARKET], beside.home)
+        trading = asyncio.create_task(live.trade_at(venue, live.Driving(), {MARKET: beside.params}, beside.home, asyncio.Event()))
         async with asyncio.timeout(PATIENCE_S):
             while not facts(beside, "bar") and not trading.done():
                 await asyncio.sleep(0.1)
@@ -174,14 +180,14 @@ def test_an_exchange_that_is_gone_ends_the_trader(beside: Passed):
 def test_without_an_exchange_nothing_is_traded(beside: Passed):
     """One sentence says what to start."""
     with pytest.raises(ConfigurationError, match=f"start `nightshift exchange --market {MARKET}` first"):
-        live.practice(MARKET, beside.home)
+        live.practice([MARKET], beside.home)
 
 
 def test_the_exchange_of_another_market_is_not_taken(beside: Passed):
     """It would be asked for symbols that it does not know."""
-    (beside.home.root / exchange.OPEN).write_text(json.dumps({"market": "crypto", "keys": "x", "url": "y", "admin": "z"}))
+    (beside.home.root / exchange.OPEN).write_text(json.dumps({"markets": ["crypto"], "keys": "x", "url": "y", "admin": "z"}))
     with pytest.raises(ConfigurationError, match="open for 'crypto'"):
-        live.practice(MARKET, beside.home)
+        live.practice([MARKET], beside.home)
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_the_only_champion_stays_and_opens_nothing_new(copied: Passed) -> None:
 
     assert Registry(there.home.mlflow).version(MARKET, CHAMPION).number == 2
     with Journal.read_only(there.home.account(MARKET) / JOURNAL) as journal:
-        live, _ = record.read(journal, there.params.serving)
+        live, _ = record.read(journal, MARKET, there.params.serving)
     assert live.broken == {"2": "coverage"}
 
 
@@ -144,7 +144,7 @@ def test_the_keeper_never_gives_back_to_a_version_that_broke_its_bounds(copied: 
     champion(copied)
     enthroned(copied)
     market = copied.params.market(MARKET)
-    desk = trade.Desk.opened(market, copied.params, copied.home)
+    desk = trade.Desk.opened(market, copied.params, copied.home, copied.home.account(MARKET))
     registry = Registry(copied.home.mlflow)
 
     assert not desk.demote("2", "why", {"1", "2"})

@@ -62,6 +62,8 @@ CHARACTERS = {
 
 #: Correlation aimed at with edge = 1; jumps and unequal volatilities leave a tenth less of it as rank correlation.
 CORRELATION = 0.21
+#: What symbols are called by their class of assets, so that one account may hold some of each.
+PREFIX = {AssetClass.EQUITY: "SIM", AssetClass.CRYPTO: "COIN", AssetClass.FX: "PAIR"}
 CLIP = 3.0
 NEWS_WEIGHT, NEWS_HORIZONS = 0.4, 2.0
 COMMON_HORIZONS = 4.0
@@ -147,7 +149,7 @@ def create(market: Market, parameters: Simulated) -> World:
     """Return the world of one seed. More bars lengthen it and change nothing that was there; more symbols are another world."""
     opened_at = _axis(market, datetime.combine(date.fromisoformat(parameters.start), datetime.min.time(), UTC), parameters.bars)
     event_at = session.closes(market, opened_at)
-    symbols = market.symbols or tuple(f"SIM{i:03d}" for i in range(parameters.symbols))
+    symbols = market.symbols or tuple(f"{PREFIX[market.asset_class]}{i:03d}" for i in range(parameters.symbols))
     shape = (len(opened_at), len(symbols))
     dice = _dice(parameters.seed)
     shocks = _shocks(market, dice, _closed_variance(market, opened_at, event_at), shape)
