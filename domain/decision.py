@@ -31,7 +31,7 @@ class Outcome(IntEnum):
     APPROVED = 1
     REDUCED = 2
     DENIED = 3
-    FORCED = 4  # the gate itself asked for this order: a stop-loss or the kill latch
+    FORCED = 4  # the gate itself asked for this order: a stop-loss, the hours to come, the kill latch
 
 
 class TradingState(IntEnum):
@@ -81,3 +81,4 @@ class Rule(IntEnum):
     MODEL = 33
     FLIP = 34  # the broker lets no order close a position and open the opposite one
     PERSON = 35  # a person is asked first, or is the only one who orders
+    GAP = 36  # what may be held while the market is closed

@@ -407,6 +407,12 @@ class Risk(Section):
     """Longs less shorts of the whole account, on either side."""
     leverage_max: float = Field(ge=0)
     """Gross of the whole account above which, whatever led there, nothing is added until it is back within."""
+    overnight_gross_max: float = Field(ge=0)
+    """Gross of this market that is held over a night; what is more is sold before the session's end, 0 leaves nothing."""
+    weekend_gross_max: float = Field(ge=0)
+    """The same over more than a night: weekends and holidays."""
+    closing_bars: int = Field(ge=1)
+    """Bars before a session's end from which on the two count; with more than 1 what the last ones do not fill is tried again."""
     volatility_max: float = Field(gt=0)
     """Volatility a year of the account's equity above which `gross_max` shrinks in proportion."""
     buying_power_max: float = Field(ge=0, le=1)

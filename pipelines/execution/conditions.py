@@ -1,7 +1,7 @@
 """Conditions: what the gate is told beside the book: orders that work, sectors, who may only reduce, and the rest of the account.
 
-A simulation leaves them blank, for nothing works when a bar is decided. Whoever trades live overwrites them in place before each
-decision, with the help of `pipelines/execution/guards.py`.
+A simulation leaves them blank but for the hours in which the market is closed, for nothing works when a bar is decided. Whoever
+trades live overwrites them in place before each decision, with the help of `pipelines/execution/guards.py`.
 """
 
 import math
@@ -13,7 +13,7 @@ from domain.panel import FloatArray
 from pipelines.execution.verdicts import CodeArray
 
 #: Places in Conditions.account.
-OTHER_GROSS, OTHER_NET, BUYING_POWER, SENT, FOUND, LIMIT, OTHER_BOUGHT, OTHER_SOLD = range(8)
+OTHER_GROSS, OTHER_NET, BUYING_POWER, SENT, FOUND, LIMIT, OTHER_BOUGHT, OTHER_SOLD, CLOSING = range(9)
 #: Places in Conditions.standing.
 STATE, RULE = 0, 1
 
@@ -42,9 +42,10 @@ class Conditions(NamedTuple):
     limit: FloatArray
     """[S] what it allows."""
     account: FloatArray
-    """[8] gross at worst and net of the account's other markets, what the broker lets it spend before the working orders, all in
+    """[9] gross at worst and net of the account's other markets, what the broker lets it spend before the working orders, all in
     account currency; orders already sent in the present window; what the rule behind `standing` found and allows; what the other
-    markets' orders could still buy and sell, in account currency."""
+    markets' orders could still buy and sell, in account currency; the gross, of equity, that may be held while the market is
+    closed, infinite where that is not soon."""
     standing: CodeArray
     """[2] code of the TradingState that is demanded, and of the Rule that demands it."""
     sector_used: FloatArray
@@ -54,10 +55,10 @@ class Conditions(NamedTuple):
 
     @classmethod
     def blank(cls, symbols: int) -> Self:
-        """Return the conditions of an account of one market with no orders working and no bound on what it may spend."""
+        """Return the conditions of one market that does not close, with no orders working and no bound on what it may spend."""
         prices = {name: np.full(symbols, math.nan) for name in ("working_price", "highest_buy", "lowest_sell", "price")}
         codes = {"sector": np.full(symbols, -1), "blocked": np.zeros(symbols, np.int64), "standing": np.zeros(2, np.int64)}
         numbers = {name: np.zeros(symbols) for name in ("buying", "selling", "found", "limit")}
         rooms = {name: np.zeros(symbols + 1) for name in ("sector_used", "sector_added")}
-        known = {**numbers, **prices, **codes, **rooms, "account": np.array([0.0, 0.0, math.inf, *[0.0] * 5])}
+        known = {**numbers, **prices, **codes, **rooms, "account": np.array([0.0, 0.0, math.inf, *[0.0] * 5, math.inf])}
         return cls._make(known[name] for name in cls._fields)

@@ -18,9 +18,10 @@ from domain.market import Market
 from domain.order import Order
 from domain.panel import FloatArray, Panel
 from domain.params import Params
-from pipelines.execution import accounts, commands, facts, orders, outcome, reconcile, risk, trader
+from pipelines.execution import accounts, commands, facts, gaps, orders, outcome, reconcile, risk, trader
 from pipelines.execution.accounts import JOURNAL
 from pipelines.execution.brokers.paper import Paper
+from pipelines.execution.conditions import CLOSING
 from pipelines.execution.mind import Mind, Successor
 from pipelines.execution.serving import Served
 from pipelines.execution.trader import Trader
@@ -190,6 +191,7 @@ class Loop:
         was_halted = risk.halted(self._trader.gate)
         forecast = self._mind.think(bar, self._progress["bars"])
         day = float(session.days(self._market, bar.opened_at)[0])
+        self._trader.conditions.account[CLOSING] = gaps.most(self._market, self._params.risk, bar.event_at)[0]
         trader.think(self._trader, forecast, bar.close[0], bar.volume[0], self._mind.scale, equity, day)
         if was_halted or not risk.halted(self._trader.gate):
             return []

@@ -5,8 +5,9 @@ cut, first symbol by symbol, then sector by sector, then all together in proport
 the orders fill, new ones and those that work already: a reduction makes room for an addition only once it has been filled, and
 closes only what no working order closes. What is not known counts against adding.
 
-The gate asks in this order. The account: kill latch, drawdown, what guards demand, daily loss. Each symbol: stops, the account's
-state, what guards block, price, collar, self-trade, short, its own limits. Then sectors, the book, lots and the count of orders.
+The gate asks in this order. The account: kill latch, drawdown, what guards demand, daily loss. Each symbol: the hours in which the
+market is closed, stops, the account's state, what guards block, price, collar, self-trade, short, its own limits. Then sectors, the
+book, lots and the count of orders.
 """
 
 import math
@@ -19,7 +20,7 @@ from domain.decision import Outcome, Rule, TradingState
 from domain.error import TradingError
 from domain.panel import FloatArray
 from pipelines.execution import exposure, rules
-from pipelines.execution.conditions import FOUND, LIMIT, RULE, SENT, STATE, Conditions
+from pipelines.execution.conditions import CLOSING, FOUND, LIMIT, RULE, SENT, STATE, Conditions
 from pipelines.execution.exposure import Cut
 from pipelines.execution.fills import Book
 from pipelines.execution.limits import Limits
@@ -165,8 +166,26 @@ def calm(limits: Limits, variance: float) -> float:
 
 
 @money
+def over_gap(most: float, book: Book, equity: float, out: Verdicts) -> Cut:
+    """Return what of the positions that are wanted may be held over hours in which nothing trades."""
+    gross = 0.0
+    if not most < math.inf:
+        return Cut(1.0, Rule.NONE.value, 0.0, 0.0)
+    for s in range(len(out.asked)):
+        after = book.quantity[s] + out.asked[s]
+        price = book.mark[s] if book.mark[s] > 0.0 else book.average[s]
+        gross += abs(after) * price if after != 0.0 else 0.0
+    allowed = most * max(equity, 0.0)
+    if gross <= allowed:
+        return Cut(1.0, Rule.NONE.value, 0.0, 0.0)
+    # Written so that a gross that is not a number leaves nothing.
+    factor = allowed / gross if gross > allowed else 0.0
+    return Cut(factor, Rule.GAP.value, gross / equity if equity > 0.0 else gross, most)
+
+
+@money
 def judge_symbols(
-    limits: Limits, ruling: Ruling, aim: FloatArray, close: FloatArray, volume: FloatArray, book: Book, equity: float,
+    limits: Limits, ruling: Ruling, gap: Cut, aim: FloatArray, close: FloatArray, volume: FloatArray, book: Book, equity: float,
     conditions: Conditions, state: State, out: Verdicts,
 ) -> None:  # fmt: skip
     """Apply everything that looks at one symbol to the changes in `out.asked`."""
@@ -179,6 +198,8 @@ def judge_symbols(
         )  # fmt: skip
         closing = closable(held, buying, selling)
         draft = begin(out.asked[s], held, closing)
+        if gap.factor < 1.0:
+            draft = rules.before_gap(limits, gap, draft, out.asked[s], held, closing)
         if state.stopped[s] != 0.0 or held != 0.0:
             loss = rules.losing(limits, symbol)
             state.stopped[s] = rules.kept_out(state.stopped[s], aim[s], held, loss)
@@ -254,7 +275,8 @@ def gate(
     if ruling.state == TradingState.HALTED:
         flatten(limits, ruling, book, conditions, out)
         return
-    judge_symbols(limits, ruling, aim, close, volume, book, equity, conditions, state, out)
+    gap = over_gap(conditions.account[CLOSING], book, equity, out)
+    judge_symbols(limits, ruling, gap, aim, close, volume, book, equity, conditions, state, out)
     buy, sell, gross = exposure.check(limits, book, conditions, equity, calm(limits, state.account[VARIANCE]), out)
     if not gross <= limits.leverage_max * max(equity, 0.0):
         state.account[STANDING] = TradingState.REDUCING.value

@@ -11,7 +11,7 @@ from domain.decision import Outcome, Rule
 from pipelines.execution import fills
 from pipelines.execution.exposure import Cut
 from pipelines.execution.limits import Limits
-from pipelines.execution.verdicts import Draft, cap, change
+from pipelines.execution.verdicts import Draft, begin, cap, change
 
 
 class Symbol(NamedTuple):
@@ -41,6 +41,19 @@ class Loss(NamedTuple):
     """The stop that is broken, the stop-loss where none is."""
     found: float
     limit: float
+
+
+@money
+def before_gap(limits: Limits, gap: Cut, draft: Draft, asked: float, held: float, closing: float) -> Draft:
+    """Cut what is to be held to its share of what may be, in whole lots; what must go for it is forced out, never turned around."""
+    wanted = held + asked if abs(asked) < math.inf else held
+    target = fills.whole_lots(wanted * gap.factor, limits.lot)
+    if target == wanted:
+        return draft
+    smaller = begin(target - held, held, closing)
+    reduces = target * held >= 0.0 and abs(target) < abs(held)
+    order = smaller.kept if reduces else smaller.order
+    return Draft(order, smaller.kept, reduces and order != 0.0, gap.rule, gap.found, gap.limit)
 
 
 @money
@@ -142,7 +155,7 @@ def finish(limits: Limits, draft: Draft, cut: Cut, closing: float, dear: float) 
     if draft.order != closing:
         order = fills.whole_lots(draft.order, limits.lot)
         draft = change(draft, order, draft.rule, draft.found, draft.limit)
-        if order != 0.0 and abs(order) * dear < limits.notional_min:
+        if order != 0.0 and not draft.forced and abs(order) * dear < limits.notional_min:
             return change(draft, 0.0, Rule.MIN_NOTIONAL.value, abs(order) * dear, limits.notional_min)
     return draft
 
@@ -150,7 +163,7 @@ def finish(limits: Limits, draft: Draft, cut: Cut, closing: float, dear: float) 
 @money
 def outcome(draft: Draft, asked: float) -> int:
     """Return what became of one order, as a code of Outcome."""
-    if draft.forced:
+    if draft.forced and draft.order != 0.0:
         return Outcome.FORCED.value
     if draft.order == 0.0:
         return Outcome.DENIED.value if asked != 0.0 else Outcome.NONE.value

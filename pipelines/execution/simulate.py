@@ -13,7 +13,8 @@ from domain.decision import Outcome as Answer
 from domain.market import Market
 from domain.panel import FloatArray, Panel
 from domain.params import Params, Sizing
-from pipelines.execution import fills, outcome, risk, serving, trader
+from pipelines.execution import fills, gaps, outcome, risk, serving, trader
+from pipelines.execution.conditions import CLOSING
 from pipelines.execution.trader import Trader
 
 #: Narrow types for what is not a number of money: most of a simulation's time at full turnover is memory.
@@ -53,13 +54,13 @@ def run(
     first = 0 if since is None else int(np.searchsorted(panel.event_at, since))
     rows, cash = panel.rows(first, panel.bars), params.fills.capital if capital is None else capital
     who = Trader.opened(market, params, len(panel.symbols), cash)
-    days = session.days(market, rows.opened_at).astype(np.float64)
+    days, held = session.days(market, rows.opened_at).astype(np.float64), gaps.most(market, params.risk, rows.event_at)
     log, venue, ordered, filled = Log.blank(rows.bars, len(panel.symbols)), fills.venue(market, params), 0, 0
     executions = fills.blank(len(panel.symbols))
     for start, stop, sizing in stretches(rows.bars, [(row - first, each) for row, each in sized]):
         who = who.resized(market, params.sized(sizing))
         ordered, filled = drive(
-            who, venue, forecasts[first:], rows.open, rows.close, rows.volume, sigma[first:], days, executions, log,
+            who, venue, forecasts[first:], rows.open, rows.close, rows.volume, sigma[first:], days, held, executions, log,
             start, stop, ordered, filled,
         )  # fmt: skip
     return outcome.Outcome(
@@ -78,7 +79,8 @@ def stretches(bars: int, sized: Sequence[tuple[int, Sizing]]) -> list[tuple[int,
 @money
 def drive(
     who: Trader, venue: fills.Venue, forecasts: FloatArray, opened: FloatArray, close: FloatArray, volume: FloatArray,
-    scale: FloatArray, days: FloatArray, executions: fills.Executions, log: Log, start: int, stop: int, ordered: int, filled: int,
+    scale: FloatArray, days: FloatArray, held: FloatArray, executions: fills.Executions, log: Log, start: int, stop: int,
+    ordered: int, filled: int,
 ) -> tuple[int, int]:  # fmt: skip
     """Live through the bars from `start` to before `stop`; return how many rows of either log are written by then."""
     for t in range(start, stop):
@@ -87,6 +89,7 @@ def drive(
         charge, equity, gross = fills.step(venue, orders, opened[t], close[t], volume[t], known, who.book, executions)
         log.curve.equity[t], log.curve.gross[t], log.curve.charge[t] = equity, gross, charge
         filled = note_fills(t, opened[t], executions, log.filled, filled)
+        who.conditions.account[CLOSING] = held[t]
         trader.think(who, forecasts[t], close[t], volume[t], scale[t], equity, days[t])
         ordered = note_orders(t, who, log.ordered, ordered)
     return ordered, filled

@@ -12,7 +12,7 @@ from domain.clock import Clock
 from domain.market import AssetClass, Market
 from domain.order import NEXT_OPEN, Terms, TimeInForce
 from domain.panel import Panel
-from pipelines.execution import orders
+from pipelines.execution import gaps, orders
 from pipelines.execution.core.events import BarClosed, Event, TookOver
 from pipelines.execution.mind import Mind
 
@@ -39,8 +39,9 @@ def spoken(mind: Mind, market: Market, bar: Panel, lived: int, heard_ns: int = 0
     events: list[Event] = [] if mind.version == version else [TookOver(market.name, mind.served.version, mind.terms)]
     forecast = mind.think(bar, lived)
     day = float(session.days(market, bar.opened_at)[0])
+    closing = float(gaps.most(market, mind.terms.risk, bar.event_at)[0])
     events.append(BarClosed(
-        bar, forecast, mind.scale, day, terms_after(market, bar), is_regular(market, bar), mind.valid(bar.event_at[0]),
+        bar, forecast, mind.scale, day, closing, terms_after(market, bar), is_regular(market, bar), mind.valid(bar.event_at[0]),
         due_ns(market, bar), heard_ns, tuple(facts),
     ))  # fmt: skip
     return events

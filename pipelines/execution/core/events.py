@@ -1,5 +1,6 @@
 """Events: everything that can happen to a trader, and in which words a broker speaks of its orders."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -98,6 +99,8 @@ class BarClosed:
     """[S] one-bar volatility."""
     day: float = 0.0
     """Number of the bar's session: a new one begins the day's loss anew."""
+    closing: float = math.inf
+    """The gross, of equity, that may be held while the market is closed, infinite where that is not soon."""
     terms: Terms = NEXT_OPEN
     """How an order that is sent now comes to trade at the next bar's open."""
     open: bool = True

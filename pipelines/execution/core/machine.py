@@ -17,7 +17,7 @@ from domain.decision import Mode
 from domain.error import TradingError
 from domain.order import TERMINAL
 from pipelines.execution import facts, fills, orders, risk, trader
-from pipelines.execution.conditions import OTHER_BOUGHT, OTHER_GROSS, OTHER_NET, OTHER_SOLD
+from pipelines.execution.conditions import CLOSING, OTHER_BOUGHT, OTHER_GROSS, OTHER_NET, OTHER_SOLD
 from pipelines.execution.core import events, remembered
 from pipelines.execution.core.desk import SECOND, Desk, Patience
 from pipelines.execution.core.events import Event, Moment
@@ -332,6 +332,7 @@ class Core:
         equity, gross = self._worth()
         self.proposals.replace(seat.market.name, plan)
         self.tell(seat, plan, closed_us * 1000, said.model_valid, said.heard_ns)
+        seat.trader.conditions.account[CLOSING] = said.closing
         trader.think(seat.trader, forecast, bar.close[0], bar.volume[0], said.scale, equity, said.day)
         self._send(seat, said, plan)
         if risk.halted(seat.trader.gate):

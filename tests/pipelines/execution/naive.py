@@ -102,10 +102,11 @@ class Twin:
         self.peak, self.halted = 0.0, False
         self.day, self.day_equity, self.day_loss, self.last_equity, self.variance = 0, None, None, None, 0.0
         self.other_gross, self.other_net, self.buying_power, self.sent, self.demanded = 0.0, 0.0, math.inf, 0, ("active", "")
+        self.other_bought, self.other_sold, self.closing = 0.0, 0.0, math.inf
         self.result = Result()
 
-    def run(self, opens, closes, volumes, forecasts, sigmas, days) -> Result:
-        """Trade lists of lists [T][S] (forecasts [T][S][Q], days [T]) and return what happened."""
+    def run(self, opens, closes, volumes, forecasts, sigmas, days, held_over=()) -> Result:
+        """Trade lists of lists [T][S] (forecasts [T][S][Q], days and what may be held over [T]) and return what happened."""
         pending = [0.0] * len(self.symbols)
         for t in range(len(closes)):
             self.exchange(t, pending, opens[t], closes[t], volumes[t], sigmas[max(t - 1, 0)])
@@ -113,6 +114,7 @@ class Twin:
             self.result.equity.append(equity)
             wishes = self.decide(forecasts[t], closes[t], volumes[t], sigmas[t], equity)
             self.observe(volumes[t], equity, days[t])
+            self.closing = held_over[t] if held_over else math.inf
             gated = self.gate(wishes, closes[t], volumes[t], equity)
             for s, order in enumerate(gated):
                 if order.outcome != "none":
@@ -316,6 +318,7 @@ class Twin:
         if rule:
             return [self.flattened(o, s, rule) for o, s in zip(orders, self.symbols, strict=True)]
         reducing = "daily_loss" if self.day_loss is not None else self.demanded[1] if self.demanded[0] == "reducing" else ""
+        self.before_gap(orders, equity)
         for s, order in enumerate(orders):
             self.stop(s, order, convictions[s])
             if order.opening != 0 and (reducing or self.symbols[s].blocked):
@@ -328,6 +331,23 @@ class Twin:
             self.finish(order, self.symbols[s])
         self.count_out(orders)
         return orders
+
+    def before_gap(self, orders, equity):
+        """Shrink all that is wanted in proportion, to what may be held while nothing trades."""
+        wanted = [symbol.quantity + order.asked for order, symbol in zip(orders, self.symbols, strict=True)]
+        prices = [symbol.mark if symbol.mark > 0 else symbol.average for symbol in self.symbols]
+        gross = running_sum([abs(size) * price for size, price in zip(wanted, prices, strict=True) if size != 0])
+        if math.isinf(self.closing) or gross <= self.closing * equity:
+            return
+        for s, symbol in enumerate(self.symbols):
+            target = self.lots(wanted[s] * (self.closing * equity / gross))
+            if target == wanted[s]:
+                continue
+            smaller = self.split(target - symbol.quantity, symbol)
+            orders[s].closing, orders[s].opening, orders[s].rule = smaller.closing, smaller.opening, "gap"
+            if target * symbol.quantity >= 0 and abs(target) < abs(symbol.quantity):
+                orders[s].opening = 0.0
+                orders[s].outcome = "forced" if smaller.closing != 0 else "none"
 
     def split(self, asked, symbol):
         closing = math.copysign(min(abs(asked), abs(symbol.closing)), asked) if asked * symbol.quantity < 0 else 0.0
@@ -421,8 +441,8 @@ class Twin:
         calm, name = (bar / math.sqrt(self.variance), "volatility") if self.variance > bar * bar else (1.0, "gross")
         both, rule = fitted(both, rule, gross, both * (buys + sells), calm * limits.gross_max * equity, name)
         both, rule = fitted(both, rule, gross, both * (buys + sells), limits.leverage_max * equity, "leverage")
-        buy, buy_rule = fitted(both, rule, net + covers + bought, both * buys, limits.net_max * equity, "net")
-        sell, sell_rule = fitted(both, rule, closes - net + sold, both * sells, limits.net_max * equity, "net")
+        buy, buy_rule = fitted(both, rule, net + (covers + bought + self.other_bought), both * buys, limits.net_max * equity, "net")
+        sell, sell_rule = fitted(both, rule, (closes + sold + self.other_sold) - net, both * sells, limits.net_max * equity, "net")
         spendable = limits.buying_power_max * self.buying_power if limits.buying_power_max else 0.0
         for used, most, name in (
             (pending, spendable, "buying_power"),
@@ -443,9 +463,9 @@ class Twin:
         if order.quantity != symbol.closing:
             rounded = self.lots(order.quantity)
             order.closing, order.opening = rounded, 0.0
-            if rounded != 0 and abs(rounded) * symbol.dear < self.params.orders.notional_min:
+            if order.outcome != "forced" and rounded != 0 and abs(rounded) * symbol.dear < self.params.orders.notional_min:
                 order.closing, order.rule = 0.0, "min_notional"
-        if order.outcome != "forced":
+        if order.outcome != "forced" or order.quantity == 0:
             answer = "approved" if order.rule == "none" else "reduced"
             order.outcome = answer if order.quantity != 0 else "denied" if order.asked != 0 else "none"
 

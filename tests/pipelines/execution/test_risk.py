@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from domain.decision import Outcome, Rule, TradingState
 from domain.error import TradingError
 from domain.params import Risk
-from pipelines.execution import conditions, fills, guards, limits, risk, trader
+from pipelines.execution import conditions, fills, gaps, guards, limits, risk, trader
 from pipelines.execution.conditions import Conditions
 from pipelines.execution.guards import Sent
 from pipelines.execution.verdicts import Verdicts
@@ -25,13 +25,15 @@ NOW_NS = 10**15
 MARKET, PARAMS = recorded.terms()
 LOOSE = {
     "symbol_weight_max": 100.0, "sector_gross_max": 100.0, "market_gross_max": 100.0, "gross_max": 100.0, "net_max": 100.0,
-    "leverage_max": 100.0, "volatility_max": 1e6, "buying_power_max": 1.0, "turnover_max": 100.0, "order_notional_max": 1e12,
+    "leverage_max": 100.0, "overnight_gross_max": 100.0, "weekend_gross_max": 100.0, "closing_bars": 1,
+    "volatility_max": 1e6, "buying_power_max": 1.0, "turnover_max": 100.0, "order_notional_max": 1e12,
     "order_quantity_max": 1e12, "price_collar": 100.0, "participation_max": 1e6, "liquidity_max": 1e6, "stop_loss": 10.0,
     "trailing_stop": 10.0, "daily_loss_max": 1.0, "drawdown_max": 1.0, "halted": "flatten", "orders_max": 10**6,
     "orders_window_s": 60.0, "repeats_max": 10**6, "repeats_window_s": 60.0, "symbol_age_bars_max": 1e6, "feed_silence_s_max": 1e6,
     "account_age_s_max": 1e6, "clock_offset_s_max": 1e6, "loop_lag_s_max": 1e6,
 }  # fmt: skip
 ACCOUNT = {
+    "closing": conditions.CLOSING, "other_bought": conditions.OTHER_BOUGHT, "other_sold": conditions.OTHER_SOLD,
     "other_gross": conditions.OTHER_GROSS, "other_net": conditions.OTHER_NET, "buying_power": conditions.BUYING_POWER,
 }  # fmt: skip
 HEALTHY = {
@@ -123,6 +125,14 @@ class Case(NamedTuple):
     at: Callable
 
 
+def over(at, **known):
+    """Return limits, and what they allow to be held at a decision of the market of five minutes."""
+    return {**known, "closing": float(gaps.most(FIVE, rules(**known), np.array([at], dtype="datetime64[us]"))[0])}
+
+
+#: Closes of bars before the one that ends a session at 16:00 in New York: the last but one, Thursday and Friday, and an earlier one.
+FIVE = recorded.terms("us_equity_5m")[0]
+NIGHT, WEEKEND, BEFORE = "2024-05-30T19:55", "2024-05-31T19:55", "2024-05-30T19:45"
 BAR = 0.2 / math.sqrt(252)
 CASES = {
     "symbol_weight_max": Case(
@@ -148,6 +158,18 @@ CASES = {
     "leverage_max": Case(
         lambda: judge([8000], leverage_max=2.0, other_gross=1_500_000), [5000], Rule.LEVERAGE, 2.3, 2.0,
         lambda: judge([5000], leverage_max=2.0, other_gross=1_500_000),
+    ),
+    "overnight_gross_max": Case(
+        lambda: judge([-3000, 3000], held=[-6000, 0], **over(NIGHT, overnight_gross_max=0.3)), [4500, 1500], Rule.GAP, 0.6, 0.3,
+        lambda: judge([-1000, 2000], held=[-6000, 0], **over(NIGHT, overnight_gross_max=0.3)),
+    ),
+    "weekend_gross_max": Case(
+        lambda: judge([3000], held=[3000], **over(WEEKEND, weekend_gross_max=0.0)), [-3000], Rule.GAP, 0.3, 0.0,
+        lambda: judge([3000], **over(WEEKEND, weekend_gross_max=0.3, overnight_gross_max=0.0)),
+    ),
+    "closing_bars": Case(
+        lambda: judge([3000], **over(BEFORE, overnight_gross_max=0.1, closing_bars=3)), [1000], Rule.GAP, 0.3, 0.1,
+        lambda: judge([3000], **over(BEFORE, overnight_gross_max=0.1, closing_bars=2)),
     ),
     "volatility_max": Case(
         lambda: judge([8000, -8000], volatility_max=0.2, gross_max=1.0, state=memory(2, variance=(2 * BAR) ** 2)),
@@ -638,6 +660,9 @@ def worlds(draw):
     surrounding.standing[:] = draw(st.sampled_from([(0, 0)] * 4 + [(1, Rule.STALE_ACCOUNT), (2, Rule.MODEL)]))
     surrounding.account[:3] = [draw(st.sampled_from(pair)) for pair in ((0.0, 3e5), (0.0, -2e5), (math.inf, 5e5))]
     surrounding.account[conditions.SENT] = draw(st.integers(0, 3))
+    surrounding.account[conditions.OTHER_BOUGHT] = draw(st.sampled_from([0.0, 1e5]))
+    surrounding.account[conditions.OTHER_SOLD] = draw(st.sampled_from([0.0, 1e5]))
+    surrounding.account[conditions.CLOSING] = draw(st.sampled_from([math.inf, math.inf, 0.0, 0.3, 1.0]))
     state.volume[:] = often(some(0, 50_000), math.nan)
     state.best[:] = np.sign(held) * price * np.where(held > 0, some(1, 1.3), some(0.7, 1))
     state.stopped[:] = often(np.sign(some(-1, 1)), 0.0)
@@ -662,6 +687,8 @@ def imitate(book, surrounding, state, chosen):
     twin.peak, twin.variance = EQUITY, state.account[risk.VARIANCE]
     twin.day_loss = state.account[risk.DAY_LOSS] or None
     twin.other_gross, twin.other_net, twin.buying_power, twin.sent = surrounding.account[:4].tolist()
+    twin.other_bought, twin.other_sold = (float(surrounding.account[p]) for p in (conditions.OTHER_BOUGHT, conditions.OTHER_SOLD))
+    twin.closing = float(surrounding.account[conditions.CLOSING])
     twin.demanded = tuple(code(value).name.lower() for code, value in zip((TradingState, Rule), surrounding.standing, strict=True))
     for s, symbol in enumerate(twin.symbols):
         symbol.quantity, symbol.average, symbol.mark = (float(values[s]) for values in book[:3])
@@ -738,8 +765,11 @@ def test_every_limit_holds_whatever_was_asked_and_whatever_fills(world, data):
         same = around.sector == sector
         assert float(np.sum(abs(after)[same] * dear[same])) <= chosen.sector_gross_max * EQUITY + slack
     net = float(np.sum(held * price)) + around.account[conditions.OTHER_NET]
-    up = net + float(np.sum((around.buying + np.maximum(order, 0)) * dear))
-    down = net - float(np.sum((around.selling - np.minimum(order, 0)) * dear))
+    up = net + float(np.sum((around.buying + np.maximum(order, 0)) * dear)) + around.account[conditions.OTHER_BOUGHT]
+    down = net - float(np.sum((around.selling - np.minimum(order, 0)) * dear)) - around.account[conditions.OTHER_SOLD]
+    if not (around.buying.any() or around.selling.any() or state == TradingState.HALTED):
+        kept = float(np.sum(abs(held + order) * price))
+        assert kept <= max(around.account[conditions.CLOSING] * EQUITY, 0.0) + slack
     assert not (adds & (order > 0)).any() or up <= chosen.net_max * EQUITY + slack
     assert not (adds & (order < 0)).any() or down >= -chosen.net_max * EQUITY - slack
     assert (

@@ -4,7 +4,7 @@ import pytest
 
 from domain import session
 from domain.params import Sizing
-from pipelines.execution import simulate
+from pipelines.execution import gaps, simulate
 from tests.pipelines.execution import naive, recorded
 
 CASES = {
@@ -32,6 +32,10 @@ CASES = {
             "daily_loss_max": 0.2,
         },
     },
+    "hours in which nothing trades": {
+        "decisions": {"volatility_target": 1.0, "rate": 1.0},
+        "risk": {"overnight_gross_max": 0.4, "weekend_gross_max": 0.0},
+    },
     "trades at once": {"decisions": {"rate": 1.0, "band": 0.0}},
     "volume caps nothing": {"risk": {"participation_max": 1e6}, "fills": {"participation_max": 1e6}},
     "volume caps everything": {"risk": {"participation_max": 0.9}, "fills": {"participation_max": 0.002}},
@@ -45,8 +49,13 @@ def both(name, sections, seed, bars=120, symbols=8, **keys):
     forecasts = recorded.forecasts(panel, sigma, seed=seed, **keys)
     ours = simulate.run(panel, forecasts, market, params, model_version="1", scale=sigma)
     twin = naive.Twin(market, params, symbols, params.fills.capital)
-    columns = (panel.open, panel.close, panel.volume, forecasts, sigma, session.days(market, panel.opened_at))
+    columns = (*columns_of(panel, forecasts, sigma, market), gaps.most(market, params.risk, panel.event_at))
     return ours, twin.run(*(values.tolist() for values in columns))
+
+
+def columns_of(panel, forecasts, sigma, market):
+    """Return what the twin lives through."""
+    return panel.open, panel.close, panel.volume, forecasts, sigma, session.days(market, panel.opened_at)
 
 
 @pytest.mark.parametrize("market", ["us_equity", "crypto", "fx"])
@@ -82,7 +91,7 @@ def test_settings_that_take_over_decide_from_their_row_on():
             return super().decide(*bar)
 
     ours = simulate.run(panel, forecasts, market, params, model_version="1", scale=sigma, sized=sized)
-    columns = (panel.open, panel.close, panel.volume, forecasts, sigma, session.days(market, panel.opened_at))
+    columns = columns_of(panel, forecasts, sigma, market)
     theirs = Changed(market, params, 8, params.fills.capital).run(*(values.tolist() for values in columns))
 
     orders = ours.orders.select("asked", "quantity", "outcome", "rule", "reason").rows()
