@@ -32,9 +32,7 @@ def most(market: Market, rules: Risk, event_at: TimeArray) -> FloatArray:
     return found
 
 
-def _in_year(
-    rules: Risk, event_at: TimeArray, opened: TimeArray, gap: np.ndarray[tuple[int], np.dtype[np.timedelta64]]
-) -> FloatArray:
+def _in_year(rules: Risk, event_at: TimeArray, opened: TimeArray, gap: SpanArray) -> FloatArray:
     limit = np.where(gap > NIGHT, rules.weekend_gross_max, np.where(gap > NOTHING, rules.overnight_gross_max, np.inf))
     bar = np.searchsorted(opened, event_at)
     found, before = np.full(len(event_at), np.inf), np.full(len(event_at), True)

@@ -122,6 +122,6 @@ def test_without_a_trader_the_word_is_taken_back(home: Passed, monkeypatch):
     monkeypatch.setattr("flows.hand.PATIENCE_S", 0.5)
     with opened(home, pace_s=5.0):
         beside_a_trader(home, Mode.MANUAL, dict)
-    symbol = facts(home, "session")[0]["symbols"][0]
+    symbol = facts(home, "session")[0]["markets"][MARKET]["symbols"][0]
     assert "was taken back: is it running?" in str(run("order", *AT, "--symbol", symbol, "--quantity", "30")["error"])
     assert not list(home.home.account(MARKET, broker=Broker.EXCHANGE).glob("commands/*.json"))

@@ -186,7 +186,7 @@ def test_without_an_exchange_nothing_is_traded(beside: Passed):
 def test_the_exchange_of_another_market_is_not_taken(beside: Passed):
     """It would be asked for symbols that it does not know."""
     (beside.home.root / exchange.OPEN).write_text(json.dumps({"markets": ["crypto"], "keys": "x", "url": "y", "admin": "z"}))
-    with pytest.raises(ConfigurationError, match="open for 'crypto'"):
+    with pytest.raises(ConfigurationError, match="it is open for crypto"):
         live.practice([MARKET], beside.home)
 
 

@@ -543,3 +543,15 @@ def an_order_hides_a_difference(patch: Patch) -> None:
         original(self, found, plan)
 
     wrapped(patch, Core, "_judge", around)
+
+
+@bug
+def nobody_looks_at_the_hour(patch: Patch) -> None:
+    """A market closes, and what may be held then is not asked."""
+    wrapped(patch, Core, "_bar", lambda original, self, said, plan: original(self, replace(said, closing=float("inf")), plan))
+
+
+@bug
+def a_person_is_asked_before_the_close(patch: Patch) -> None:
+    """What must go before a market closes waits for an answer (ours, until found)."""
+    patch.setattr(Core, "_must_go", lambda self, where, said, equity: False)

@@ -122,6 +122,7 @@ class Oracle:
         self._orders(world, core)
         self._money(world, core)
         self._gate(world, core, event, plan)
+        self._closing(core, event, plan)
         self._kill(world, core, plan)
         self._wishes(world, core, plan)
         if plan.records and self.steps % 7 == 0:
@@ -219,6 +220,24 @@ class Oracle:
         require(float(gross) <= PARAMS.risk.gross_max * most, "what works could exceed the limit on gross [I-18]")
         for side, net in ((True, up), (False, down)):
             require(side not in buys or float(net) <= PARAMS.risk.net_max * most, "what works could exceed the limit on net [I-18]")
+
+    def _closing(self, core: Core, event: Event, plan: Plan) -> None:
+        """Add up what would be held over the hours to come once what was sent has filled; whose order works has to wait."""
+        if not isinstance(event, BarClosed) or not core.ready or core.halted or math.isinf(event.closing):
+            return
+        stamp, seat = int(event.bar.event_at[0].astype("datetime64[us]").astype(np.int64)), core.seats[event.bar.market]
+        sent = {each.order.symbol: float(each.quantity) for each in plan.requests if isinstance(each, Submit)}
+        bars = [(record.payload["market"], record.payload["event_at_us"]) for record in plan.records[-1:] if record.kind == "bar"]
+        if bars != [(event.bar.market, stamp)]:  # it was not lived through
+            return
+        gross, equity = 0.0, core.equity
+        for symbol, place in seat.places.items():
+            others = [each for each in core.desk.orders.values() if each.order.symbol == symbol]
+            if len(others) == (symbol in sent):
+                held, mark = float(core.desk.holdings.get(symbol, 0)), seat.trader.book.mark[place]
+                gross += abs(held + sent.get(symbol, 0.0)) * (mark if mark > 0 else seat.trader.book.average[place])
+                gross -= float(seat.lot) * mark if mark > 0 else 0.0
+        require(gross <= event.closing * equity, "more is held over the hours in which nothing trades than may be [I-18]")
 
     def _kill(self, world: World, core: Core, plan: Plan) -> None:
         """Hold a halt to its word: a cancel of every order that can be named, as soon as it can be."""

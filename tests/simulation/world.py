@@ -7,6 +7,7 @@ of the faults and not others: rare combinations come up that way.
 import hashlib
 import heapq
 import json
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -35,7 +36,7 @@ FAULTS = (
     "mute_reads", "crash_before_write", "crash_after_write", "crash_while_sending", "disk_full", "clock_jump", "halted_by_hand",
     "ordered_by_hand", "moved_by_hand", "timed_out", "late_bar", "repeated_bar", "bad_bar", "future_bar", "no_forecast",
     "cancel_ignored", "old_report", "grouped", "untradable", "another_model",
-    "by_hand", "assisted", "two_markets",
+    "by_hand", "assisted", "two_markets", "closes",
 )  # fmt: skip
 EPOCH_NS = 1_700_000_000 * SECOND
 MINUTE = 60 * SECOND
@@ -438,7 +439,8 @@ class World:
         assert forecast.shape[1] == len(LEVELS)
         if self.fails("no_forecast", 0.2):
             forecast[:] = np.nan
-        return events.BarClosed(bar, forecast, np.full(len(names), 0.005), float(number // 12))
+        closing = self.market_chance.choice([0.0, 0.02, 0.1]) if "closes" in self.faults and number % 8 == 7 else math.inf
+        return events.BarClosed(bar, forecast, np.full(len(names), 0.005), float(number // 12), closing)
 
     def meddle(self) -> None:
         """Let people and machines do what they do to a running process."""

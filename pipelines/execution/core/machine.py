@@ -327,9 +327,10 @@ class Core:
         if age_ns < -self.desk.patience.early_ns:
             plan.alert(f"a bar that closes at {said.bar.event_at[0]} was heard at {plan.at.time}: one of both clocks is wrong")
             return
-        forecast = said.forecast if self.ready and age_ns <= self.desk.patience.late_ns else np.full_like(said.forecast, np.nan)
         bar = seat.live(said)
         equity, gross = self._worth()
+        timely = self.ready and age_ns <= self.desk.patience.late_ns and not self._must_go(seat, said, equity)
+        forecast = said.forecast if timely else np.full_like(said.forecast, np.nan)
         self.proposals.replace(seat.market.name, plan)
         self.tell(seat, plan, closed_us * 1000, said.model_valid, said.heard_ns)
         seat.trader.conditions.account[CLOSING] = said.closing
@@ -339,6 +340,10 @@ class Core:
             self._halt(f"equity of {equity:.2f} has fallen more than {seat.rules.drawdown_max} below its peak", plan, "risk")
         told = facts.bar(bar, trader.Worth(equity, gross, 0.0, []), float(self.desk.cash))
         plan.write("bar", "core", {"market": seat.market.name, **told})
+
+    def _must_go(self, seat: Seat, said: events.BarClosed, equity: float) -> bool:
+        """Say whether a market is about to close on more than may be held: then no person is asked, who may not answer in time."""
+        return self.proposals.mode != Mode.AUTONOMOUS and fills.worth(seat.trader.book)[1] > said.closing * max(equity, 0.0)
 
     def _send(self, seat: Seat, heard: events.BarClosed, plan: Plan) -> None:
         """Take on the orders of a bar, but none for a symbol that still has one: that one is cancelled first."""

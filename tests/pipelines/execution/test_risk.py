@@ -130,7 +130,7 @@ def over(at, **known):
     return {**known, "closing": float(gaps.most(FIVE, rules(**known), np.array([at], dtype="datetime64[us]"))[0])}
 
 
-#: Closes of bars before the one that ends a session at 16:00 in New York: the last but one, Thursday and Friday, and an earlier one.
+#: Closes of bars before the one that ends a session at 16:00 in New York: the last but one, on two days, and an earlier one.
 FIVE = recorded.terms("us_equity_5m")[0]
 NIGHT, WEEKEND, BEFORE = "2024-05-30T19:55", "2024-05-31T19:55", "2024-05-30T19:45"
 BAR = 0.2 / math.sqrt(252)
