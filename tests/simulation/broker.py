@@ -23,10 +23,15 @@ class Held:
     state: OrderState = OrderState.NEW
     filled: Decimal = Decimal(0)
     ended_ns: int = 0
+    notional: Decimal = Decimal(0)
+    """What it was ordered for, where that was a value."""
 
     @property
     def report(self) -> Report:
         """Return what the broker would say of it now."""
+        if self.notional:
+            filled = self.filled.copy_sign(self.quantity)
+            return Report(self.client_order_id, self.broker_id, self.symbol, filled, self.state, self.filled, self.notional)
         return Report(self.client_order_id, self.broker_id, self.symbol, self.quantity, self.state, self.filled)
 
 
@@ -58,7 +63,9 @@ class Broker:
     def __post_init__(self) -> None:
         self.history.append(Moment(0, {}, self.cash))
 
-    def submit(self, client_order_id: str, symbol: str, quantity: Decimal, now_ns: int, *, refuse: bool = False) -> Held | None:
+    def submit(
+        self, client_order_id: str, symbol: str, quantity: Decimal, now_ns: int, *, refuse: bool = False, by_value: bool = False
+    ) -> Held | None:
         """Take an order, or refuse it: None. One that is known already is answered with what it became."""
         self.posts.append(client_order_id)
         if client_order_id in self.orders:
@@ -66,6 +73,7 @@ class Broker:
         if refuse:
             return None
         held = Held(client_order_id, f"B{len(self.orders):05d}", symbol, quantity)
+        held.notional = (quantity * self.prices[symbol]).quantize(CENT) if by_value else Decimal(0)
         held.state = self.chance.choice([OrderState.PENDING_NEW, OrderState.ACCEPTED, OrderState.NEW])
         self.orders[client_order_id] = held
         self.tell(held.report, None)

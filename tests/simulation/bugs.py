@@ -555,3 +555,11 @@ def nobody_looks_at_the_hour(patch: Patch) -> None:
 def a_person_is_asked_before_the_close(patch: Patch) -> None:
     """What must go before a market closes waits for an answer (ours, until found)."""
     patch.setattr(Core, "_must_go", lambda self, where, said, equity: False)
+
+
+@bug
+def a_value_is_no_quantity(patch: Patch) -> None:
+    """An order by value, somebody else's, reserves nothing, and its fills are refused (ours, until found)."""
+    patch.setattr(Desk, "_bought_by", lambda self, said: said.quantity)
+    patch.setattr(Working, "by_value", False, raising=False)
+    wrapped(patch, Working, "__setattr__", lambda original, self, name, value: name == "by_value" or original(self, name, value))

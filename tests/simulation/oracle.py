@@ -144,12 +144,13 @@ class Oracle:
         self.life, self.filled = world.life, {name: each.filled for name, each in known.items()}
         for name, each in known.items():
             require(self.filled[name] >= before.get(name, 0), "a fill was taken back [I-06]")
-            require(self.filled[name] <= abs(each.quantity), "more was filled than ordered [I-07]")
+            require(each.by_value or self.filled[name] <= abs(each.quantity), "more was filled than ordered [I-07]")
             require(each.reserved >= 0, "a reservation is negative [I-17]")
             require(not each.settled or each.reserved == 0, "an order that has ended reserves something [I-17]")
             held = world.broker.orders.get(name)
             if held is not None and held.state not in TERMINAL:
-                left = abs(held.quantity) - held.filled
+                # What a value buys is known by the newest price alone.
+                left = abs(held.quantity) * (Decimal("0.8") if held.notional else 1) - held.filled
                 require(not each.ended, f"{name} counts as ended and works [I-04]")
                 require(each.reserved >= left, f"{name} may still fill {left} and reserves {each.reserved} [I-18]")
 

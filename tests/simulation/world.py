@@ -467,7 +467,8 @@ class World:
             self.move_back()
         if self.fails("ordered_by_hand", 0.1):
             symbol = chance.choice(SYMBOLS)
-            self.broker.submit(f"by-hand-{self.now_ns}", symbol, Decimal(chance.choice([-5, 3, 8])), self.now_ns)
+            size, by_value = Decimal(chance.choice([-5, 3, 8])), chance.random() < 0.4
+            self.broker.submit(f"by-hand-{self.now_ns}", symbol, size, self.now_ns, by_value=by_value)
 
     def _speak(self, chance: random.Random) -> None:
         """Let a person say something: halt, resume, orders and cancels; and say some of it twice."""

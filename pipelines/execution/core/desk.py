@@ -22,6 +22,8 @@ from pipelines.execution.core.working import ZERO, Working
 from pipelines.execution.fills import Book
 
 SECOND = 1_000_000_000
+#: The finest quantity that a broker knows.
+SMALLEST = Decimal("1e-9")
 #: Orders of which nobody knows what became of them yet.
 UNRESOLVED = frozenset({OrderState.INTENT, OrderState.UNKNOWN})
 
@@ -249,16 +251,23 @@ class Desk:
         here[name] = working
 
     def _adopt(self, said: Report, plan: Plan) -> Working:
-        order = Order(said.client_order_id, "", said.symbol, float(said.quantity), plan.at.time, "", 0.0)
+        quantity = self._bought_by(said) if said.notional else said.quantity
+        order = Order(said.client_order_id, "", said.symbol, float(quantity), plan.at.time, "", 0.0)
         working = Working(
-            order, said.quantity, OrderState.UNKNOWN, foreign=True, since_ns=plan.at.monotonic_ns, since=self.sequence
+            order, quantity, OrderState.UNKNOWN, foreign=True, by_value=bool(said.notional), since_ns=plan.at.monotonic_ns,
+            since=self.sequence,
         )  # fmt: skip
         self.orders[said.client_order_id] = working
         plan.write("order", "broker", remembered.adoption(working))
-        plan.alert(
-            f"the broker holds order {said.client_order_id} for {said.quantity} of {said.symbol}, which was not sent from here"
-        )
+        size = f"{said.notional} worth" if said.notional else f"{quantity}"
+        plan.alert(f"the broker holds order {said.client_order_id} for {size} of {said.symbol}, which was not sent from here")
         return working
+
+    def _bought_by(self, said: Report) -> Decimal:
+        """Return what an order's value buys at the newest price; where none is known a unit counts for one of the currency."""
+        place = self.places.get(said.symbol)
+        mark = float("nan") if place is None else float(place.book.mark[place.row])
+        return (said.notional / (Decimal(mark) if mark > 0.0 else 1)).quantize(SMALLEST)
 
     def _settle(self, execution: Execution, plan: Plan) -> None:
         """Book an execution: exactly here, and by the compiled function in the book, which then follows what is exact."""

@@ -41,6 +41,8 @@ class Report:
     state: OrderState
     filled: Decimal
     """Unsigned, all executions so far."""
+    notional: Decimal = Decimal(0)
+    """Signed, in account currency: what was ordered where that is a value; its quantity is then what was filled of it."""
 
 
 @dataclass(frozen=True)

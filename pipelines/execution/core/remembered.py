@@ -48,7 +48,7 @@ def move(working: Working, reason: str) -> dict[str, Any]:
 
 def adoption(working: Working) -> dict[str, Any]:
     """Return the record of an order that was found and not sent, with what was booked of it by whoever was here before."""
-    found = {"symbol": working.order.symbol, "quantity": str(working.quantity)}
+    found = {"symbol": working.order.symbol, "quantity": str(working.quantity), "by_value": working.by_value}
     booked = {str(cumulative): str(size) for cumulative, size in working.booked.items()}
     return {**move(working, "found at the broker"), "adopted": {**found, "booked": booked}}
 
@@ -90,7 +90,9 @@ def _adopted(name: str, told: dict[str, Any], now_ns: int, since: int) -> Workin
     quantity = Decimal(told["quantity"])
     order = Order(name, "", told["symbol"], float(quantity), EPOCH, "", 0.0)
     booked = {Decimal(cumulative): Decimal(size) for cumulative, size in told["booked"].items()}
-    return Working(order, quantity, OrderState.UNKNOWN, foreign=True, booked=booked, since_ns=now_ns, since=since)
+    return Working(
+        order, quantity, OrderState.UNKNOWN, foreign=True, by_value=told["by_value"], booked=booked, since_ns=now_ns, since=since
+    )  # fmt: skip
 
 
 def _filled(stored: Stored, found: dict[str, Working], now_ns: int) -> None:

@@ -50,6 +50,8 @@ class Working:
     broker_id: str = ""
     foreign: bool = False
     """Found at the broker, not sent by us."""
+    by_value: bool = False
+    """Ordered as a value: `quantity` is what that would buy, and its executions may come to a little more."""
     forced: bool = False
     """Asked for by the gate itself, to close a position: a halt leaves it at work."""
     unwanted: bool = False
@@ -118,7 +120,7 @@ class Working:
         if execution.symbol != self.order.symbol or (execution.quantity > 0) != (self.quantity > 0):
             return f"it is {execution.quantity} of {execution.symbol}"
         after = {**self.booked, execution.cumulative: size}
-        if execution.cumulative > abs(self.quantity) or not _possible(after):
+        if (execution.cumulative > abs(self.quantity) and not self.by_value) or not _possible(after):
             return (
                 f"it brings what is filled to {self.filled + size} of {abs(self.quantity)}, {execution.cumulative} by its own count"
             )

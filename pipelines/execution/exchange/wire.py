@@ -63,7 +63,7 @@ def order(ticket: Ticket, exchange: Exchange, *, nested: bool = False) -> Json:
         "symbol": ask.symbol,
         "asset_class": CLASSES[asset.asset_class],
         "notional": text(ask.notional),
-        "qty": text(ticket.quantity),
+        "qty": text(ticket.quantity) if ask.notional is None else None,
         "filled_qty": text(ticket.filled),
         "filled_avg_price": text(ticket.average),
         "order_class": "" if ask.order_class == OrderClass.SIMPLE else ask.order_class.value,

@@ -60,16 +60,17 @@ def body(request: Submit) -> dict[str, Any]:
 
 
 def report(told: Json, names: Names) -> Report:
-    """Return what an order's JSON says; raise Unreadable.
+    """Return what an order's JSON says; raise Unreadable. One that was ordered by its value has no quantity but what was filled.
 
     A status that nobody here knows counts as one that is still being looked at: open, and in full.
     """
     try:
-        size = number(told["qty"] if told["qty"] is not None else told["filled_qty"])
-        signed = size * SIGNS[told["side"]]
+        by_value = told["qty"] is None
+        size, sign = number(told["filled_qty" if by_value else "qty"] or "0"), SIGNS[told["side"]]
+        notional = number(told.get("notional") or "0") if by_value else ZERO
         state = STATES.get(told["status"], OrderState.PENDING_REVIEW)
         name, filled = told["client_order_id"], number(told["filled_qty"] or "0")
-        return Report(str(name), str(told["id"]), names.ours(told["symbol"]), signed, state, filled)
+        return Report(str(name), str(told["id"]), names.ours(told["symbol"]), size * sign, state, filled, notional * sign)
     except (KeyError, TypeError) as problem:
         raise Unreadable(f"an order without {problem}") from None
 

@@ -61,6 +61,13 @@ def test_an_order_becomes_a_report():
     assert (said.client_order_id, said.broker_id, said.symbol) == (ORDER["client_order_id"], ORDER["id"], "AAPL")
 
 
+def test_an_order_by_value_says_what_it_was_ordered_for():
+    """It has no quantity but what was filled; the sign is that of its side."""
+    said = words.report({**ORDER, "qty": None, "notional": "17908"}, NAMES)
+    assert (said.quantity, said.filled, said.notional) == (Decimal(-40), Decimal(40), Decimal(-17908))
+    assert words.report(ORDER, NAMES).notional == 0
+
+
 @pytest.mark.fault("F74")
 @pytest.mark.parametrize("status", [status.value for status in OrderStatus])
 def test_every_status_of_the_client_is_a_state_of_ours(status):
