@@ -51,6 +51,8 @@ class Wish:
     host: str = "127.0.0.1"
     port: int = 0
     abroad: bool = False
+    requests_max: int = 0
+    """What clients may ask in a minute, 0 for no limit; Alpaca's is 200."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,9 @@ async def _guarded(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     keys = Keys.kept(home.keys / KEYS)
-    async with opened(floor, keys, host=wish.host, port=wish.port, abroad=wish.abroad) as served:
+    async with opened(
+        floor, keys, host=wish.host, port=wish.port, abroad=wish.abroad, requests_max=wish.requests_max
+    ) as served:  # fmt: skip
         where = _where(markets, wish, served, str(home.keys / KEYS))
         with _noted(home.root / OPEN, where):
             began(where)

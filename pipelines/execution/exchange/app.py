@@ -9,10 +9,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
+from domain.clock import SystemClock
 from pipelines.execution.exchange import faults, wire
 from pipelines.execution.exchange.auth import Guarded, Keys
 from pipelines.execution.exchange.faults import Faults, Rule
 from pipelines.execution.exchange.floor import Floor
+from pipelines.execution.exchange.limited import Limited
 from pipelines.execution.exchange.market import Market
 from pipelines.execution.exchange.rest import Rest
 from pipelines.execution.exchange.stream import Mischief, OrderStream
@@ -23,13 +25,15 @@ from pipelines.execution.matching.prices import Bar
 MARKET_STREAMS = ("/v2/{feed}", "/v1beta3/crypto/{feed}")
 
 
-def application(floor: Floor, keys: Keys, rules: list[Rule], mischief: Mischief, *, pattern_day_trader: bool = False) -> ASGIApp:
-    """Return what clients talk to."""
+def application(
+    floor: Floor, keys: Keys, rules: list[Rule], mischief: Mischief, *, pattern_day_trader: bool = False, requests_max: int = 0
+) -> ASGIApp:
+    """Return what clients talk to; `requests_max` is what they may ask in a minute, 0 for no limit."""
     rest = Rest(floor, pattern_day_trader=pattern_day_trader)
     orders, ticker = OrderStream(floor, keys, mischief), Ticker(floor, keys)
     streams = [WebSocketRoute("/stream", orders.serve), *(WebSocketRoute(path, ticker.serve) for path in MARKET_STREAMS)]
     served = Starlette(routes=[*rest.routes(), *Market(floor).routes(), *streams])
-    return Guarded(Faults(served, rules), keys)
+    return Guarded(Limited(Faults(served, rules), requests_max, lambda: SystemClock().now().timestamp()), keys)
 
 
 def administration(floor: Floor, keys: Keys, rules: list[Rule], mischief: Mischief) -> ASGIApp:

@@ -1,12 +1,14 @@
 """Market: what the exchange has lived through, as Alpaca's market data API tells of it to its genuine clients.
 
-Bars are the exchange's own, of the length it lives through; a newest trade or quote is the close of the newest bar, unless quotes
-were given to it. Trades and quotes of the past are not known.
+Bars are the exchange's own, or summed up from them. A trade or a quote is the close of a bar, unless quotes were given to it: what
+happened within bars is not known here.
 """
 
 import base64
 import binascii
+import itertools
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from starlette.requests import Request
@@ -27,7 +29,8 @@ UNITS = {
     "Day": timedelta(days=1), "D": timedelta(days=1), "Week": timedelta(weeks=1), "W": timedelta(weeks=1),
 }  # fmt: skip
 #: The longest of the floor's bars that still counts as a day: a session, or a whole one.
-SHORTEST_DAY = timedelta(hours=2)
+SHORTEST_DAY, DAY = timedelta(hours=2), timedelta(days=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Unanswerable(Exception):
@@ -47,29 +50,44 @@ class Market:
         for name, tell in newest.items():
             table.append((f"{STOCKS}/{name}/latest", self._latest(name, tell)))
             table.append((f"{CRYPTO}/latest/{name}", self._latest(name, tell)))
+        table.append((f"{CRYPTO}/latest/orderbooks", self._latest("orderbooks", self._book)))
         for root in (STOCKS, CRYPTO):
             table += [(f"{root}/bars", self.bars), (f"{root}/snapshots", self.snapshots)]
+            table += [(f"{root}/trades", self.trades), (f"{root}/quotes", self.quotes)]
         return [Route(path, _answered(handler), methods=["GET"]) for path, handler in table]
 
     async def bars(self, request: Request) -> Json:
-        """Return bars page by page, symbol by symbol, of the length that the exchange lives through."""
-        asked = request.query_params
-        symbols, length = self._symbols(request), _length(asked.get("timeframe", "1Day"))
+        """Return bars page by page, symbol by symbol, of a length that is made of those that the exchange lives through."""
+        length = _length(request.query_params.get("timeframe", "1Day"))
+        return self._paged(request, "bars", lambda symbol: self._made(symbol, length), lambda bar: bar.opened_at, bar_of)
+
+    async def trades(self, request: Request) -> Json:
+        """Return the trades that are known of: a bar's last one."""
+        return self._paged(request, "trades", self._lived, lambda bar: bar.event_at, trade_of)
+
+    async def quotes(self, request: Request) -> Json:
+        """Return the quotes that are known of: both sides at a bar's close."""
+        return self._paged(request, "quotes", self._lived, lambda bar: bar.event_at, lambda bar: quote_of(bar, None))
+
+    def _paged(
+        self, request: Request, name: str, series: Callable[[str], Sequence[Bar]], at: Callable[[Bar], datetime],
+        tell: Callable[[Bar], Json],
+    ) -> Json:  # fmt: skip
+        asked, symbols = request.query_params, self._symbols(request)
         since, until = _time(asked.get("start")), _time(asked.get("end"))
         limit, newest_first = _limit(asked.get("limit")), asked.get("sort", "asc") == "desc"
         found = [
             (symbol, bar)
             for symbol in sorted(symbols)
-            for bar in _ordered(self._kept(symbol, length), newest_first=newest_first)
-            if (since is None or bar.opened_at >= since) and (until is None or bar.opened_at <= until)
-        ]  # fmt: skip
+            for bar in _ordered(series(symbol), newest_first=newest_first)
+            if (since is None or at(bar) >= since) and (until is None or at(bar) <= until)
+        ]
         first = _place(asked.get("page_token"))
-        page = found[first : first + limit]
         told: dict[str, list[Json]] = {}
-        for symbol, bar in page:
-            told.setdefault(symbols[symbol], []).append(bar_of(bar))
+        for symbol, bar in found[first : first + limit]:
+            told.setdefault(symbols[symbol], []).append(tell(bar))
         more = first + limit < len(found)
-        return {"bars": told, "next_page_token": _token(first + limit) if more else None}
+        return {name: told, "next_page_token": _token(first + limit) if more else None}
 
     async def snapshots(self, request: Request) -> Json:
         """Return the newest of everything, and the last two days."""
@@ -92,13 +110,24 @@ class Market:
         except Refused as problem:
             raise Unanswerable(f"invalid symbol: {problem.message}") from None
 
-    def _kept(self, symbol: str, length: timedelta) -> Sequence[Bar]:
-        kept = self.floor.bars.get(symbol, ())
+    def _lived(self, symbol: str) -> Sequence[Bar]:
+        return self.floor.bars.get(symbol, ())
+
+    def _made(self, symbol: str, length: timedelta) -> Sequence[Bar]:
+        """Return bars of a length, summed up from the exchange's own where it is a multiple of theirs; days are those of UTC."""
+        kept = self._lived(symbol)
         ours = kept[0].event_at - kept[0].opened_at if kept else length
-        daily = length == timedelta(days=1) and SHORTEST_DAY < ours <= length
-        if ours != length and not daily:
-            raise Unanswerable(f"invalid timeframe: this exchange lives through bars of {ours}, {length} was asked for")
-        return kept
+        if ours == length or (length == DAY and SHORTEST_DAY < ours <= DAY):
+            return kept
+        if length % ours or DAY % length:
+            raise Unanswerable(
+                f"invalid timeframe: this exchange lives through bars of {ours}, of which none of {length} can be made"
+            )
+        return [_summed(list(each)) for _, each in itertools.groupby(kept, lambda bar: (bar.opened_at - EPOCH) // length)]
+
+    def _book(self, symbol: str) -> Json:
+        quote = self._quote(symbol)
+        return {"t": quote["t"], "b": [{"p": quote["bp"], "s": quote["bs"]}], "a": [{"p": quote["ap"], "s": quote["as"]}]}
 
     def _bar(self, symbol: str) -> Json:
         return bar_of(self.floor.bars[symbol][-1])
@@ -114,6 +143,14 @@ class Market:
         before = {"prevDailyBar": bar_of(newest[-2])} if len(newest) > 1 else {}
         bar = self._bar(symbol)
         return {"latestTrade": self._trade(symbol), "latestQuote": self._quote(symbol), "minuteBar": bar, "dailyBar": bar, **before}
+
+
+def _summed(bars: Sequence[Bar]) -> Bar:
+    """Return the bar that several in a row make together."""
+    return replace(
+        bars[-1], opened_at=bars[0].opened_at, open=bars[0].open, high=max(bar.high for bar in bars),
+        low=min(bar.low for bar in bars), volume=sum(bar.volume for bar in bars),
+    )  # fmt: skip
 
 
 def bar_of(bar: Bar) -> Json:

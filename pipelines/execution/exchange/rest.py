@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +14,7 @@ from domain import venue as venues
 from domain.market import AssetClass
 from domain.order import TimeInForce
 from domain.venue import Ask, Refused, Side
-from pipelines.execution.exchange import wire
+from pipelines.execution.exchange import history, wire
 from pipelines.execution.exchange.floor import Floor
 from pipelines.execution.exchange.wire import Json
 from pipelines.execution.matching.tickets import ZERO, Ticket
@@ -59,6 +59,7 @@ class Rest:
             ("GET", "/v2/positions/{symbol:path}", self.position),
             ("DELETE", "/v2/positions/{symbol:path}", self.close),
             ("GET", "/v2/account", self.account),
+            ("GET", "/v2/account/portfolio/history", self.history),
             ("GET", "/v2/account/activities", self.activities),
             ("GET", "/v2/account/activities/{kind}", self.activities),
             ("GET", "/v2/assets", self.assets),
@@ -83,11 +84,14 @@ class Rest:
         found = [each for each in self.exchange.tickets.values() if STATUS[_choice(asked.get("status"), STATUS, "open")](each)]
         symbols = {wire.known_symbol(each, self.exchange) for each in asked.get("symbols", "").split(",") if each}
         after, until = _moment(asked.get("after")), _moment(asked.get("until"))
+        above, below = (self._sequence(asked.get(name)) for name in ("after_order_id", "before_order_id"))
         nested = asked.get("nested", "").lower() == "true"
         kept = [
             each for each in found
             if (not symbols or each.ask.symbol in symbols)
             and (after is None or each.created_at > after) and (until is None or each.created_at < until)
+            and (above is None or each.sequence > above) and (below is None or each.sequence < below)
+            and asked.get("asset_class") in {None, wire.CLASSES[self.exchange.assets[each.ask.symbol].asset_class]}
             and ("side" not in asked or each.ask.side == asked["side"]) and not (nested and each.parent is not None)
         ]  # fmt: skip
         kept.sort(key=lambda ticket: ticket.sequence, reverse=asked.get("direction", "desc") != "asc")
@@ -151,6 +155,14 @@ class Rest:
         """Return the account."""
         return wire.account(self.exchange, pattern_day_trader=self._pattern, suspended=self._configured["suspend_trade"])
 
+    async def history(self, request: Request) -> Json:
+        """Return what the account was worth over a period, the last month unless told otherwise."""
+        asked, exchange = request.query_params, self.exchange
+        curve = [*exchange.curve, (exchange.now, exchange.worth().equity)]
+        until = _moment(asked.get("end")) or _evening(asked.get("date_end")) or exchange.now
+        since = _moment(asked.get("start"))
+        return history.told(curve, exchange.terms.capital, asked.get("period"), asked.get("timeframe"), since, until)
+
     async def activities(self, request: Request) -> list[Json]:
         """Return activities, the newest first unless told otherwise, 100 a page; `page_token` is the last one seen."""
         asked = request.query_params
@@ -163,8 +175,10 @@ class Rest:
         ]  # fmt: skip
         if asked.get("direction", "desc") != "asc":
             found.reverse()
-        places = {each["id"]: place for place, each in enumerate(found)}
-        start = places.get(asked.get("page_token", ""), -1) + 1
+        places, token = {each["id"]: place for place, each in enumerate(found)}, asked.get("page_token", "")
+        if token and token not in places:
+            raise Refused(venues.MALFORMED, f"invalid page_token: {token}")
+        start = places.get(token, -1) + 1
         return found[start : start + _limit(asked.get("page_size"), ACTIVITIES_MAX, ACTIVITIES_MAX)]
 
     async def assets(self, request: Request) -> list[Json]:
@@ -178,10 +192,8 @@ class Rest:
         return wire.asset(self.exchange.assets[wire.known_symbol(request.path_params["symbol"], self.exchange)])
 
     async def clock(self, request: Request) -> Json:
-        """Return the market's time; a tape that runs is open."""
-        now = wire.moment(self.exchange.now)
-        tomorrow = wire.moment(self.exchange.now + timedelta(days=1))
-        return {"timestamp": now, "is_open": True, "next_open": tomorrow, "next_close": tomorrow}
+        """Return the market's time, and whether it is open by the calendar; one without sessions always is."""
+        return wire.clock(self.exchange.now, self.exchange.terms.calendar)
 
     async def calendar(self, request: Request) -> list[Json]:
         """Return sessions, this year's unless told otherwise; of markets without any those of New York, as Alpaca does."""
@@ -208,6 +220,9 @@ class Rest:
             raise Refused(venues.FORBIDDEN, "new orders are rejected by user request")
         if self._configured["no_shorting"] and asked.side == Side.SELL and (asked.quantity or ZERO) > max(held, ZERO):
             raise Refused(venues.FORBIDDEN, "account is not allowed to short")
+
+    def _sequence(self, order_id: str | None) -> int | None:
+        return None if order_id is None else self.exchange.order(order_id).sequence
 
     def _held(self, symbol: str) -> str:
         if symbol not in self.exchange.holdings.positions:
@@ -274,6 +289,11 @@ def _day(value: str | None, usual: date) -> date:
         return usual if value is None else date.fromisoformat(value[:10])
     except ValueError:
         raise Refused(venues.MALFORMED, f"invalid day {value}") from None
+
+
+def _evening(value: str | None) -> datetime | None:
+    """Return the end of a day."""
+    return None if value is None else datetime.combine(_day(value, date.max), time.max, UTC)
 
 
 def _moment(value: str | None) -> datetime | None:

@@ -33,9 +33,10 @@ class Open:
 
 @contextlib.asynccontextmanager
 async def opened(
-    floor: Floor, keys: Keys, *, host: str = "127.0.0.1", port: int = 0, admin_port: int = 0, abroad: bool = False
-) -> AsyncIterator[Open]:
-    """Serve a floor while the block runs; port 0 takes any that is free.
+    floor: Floor, keys: Keys, *, host: str = "127.0.0.1", port: int = 0, admin_port: int = 0, abroad: bool = False,
+    requests_max: int = 0,
+) -> AsyncIterator[Open]:  # fmt: skip
+    """Serve a floor while the block runs; port 0 takes any that is free, `requests_max` is what clients may ask in a minute.
 
     Raises ConfigurationError for a port in use, and for an address that others can reach unless `abroad` says that this is meant.
     """
@@ -45,7 +46,10 @@ async def opened(
         )
     doors = [_door(host, each) for each in (port, admin_port)]
     served = Open(floor, keys, *(door.getsockname()[1] for door in doors))
-    apps = [build(floor, keys, served.rules, served.mischief) for build in (application, administration)]
+    apps = [
+        application(floor, keys, served.rules, served.mischief, requests_max=requests_max),
+        administration(floor, keys, served.rules, served.mischief),
+    ]
     servers = [uvicorn.Server(_settings(app)) for app in apps]
     tasks = [asyncio.create_task(server.serve([door])) for server, door in zip(servers, doors, strict=True)]
     try:

@@ -58,22 +58,29 @@ class OrderStream:
                 if listens and speaking is None:
                     self.floor.listeners.append(queue.put_nowait)
                     speaking = asyncio.create_task(self._speak(socket, queue))
+                elif listens is False and speaking is not None:
+                    self._leave(queue, speaking)
+                    speaking = None
         finally:
             self.mischief.sockets.remove(socket)
             if speaking is not None:
-                self.floor.listeners.remove(queue.put_nowait)
-                speaking.cancel()
+                self._leave(queue, speaking)
 
-    def _answer(self, message: Any, *, known: bool) -> tuple[Json | None, bool]:
-        """Return what is said to a message, and whether it asks for updates."""
+    def _leave(self, queue: "asyncio.Queue[Json]", speaking: "asyncio.Task[None]") -> None:
+        """Tell a client nothing any more."""
+        self.floor.listeners.remove(queue.put_nowait)
+        speaking.cancel()
+
+    def _answer(self, message: Any, *, known: bool) -> tuple[Json | None, bool | None]:
+        """Return what is said to a message, and whether updates are wanted from now on; None where it does not say."""
         action, data = message.get("action"), message.get("data") or {}
         if action in {"authenticate", "auth"}:
             good = self.keys.match(data.get("key_id") or message.get("key"), data.get("secret_key") or message.get("secret"))
-            return _authorization(good=good, action="authenticate"), False
+            return _authorization(good=good, action="authenticate"), None
         if action != "listen":
-            return None, False
+            return None, None
         if not known:
-            return _authorization(good=False, action="listen"), False
+            return _authorization(good=False, action="listen"), None
         streams = [each for each in data.get("streams", []) if each == TRADE_UPDATES]
         return {"stream": "listening", "data": {"streams": streams}}, bool(streams)
 

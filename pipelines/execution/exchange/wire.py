@@ -70,7 +70,7 @@ def order(ticket: Ticket, exchange: Exchange, *, nested: bool = False) -> Json:
         "order_type": ask.kind.value,
         "type": ask.kind.value,
         "side": ask.side.value,
-        "position_intent": f"{ask.side}_to_open",
+        "position_intent": intent(ask.side, closes=ticket.closes),
         "time_in_force": ask.time_in_force.value,
         "limit_price": text(ask.limit_price),
         "stop_price": text(ticket.stop_price),
@@ -83,6 +83,11 @@ def order(ticket: Ticket, exchange: Exchange, *, nested: bool = False) -> Json:
         "subtag": None,
         "source": None,
     }
+
+
+def intent(side: Side, *, closes: bool) -> str:
+    """Return what an order does to the position that is held, in Alpaca's word."""
+    return f"{side}_to_{'close' if closes else 'open'}"
 
 
 def update(told: Update, exchange: Exchange) -> Json:
@@ -204,6 +209,20 @@ def sessions(calendar: str, first: date, last: date) -> list[Json]:
     return [each for each in told if each["date"] <= last.isoformat()]
 
 
+def clock(now: datetime, calendar: str | None) -> Json:
+    """Return Alpaca's clock; without a calendar the market is always open."""
+    if calendar is None:
+        tomorrow = moment(now + timedelta(days=1))
+        return {"timestamp": moment(now), "is_open": True, "next_open": tomorrow, "next_close": tomorrow}
+    table = session.sessions(calendar, now.date() - timedelta(days=1), now.date() + SETTLED)
+    hours = list(zip(table["opened_at"], table["closed_at"], strict=True))
+    return {
+        "timestamp": moment(now), "is_open": any(opened <= now < closed for opened, closed in hours),
+        "next_open": moment(min(opened for opened, _ in hours if opened > now)),
+        "next_close": moment(min(closed for _, closed in hours if closed > now)),
+    }  # fmt: skip
+
+
 def fill(done: Execution, ticket: Ticket) -> Json:
     """Return the activity of one execution."""
     return {
@@ -242,16 +261,21 @@ def _activity_id(at: datetime, name: str) -> str:
 
 
 def asked(body: Any, exchange: Exchange) -> Ask:
-    """Return the order that the body of a request asks for; raise Refused for one that is none."""
+    """Return the order that the body of a request asks for; raise Refused for one that is none, or means another position."""
     if not isinstance(body, Mapping):
         raise Refused(venues.MALFORMED, "request body format is invalid")
     symbol = known_symbol(str(body.get("symbol", "")), exchange)
     crypto = exchange.asset(symbol).asset_class == AssetClass.CRYPTO
     if crypto and body.get("position_intent"):
         raise Refused(venues.INVALID, "position_intent is not supported for crypto orders")
+    side = _word(Side, body.get("side"), "side")
+    held = exchange.holdings.of(symbol).quantity
+    meant, inferred = body.get("position_intent"), intent(side, closes=held < 0 if side == Side.BUY else held > 0)
+    if meant not in {None, inferred}:
+        raise Refused(venues.INVALID, f"position intent mismatch, inferred: {inferred}, specified: {meant}")
     return Ask(
         symbol=symbol,
-        side=_word(Side, body.get("side"), "side"),
+        side=side,
         quantity=number(body.get("qty"), "qty"),
         notional=number(body.get("notional"), "notional"),
         kind=_word(OrderKind, body.get("type") or body.get("order_type"), "type"),
@@ -319,4 +343,6 @@ def _name(value: Any) -> str | None:
 def _leg(value: Any) -> Leg | None:
     if value is None:
         return None
+    if not isinstance(value, Mapping):
+        raise Refused(venues.MALFORMED, f"invalid leg: {value}")
     return Leg(number(value.get("limit_price"), "limit_price"), number(value.get("stop_price"), "stop_price"))

@@ -110,6 +110,8 @@ class Exchange:
         self.names: dict[str, str] = {}
         self.executions: list[Execution] = []
         self.sequence, self.last_equity = 0, terms.capital
+        self.curve: list[tuple[datetime, Decimal]] = []
+        """What the account was worth whenever the market had moved, oldest first; the newest moment is still to come."""
         self.lived: dict[str, datetime] = {}
         """The close of each symbol's newest bar."""
         self.closed_at: dict[AssetClass, datetime] = {}
@@ -231,12 +233,12 @@ class Exchange:
 
     def on_bar(self, bar: Bar) -> None:
         """Live through one symbol's bar: fill what it fills, mark to its close, and end what ends with it."""
-        self.now = max(self.now, bar.opened_at)
+        self._advance(bar.opened_at)
         self._age(bar)
         quoted = bar.symbol in self.quotes
         if bar.symbol not in self.halted and not quoted:
             self._match(bar)
-        self.now = max(self.now, bar.event_at)
+        self._advance(bar.event_at)
         self.lived[bar.symbol] = bar.event_at
         if bar.close > 0:
             self.marks[bar.symbol] = prices.exact(bar.close)
@@ -335,6 +337,13 @@ class Exchange:
 
     # How it is done
 
+    def _advance(self, at: datetime) -> None:
+        """Let time pass, and note what the account was worth before it did."""
+        if at > self.now:
+            if self.lived:
+                self.curve.append((self.now, self.worth().equity))
+            self.now = at
+
     def _quantity(self, ask: Ask, asset: Asset) -> Decimal:
         if ask.quantity is not None:
             return ask.quantity
@@ -401,7 +410,10 @@ class Exchange:
         order_id = str(uuid.uuid5(NAMESPACE, f"order {self.sequence}"))
         name = ask.client_order_id or str(uuid.uuid5(NAMESPACE, f"client {self.sequence}"))
         high = self.marks.get(ask.symbol) if ask.kind == OrderKind.TRAILING_STOP else None
-        ticket = Ticket(order_id, name, ask, quantity, state, self.sequence, self.now, self.now, high_water=high, **keys)
+        closes = self.holdings.of(ask.symbol).quantity * (1 if ask.side == Side.BUY else -1) < 0
+        ticket = Ticket(
+            order_id, name, ask, quantity, state, self.sequence, self.now, self.now, high_water=high, closes=closes, **keys
+        )  # fmt: skip
         self.names[name] = order_id
         self.working[ask.symbol][order_id] = None
         self._change(ticket, Event.HELD if state == OrderState.HELD else Event.NEW)

@@ -52,6 +52,8 @@ class Ticket:
     replaces: str | None = None
     parent: str | None = None
     legs: tuple[str, ...] = ()
+    closes: bool = False
+    """Whether a position of the other side was held when it was placed."""
     triggered: bool = False
     """A stop that was reached."""
     high_water: Decimal | None = None

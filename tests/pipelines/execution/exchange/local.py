@@ -64,7 +64,7 @@ class Local:
 
 
 @contextmanager
-def exchange(symbols=("AAA", "BBB"), crypto=("BTC/USD",), cost=FREE, **terms: Any) -> Iterator[Local]:
+def exchange(symbols=("AAA", "BBB"), crypto=("BTC/USD",), cost=FREE, requests_max=0, **terms: Any) -> Iterator[Local]:
     """Serve an exchange while the block runs."""
     venue, whole = Venue(cost.rates(), 0.0001, 2.0, 0.0), Venue(cost.rates(), 0.01, 2.0, 0.0)
     assets = {symbol: Asset(symbol, AssetClass.EQUITY, whole, True) for symbol in symbols}
@@ -73,7 +73,7 @@ def exchange(symbols=("AAA", "BBB"), crypto=("BTC/USD",), cost=FREE, **terms: An
     ready, stop, found = threading.Event(), threading.Event(), []
 
     async def run() -> None:
-        async with opened(floor, KEYS) as served:
+        async with opened(floor, KEYS, requests_max=requests_max) as served:
             found.append(served)
             ready.set()
             while not stop.is_set():

@@ -65,6 +65,33 @@ def test_bars_are_those_that_were_lived_through(stocks, coins):
     assert rows(stocks.get_stock_bars(newest)["AAA"]) == lived(9, 12)[::-1]
 
 
+def test_longer_bars_are_summed_up(stocks, coins):
+    """Five minutes by hand: the first open, the highest, the lowest, the last close, all of the volume; and a day of all."""
+    five = ask.StockBarsRequest(symbol_or_symbols="AAA", timeframe=TimeFrame(5, TimeFrameUnit.Minute))
+    assert rows(stocks.get_stock_bars(five)["AAA"]) == [
+        (START, 100, 106, 99, 105, 5010),
+        (START + 5 * MINUTE, 105, 111, 104, 110, 5035),
+        (START + 10 * MINUTE, 110, 113, 109, 112, 2021),
+    ]  # fmt: skip
+    day = ask.CryptoBarsRequest(symbol_or_symbols=COIN, timeframe=TimeFrame.Day)
+    assert rows(coins.get_crypto_bars(day)[COIN]) == [(START, 100, 113, 99, 112, 12066)]
+
+
+def test_trades_and_quotes_of_the_past(stocks, coins):
+    """What is known of them: how each bar ended."""
+    when = {"start": START + 2 * MINUTE, "end": START + 4 * MINUTE}
+    trades = stocks.get_stock_trades(ask.StockTradesRequest(symbol_or_symbols="AAA", **when))["AAA"]
+    assert [(each.timestamp, each.price, each.size) for each in trades] == [
+        (START + number * MINUTE, 100.0 + number, 999.0 + number) for number in (2, 3, 4)
+    ]  # fmt: skip
+    quotes = coins.get_crypto_quotes(ask.CryptoQuoteRequest(symbol_or_symbols=COIN, **when))[COIN]
+    assert [(each.bid_price, each.ask_price) for each in quotes] == [(102.0, 102.0), (103.0, 103.0), (104.0, 104.0)]
+    assert len(coins.get_crypto_trades(ask.CryptoTradesRequest(symbol_or_symbols=COIN, limit=2))[COIN]) == 2
+    assert len(stocks.get_stock_quotes(ask.StockQuotesRequest(symbol_or_symbols="AAA"))["AAA"]) == 12
+    book = coins.get_crypto_latest_orderbook(ask.CryptoLatestOrderbookRequest(symbol_or_symbols=COIN))[COIN]
+    assert (book.bids[0].price, book.asks[0].price) == (112.0, 112.0)
+
+
 def test_pages_are_one_answer(stocks, monkeypatch):
     """The genuine client turns them by itself."""
     monkeypatch.setattr("pipelines.execution.exchange.market.BARS_MAX", 5)
@@ -101,8 +128,8 @@ def test_a_quote_that_was_given_is_the_newest(venue, stocks):
     ("asked", "sentence"),
     [
         ({"symbol_or_symbols": "ZZZ", "timeframe": TimeFrame.Minute}, "invalid symbol"),
-        ({"symbol_or_symbols": "AAA", "timeframe": TimeFrame.Hour}, "lives through bars of 0:01:00"),
-        ({"symbol_or_symbols": "AAA", "timeframe": TimeFrame(5, TimeFrameUnit.Minute)}, "lives through bars of 0:01:00"),
+        ({"symbol_or_symbols": "AAA", "timeframe": TimeFrame(7, TimeFrameUnit.Minute)}, "lives through bars of 0:01:00"),
+        ({"symbol_or_symbols": "AAA", "timeframe": TimeFrame.Week}, "of which none of 7 days"),
     ],
 )
 def test_what_is_not_there_is_refused(stocks, asked, sentence):

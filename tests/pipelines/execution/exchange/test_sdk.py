@@ -5,7 +5,7 @@ import json
 import queue
 import threading
 import time
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -13,11 +13,20 @@ import requests
 from alpaca.common.exceptions import APIError
 from alpaca.trading import requests as ask
 from alpaca.trading.client import TradingClient
-from alpaca.trading.enums import AssetClass, OrderClass, OrderSide, OrderStatus, QueryOrderStatus, TimeInForce
+from alpaca.trading.enums import (
+    AssetClass,
+    OrderClass,
+    OrderSide,
+    OrderStatus,
+    PositionIntent,
+    QueryOrderStatus,
+    TimeInForce,
+)
 from alpaca.trading.stream import TradingStream
 
 from tests.pipelines.execution.exchange import local
 from tests.pipelines.execution.exchange.local import KEYS
+from tests.pipelines.execution.matching.made import MINUTE, START
 
 BUY, SELL, DAY, GTC = OrderSide.BUY, OrderSide.SELL, TimeInForce.DAY, TimeInForce.GTC
 #: Methods that are not trading, or that Alpaca keeps for what is not traded here.
@@ -28,8 +37,6 @@ NOT_SERVED = {
          "remove_asset_from_watchlist_by_id", "delete_watchlist_by_id"), "a list for a screen, nothing that a trader needs"),
     **dict.fromkeys(("exercise_options_position", "get_option_contract", "get_option_contracts"), "options are not traded"),
     **dict.fromkeys(("get_corporate_announcements", "get_corporate_announcement_by_id"), "Alpaca has replaced them by market data"),
-    **dict.fromkeys(
-        ("get_portfolio_history",), "not yet served"),
 }  # fmt: skip
 USED = set()
 
@@ -208,6 +215,100 @@ def test_activities_are_paged(venue, client):
     assert len({each["order_id"] for each in found}) == 5
     client.close_all_positions(cancel_orders=True)
     venue.bar()
+
+
+def test_a_page_that_never_was_is_refused(client):
+    """It is not taken for the first one."""
+    with pytest.raises(APIError, match="invalid page_token") as refused:
+        client.get("/account/activities", {"page_token": "20240304143000000::nobody"})
+    assert refused.value.status_code == 422
+
+
+def test_orders_before_and_after_another(client):
+    """By its identifier, newest first, of one class of assets."""
+    first, second, third = (client.submit_order(limit(1, 50 + each)) for each in range(3))
+    between = client.get("/orders", {"after_order_id": str(first.id), "before_order_id": str(third.id)})
+    assert [each["id"] for each in between] == [str(second.id)]
+    assert {each["id"] for each in client.get("/orders", {"asset_class": "us_equity"})} >= {str(third.id)}
+    assert client.get("/orders", {"asset_class": "crypto"}) == []
+    with pytest.raises(APIError, match="order not found"):
+        client.get("/orders", {"after_order_id": "nobody"})
+
+
+def test_an_order_may_say_what_it_means_for_a_position(venue, client):
+    """To open or to close: refused where the account says otherwise, in Alpaca's words."""
+    with pytest.raises(APIError, match="position intent mismatch, inferred: sell_to_open, specified: sell_to_close"):
+        client.submit_order(meant(SELL, PositionIntent.SELL_TO_CLOSE))
+    opened = client.submit_order(meant(BUY, PositionIntent.BUY_TO_OPEN))
+    venue.bar()
+    closed = client.submit_order(meant(SELL, PositionIntent.SELL_TO_CLOSE))
+    venue.bar()
+    assert (opened.position_intent, closed.position_intent) == (PositionIntent.BUY_TO_OPEN, PositionIntent.SELL_TO_CLOSE)
+    assert client.get_order_by_id(closed.id).position_intent == PositionIntent.SELL_TO_CLOSE
+
+
+def meant(side, intent):
+    """Return a market order of one share that says what it is for."""
+    return ask.MarketOrderRequest(symbol="AAA", qty=1, side=side, time_in_force=DAY, position_intent=intent)
+
+
+def test_a_leg_that_is_no_object_is_refused(client):
+    """One sentence, no 500."""
+    body = {"symbol": "AAA", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day", "order_class": "bracket"}
+    with pytest.raises(APIError, match="invalid leg: 52") as refused:
+        client.post("/orders", {**body, "take_profit": "52", "stop_loss": "48"})
+    assert refused.value.status_code == 422
+
+
+def test_what_the_account_was_worth(client):
+    """Five shares bought at 100 over minutes that end at 102, 101 and 104: by hand, from the genuine client's own model."""
+    with local.exchange() as venue:
+        own = Watched(KEYS.key, KEYS.secret, url_override=venue.url)
+        venue.bar()
+        own.submit_order(market(5))
+        for close in (102, 101, 104):
+            venue.bar((100, close, 100, close))
+        told = own.get_portfolio_history(ask.GetPortfolioHistoryRequest(period="1D", timeframe="1Min"))
+        assert (told.equity, told.base_value) == ([100_000.0, 100_010.0, 100_005.0, 100_020.0], 100_000.0)
+        assert told.profit_loss == [0.0, 10.0, 5.0, 20.0]
+        assert told.profit_loss_pct == pytest.approx([0.0, 1e-4, 5e-5, 2e-4])
+        assert told.timestamp == [int((START + number * MINUTE).timestamp()) for number in range(4)]
+        days = own.get_portfolio_history()
+        assert (days.timeframe, days.equity) == ("1D", [100_020.0])
+        late = own.get_portfolio_history(ask.GetPortfolioHistoryRequest(start=START + 3 * MINUTE, timeframe="1Min"))
+        assert (late.base_value, late.profit_loss) == (100_005.0, [15.0])
+        for wrong in ({"period": "1X"}, {"timeframe": "7Min"}):
+            with pytest.raises(APIError, match="invalid"):
+                own.get_portfolio_history(ask.GetPortfolioHistoryRequest(**wrong))
+
+
+def test_the_clock_goes_by_the_calendar():
+    """Open within a session, closed after it, and when it opens next: over a weekend here (1 March 2024 was a Friday)."""
+    with local.exchange(calendar="XNYS") as venue:
+        own = TradingClient(KEYS.key, KEYS.secret, url_override=venue.url)
+        venue.floor.exchange.now = datetime(2024, 3, 1, 20, 59, tzinfo=UTC)
+        inside = own.get_clock()
+        venue.floor.exchange.now = datetime(2024, 3, 1, 21, 0, tzinfo=UTC)
+        after = own.get_clock()
+    assert (inside.is_open, after.is_open) == (True, False)
+    assert inside.next_close == datetime(2024, 3, 1, 21, 0, tzinfo=UTC)
+    assert after.next_open == inside.next_open == datetime(2024, 3, 4, 14, 30, tzinfo=UTC)
+
+
+@pytest.mark.fault("F64")
+def test_too_many_requests_are_answered_so():
+    """429 in Alpaca's words; what is left, and when it is more again, stands in the headers of every answer."""
+    headers = {"APCA-API-KEY-ID": KEYS.key, "APCA-API-SECRET-KEY": KEYS.secret}
+    with local.exchange(requests_max=3) as venue:
+        told = [requests.get(f"{venue.url}/v2/account", headers=headers, timeout=5) for _ in range(4)]
+        own = TradingClient(KEYS.key, KEYS.secret, url_override=venue.url)
+        own._retry = 0
+        with pytest.raises(APIError, match="rate limit exceeded") as refused:
+            own.get_account()
+    assert [each.status_code for each in told] == [200, 200, 200, 429]
+    assert [each.headers["X-RateLimit-Remaining"] for each in told] == ["2", "1", "0", "0"]
+    assert int(told[3].headers["X-RateLimit-Reset"]) == int(told[0].headers["X-RateLimit-Reset"])
+    assert (refused.value.status_code, refused.value.code) == (429, 42910000)
 
 
 def test_clock_and_account(client):
