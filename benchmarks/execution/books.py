@@ -18,9 +18,12 @@ from domain.panel import FloatArray, Panel
 from domain.params import Params
 from models import metrics
 from models.splits import Fold
-from pipelines.execution import decisions, fills, risk
+from pipelines.execution import decisions, fills, limits, risk
+from pipelines.execution.conditions import Conditions
 from pipelines.execution.decisions import Targets
+from pipelines.execution.limits import Limits
 from pipelines.execution.outcome import Outcome
+from pipelines.execution.verdicts import Verdicts
 
 #: A gate that lets everything pass, for books that are scaled afterwards.
 OPEN = 1e9
@@ -161,13 +164,14 @@ class Desk(NamedTuple):
     """A book, the exchange that it trades on, and the rules it goes by."""
 
     settings: decisions.Settings
-    limits: risk.Limits
+    limits: Limits
     gated: bool
     venue: fills.Venue
     book: fills.Book
     gate: risk.State
+    conditions: Conditions
     row: Targets
-    verdicts: risk.Verdicts
+    verdicts: Verdicts
     orders: FloatArray
     """[S] of the last close, for the next open."""
 
@@ -177,13 +181,14 @@ class Desk(NamedTuple):
         market, params, symbols = world.market, world.params, world.scale.shape[1]
         return cls(
             decisions.settings(market, params),
-            risk.limits(market, params),
+            limits.of(market, params),
             gated,
             fills.venue(market, params),
             fills.Book.opened(symbols, params.fills.capital),
             risk.State.blank(symbols),
+            Conditions.blank(symbols),
             Targets.blank(symbols),
-            risk.Verdicts.blank(symbols),
+            Verdicts.blank(symbols),
             np.zeros(symbols),
         )
 
@@ -281,5 +286,8 @@ def _decide(desk: Desk, way: Way, bars: Bars, t: int, equity: float) -> None:
             decisions.change(desk.settings, s, bars.close[t, s], bars.volume[t, s], bars.scale[t, s], held[s], equity, row)
         desk.orders[s] = row.quantity[s] - held[s]
     if desk.gated:
-        risk.step(desk.limits, row.quantity, row.aim, bars.close[t], bars.volume[t], desk.book, equity, desk.gate, desk.verdicts)
+        risk.step(
+            desk.limits, row.quantity, row.aim, bars.close[t], bars.volume[t], desk.book, equity, float(t), desk.conditions,
+            desk.gate, desk.verdicts,
+        )  # fmt: skip
         desk.orders[:] = desk.verdicts.order
