@@ -140,22 +140,17 @@ CATALOGUE = {
 OPEN = "open: "
 REASONS = {
     "F03": OPEN + "nothing counts starts; a start reads the account before it sends, so that each of them is harmless",
-    "F05": OPEN + "no test suspends a process; a bar that is heard too late opens nothing (F30), and the account is read anew",
     "F07": OPEN + "a supervisor's business, to whom nothing tells that the trader is well",
     "F11": "cannot occur: a trader writes no log of its own, what it prints is its supervisor's",
     "F18": "cannot occur: what trades starts no copy of itself",
     "F19": "measured, not tested: `benchmarks/execution/unattended.md`",
-    "F34": OPEN + "such bars are traded as they are",
     "F46": OPEN + "the feed is a parameter, and a model does not know by which it was trained",
     "F73": OPEN + "it would come as a charge or as a difference of positions, which stops new orders (F70)",
     "F76": "cannot occur: stops are the gate's own and not orders that rest at the broker",
-    "F85": OPEN + "to the trader it is every symbol halted (F84, F91); the levels have no test of their own",
     "F88": "cannot occur: bars outside the regular session open nothing, and the trader's orders are not for extended hours",
-    "F93": OPEN + "the limit on buying power has its case (F120), a call by the broker has none",
     "F106": OPEN + "an account is one process, and what it reads from others is signed or versioned; nothing compares versions",
     "F108": OPEN + "Prefect's automation that ends runs without a heartbeat is installed by `nightshift up` and has no test",
     "F111": OPEN + "equity is known at bars; without them nothing new is opened (F36), and nothing is closed",
-    "F117": OPEN + "it is booked as a charge (F78), and the peak that drawdown counts from does not follow it",
     "F121": OPEN + "there is no picture of a running trader yet but its journal",
 }
 

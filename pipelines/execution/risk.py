@@ -81,6 +81,13 @@ def resume(state: State, equity: float) -> None:
     state.account[LATCHED], state.account[PEAK] = 0.0, equity
 
 
+def pay(state: State, amount: float) -> None:
+    """Take note of money that was paid in or out: peak, and the equity that the day began with, move with it."""
+    for place in (PEAK, DAY_EQUITY, LAST_EQUITY):
+        if state.account[place] != 0.0:
+            state.account[place] = max(state.account[place] + amount, 0.0)
+
+
 def halted(state: State) -> bool:
     """Say whether the kill latch is shut; anything but a clean 0 counts as shut."""
     return bool(state.account[LATCHED] != 0.0)

@@ -36,7 +36,7 @@ FAULTS = (
     "mute_reads", "crash_before_write", "crash_after_write", "crash_while_sending", "disk_full", "clock_jump", "halted_by_hand",
     "ordered_by_hand", "moved_by_hand", "timed_out", "late_bar", "repeated_bar", "bad_bar", "future_bar", "no_forecast",
     "cancel_ignored", "old_report", "grouped", "untradable", "another_model",
-    "by_hand", "assisted", "two_markets", "closes",
+    "by_hand", "assisted", "two_markets", "closes", "suspended",
 )  # fmt: skip
 EPOCH_NS = 1_700_000_000 * SECOND
 MINUTE = 60 * SECOND
@@ -133,6 +133,8 @@ class World:
         """The models that trade, by market."""
         self.untradable: frozenset[str] = frozenset()
         """What the process has been told that it must not open."""
+        self.asleep_ns = 0
+        """Until when the process is suspended."""
         self.bars = dict.fromkeys(self.versions, 0)
         self.swept: list[tuple[str, str]] = []
         """Orders that a bar had cancelled, each with the market of the bar."""
@@ -165,6 +167,11 @@ class World:
         self.turn += 1
         heapq.heappush(self.heap, (self.now_ns + delay_ns, self.turn, act))
 
+    @property
+    def asleep(self) -> bool:
+        """Whether the process is suspended: nothing reaches it, and it knows nothing of that."""
+        return self.core is not None and self.now_ns < self.asleep_ns
+
     def fails(self, name: str, chance: float) -> bool:
         """Return whether a fault strikes now."""
         return not self.healed and name in self.faults and self.wire.random() < chance
@@ -189,7 +196,8 @@ class World:
 
     def heal(self) -> None:
         """End every fault: from here on the world must come to rest."""
-        self.healed, self.store.full, self.skew_ns = True, False, 0
+        left_ns = max(self.asleep_ns - self.now_ns, 0)
+        self.healed, self.store.full, self.skew_ns, self.asleep_ns = True, False, 0, 0
         self.move_back()
         if self.core is None:
             self.start()
@@ -198,6 +206,11 @@ class World:
         if self.core is not None and self.untradable:
             self.untradable = frozenset()
             self.feed(events.Listed(self.untradable))
+        # What a suspended process has not heard yet comes first.
+        self.later(left_ns, self.let_go_on)
+
+    def let_go_on(self) -> None:
+        """Open the kill latch again."""
         if self.core is not None and self.core.halted:
             self.feed(events.Commanded("heal", False, "operator", "all is well"))
 
@@ -224,12 +237,16 @@ class World:
     def die(self) -> None:
         """End the process; whatever was on its way to it is lost."""
         self.core, self.life, self.connected, self.read, self.unexplained_ns = None, self.life + 1, False, False, 0
+        self.asleep_ns = 0
         self.together, self.taken_ns = Plan(self.moment), 0
         self.later(self.process.randint(1, 40) * SECOND, self.start)
 
     def feed(self, event: Event) -> None:
-        """Hand an event to the process, if there is one."""
-        self._carry_out(event, lambda core: core.step(event, self.moment))
+        """Hand an event to the process, if there is one; to one that is suspended, once it goes on."""
+        if self.asleep:
+            self.soon(self.asleep_ns - self.now_ns, event)
+        else:
+            self._carry_out(event, lambda core: core.step(event, self.moment))
 
     def soon(self, delay_ns: int, event: Event) -> None:
         """Hand an event to this very process in a while."""
@@ -364,6 +381,10 @@ class World:
 
     def _hand_over(self, said: events.Synced, joined: int) -> None:
         """Hand over a reading, and note what the process may know from it."""
+        if self.asleep:
+            life = self.life
+            self.later(self.asleep_ns - self.now_ns, lambda: self._hand_over(said, joined) if self.life == life else None)
+            return
         assert self.core is not None
         if said.asked_ns >= self.taken_ns:  # of two at a time the second tells the process nothing
             told = self.moved and self.moved[0] not in self.core.desk.busy() and said.positions == self.broker.positions()
@@ -382,7 +403,9 @@ class World:
 
     def join(self) -> None:
         """Connect the stream."""
-        if self.core is not None and not self.connected:
+        if self.asleep:
+            self.later(self.asleep_ns - self.now_ns, self.join)
+        elif self.core is not None and not self.connected:
             self.connected, self.read, self.joined = True, False, self.joined + 1
             self.feed(events.Joined(Channel.ORDERS))
 
@@ -411,7 +434,7 @@ class World:
         for symbol in traded.symbols:
             move = Decimal(self.market_chance.randint(-60, 60)) / 10_000
             self.prices[symbol] = (self.prices[symbol] * (1 + move)).quantize(Decimal("0.01"))
-        if self.fails("another_model", 0.1) and self.core is not None:
+        if self.fails("another_model", 0.1) and self.core is not None and not self.asleep:
             self.versions[market] += 1
             self.feed(events.TookOver(market, str(self.versions[market]), traded.params))
         said = self._closed(traded, self.bars[market])
@@ -448,16 +471,18 @@ class World:
         self.later(chance.randint(5, 20) * SECOND, self.meddle)
         if self.healed:
             return
-        if self.fails("disconnected", 0.2) and self.connected:
+        if self.fails("disconnected", 0.2) and self.connected and not self.asleep:
             self.connected = False
             self.feed(events.Lost(Channel.ORDERS))
             self.later(chance.randint(1, 30) * SECOND, self.join)
+        if self.fails("suspended", 0.05):
+            self.asleep_ns = self.now_ns + chance.choice([8, 45, 100]) * SECOND
         if self.fails("disk_full", 0.1):
             self.store.full = not self.store.full
         if self.fails("clock_jump", 0.1):
             self.skew_ns = chance.choice([-3600, -60, -1, 0, 1, 60, 3600]) * SECOND
         self._speak(chance)
-        if self.fails("untradable", 0.1) and self.core is not None:
+        if self.fails("untradable", 0.1) and self.core is not None and not self.asleep:
             self.untradable = frozenset(symbol for symbol in SYMBOLS if chance.random() < 0.3)
             self.feed(events.Listed(self.untradable))
         if self.fails("moved_by_hand", 0.05) and self.moved is None:

@@ -175,10 +175,10 @@ class Desk:
         self._settle(execution, plan)
         return ""
 
-    def charge(self, charge: Charge, plan: Plan) -> None:
-        """Book money that came or went otherwise than by a trade, once."""
+    def charge(self, charge: Charge, plan: Plan) -> bool:
+        """Book money that came or went otherwise than by a trade, once; return whether it was news."""
         if charge.identity in self.charged:
-            return
+            return False
         self.charged.add(charge.identity)
         self.cash += charge.amount
         self.purse[0] = float(self.cash)
@@ -186,6 +186,7 @@ class Desk:
             self._resize(charge.symbol, charge.quantity)
         told = {"identity": charge.identity, "amount": str(charge.amount), "kind": charge.kind}
         plan.write("charge", "broker", {**told, "symbol": charge.symbol, "quantity": str(charge.quantity)})
+        return True
 
     def found(self, said: Found, plan: Plan) -> None:
         """Take in the answer to a look."""

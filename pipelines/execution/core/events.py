@@ -154,6 +154,15 @@ class Found:
     """When the look was begun, as the request says."""
 
 
+class Power(NamedTuple):
+    """What a broker lets an account spend, beside what its open orders hold; in account currency."""
+
+    marginable: Decimal
+    """On what it lends on."""
+    cash: Decimal
+    """On the rest, such as crypto."""
+
+
 @dataclass(frozen=True)
 class Synced:
     """The account as the broker tells it: read while orders may have been moving."""
@@ -173,6 +182,8 @@ class Synced:
     """When the reading was begun, as the request says."""
     clock_ns: int | None = None
     """The broker's own time at the end of the reading, nanoseconds since 1970; None where it tells none."""
+    power: Power | None = None
+    """None where it does not say what may be spent."""
 
 
 @dataclass(frozen=True)

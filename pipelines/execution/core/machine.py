@@ -15,12 +15,13 @@ import numpy as np
 
 from domain.decision import Mode
 from domain.error import TradingError
+from domain.market import AssetClass
 from domain.order import TERMINAL
 from pipelines.execution import facts, fills, orders, risk, trader
-from pipelines.execution.conditions import CLOSING, OTHER_BOUGHT, OTHER_GROSS, OTHER_NET, OTHER_SOLD
+from pipelines.execution.conditions import BUYING_POWER, CLOSING, OTHER_BOUGHT, OTHER_GROSS, OTHER_NET, OTHER_SOLD
 from pipelines.execution.core import events, remembered
 from pipelines.execution.core.desk import SECOND, Desk, Patience
-from pipelines.execution.core.events import Event, Moment
+from pipelines.execution.core.events import Event, Moment, Power
 from pipelines.execution.core.hand import HAND, Hand
 from pipelines.execution.core.plan import Find, Plan, Sync
 from pipelines.execution.core.proposals import Proposals
@@ -30,6 +31,8 @@ from pipelines.journal import Stored
 
 #: What `packed` keeps; another number for whatever an older version could not read.
 FORM = 3
+#: Kinds of charges that are money paid in or out, in Alpaca's words: they are neither gain nor loss.
+PAID = frozenset({"CSD", "CSW", "TRANS", "JNLC", "ACATC"})
 #: Commands remembered, so that one that comes twice is honoured once.
 REMEMBERED = 1000
 
@@ -77,6 +80,9 @@ class Core:
         self.desk.sent_ns = round(max(windows) * SECOND)
         self.flips, self.cursor, self.readiness = flips, "", Readiness()
         self.commands: dict[str, None] = {}
+        self.power: Power | None = None
+        """What the broker said that may be spent, nothing while it has not; `cash_read` is what the account held then."""
+        self.cash_read = capital
         self.proposals = proposals or Proposals()
         hand = Hand(self)
         self._handlers: dict[type, Callable[[Any, Plan], None]] = {
@@ -134,6 +140,8 @@ class Core:
     def step(self, event: Event, at: Moment) -> Plan:
         """Take in one event and return what follows; the time of `at` is the only time there is."""
         plan = Plan(at)
+        # Whoever was suspended wakes up to a bar: what has become true meanwhile is true before it.
+        self._believe(plan)
         self._handlers[type(event)](event, plan)
         self._tend(plan)
         return plan
@@ -235,16 +243,29 @@ class Core:
             if execution.client_order_id not in strangers:
                 self._execute(execution, plan)
         for charge in said.charges:
-            self.desk.charge(charge, plan)
+            if self.desk.charge(charge, plan) and charge.kind in PAID:
+                self._paid(float(charge.amount))
         plan.requests += [Find(name, plan.at.monotonic_ns) for name in sorted(strangers)]
         # What cannot be booked before its order is known is read again.
         self.cursor = self.cursor if strangers else said.cursor
         self.desk.forget(said, plan.at.monotonic_ns)
         # A reading that was begun before a channel came back knows nothing of what was said meanwhile.
         if said.asked_ns == self.readiness.asked_ns:
+            self.cash_read = self.desk.cash
             self.readiness.offset_s = math.nan if said.clock_ns is None else (plan.at.ns - said.clock_ns) / SECOND
+            self.power = None if said.power is None else self._power(said.power)
             self._judge(differences(self.desk, said), plan)
             self.readiness.asked_ns, self.readiness.synced_ns, self.readiness.urged = 0, plan.at.monotonic_ns, False
+
+    def _paid(self, amount: float) -> None:
+        """Measure losses from what the account is worth with money that was paid in or out: that is neither gain nor loss."""
+        for seat in self.seats.values():
+            risk.pay(seat.trader.gate, amount)
+
+    def _power(self, said: Power) -> Power:
+        """Return what the broker lets the account spend before the orders that work, which it has taken off already."""
+        pending = Decimal(sum(seat.worst().pending for seat in self.seats.values()))
+        return said if not pending.is_finite() else Power(said.marginable + pending, said.cash + pending)
 
     def _judge(self, found: dict[str, tuple[Decimal, Decimal]], plan: Plan) -> None:
         """Remember since when each difference stands; be ready again when none is left.
@@ -292,10 +313,18 @@ class Core:
         others = [each.worst() for each in self.seats.values() if each is not seat]
         account[OTHER_GROSS], account[OTHER_NET] = sum(each.gross for each in others), sum(each.net for each in others)
         account[OTHER_BOUGHT], account[OTHER_SOLD] = sum(each.bought for each in others), sum(each.sold for each in others)
+        account[BUYING_POWER] = self._spendable(seat, sum(each.pending for each in others))
         seat.outlook.tell(
             seat.trader, plan.at, synced_ns=state.synced_ns, offset_s=state.offset_s, silent_since_ns=silent_since_ns,
             heard_ns=heard_ns, model_valid=model_valid,
         )  # fmt: skip
+
+    def _spendable(self, seat: Seat, pending: float) -> float:
+        """Return what is left of the power that was read, for a market: less what was paid since and what others have under way."""
+        if self.power is None:
+            return math.inf
+        power = self.power.marginable if seat.market.asset_class != AssetClass.CRYPTO else self.power.cash
+        return float(power) - max(float(self.cash_read - self.desk.cash), 0.0) - pending
 
     def _halt(self, reason: str, plan: Plan, actor: str = "core") -> None:
         """Shut the kill latch of every market, once."""

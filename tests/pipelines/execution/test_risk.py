@@ -429,6 +429,14 @@ def test_without_a_price_nothing_is_added():
     assert answers(judged) == [(0.0, Outcome.DENIED, Rule.MISSING_PRICE)]
 
 
+@pytest.mark.fault("F34")
+def test_a_bar_without_volume_adds_nothing():
+    """Made of quotes, or of nothing at all: what nobody traded cannot be taken a share of."""
+    judged = judge([200, 50], held=[0, 100], volume=0.0, participation_max=0.05)
+
+    assert answers(judged) == [(0.0, Outcome.DENIED, Rule.PARTICIPATION), (-50.0, Outcome.APPROVED, Rule.NONE)]
+
+
 def test_an_order_too_small_to_send_is_dropped_but_a_position_may_always_be_closed():
     """Four shares of 100 are under the minimum of 500, unless they are all there is."""
     judged = judge([4, 96, 0, 5], held=[0, 100, 4, 0], notional_min=500.0)

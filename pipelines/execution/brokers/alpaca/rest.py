@@ -135,7 +135,7 @@ class Rest:
         cursor = max((each["transaction_time"] for each in fills), default=request.since, key=_order)
         return events.Synced(
             tuple(reports.values()), tuple(executions), tuple(words.charge(each, self.names) for each in paid), held,
-            words.number(account["cash"]), cursor, request.asked_ns, words.nanoseconds(self.clock()),
+            words.number(account["cash"]), cursor, request.asked_ns, words.nanoseconds(self.clock()), words.power(account),
         )  # fmt: skip
 
     def _open_orders(self) -> Iterator[Json]:

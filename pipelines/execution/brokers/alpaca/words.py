@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from domain.order import OrderState
-from pipelines.execution.core.events import Charge, Execution, Report
+from pipelines.execution.core.events import Charge, Execution, Power, Report
 from pipelines.execution.core.plan import Submit
 
 Json = Mapping[str, Any]
@@ -112,6 +112,12 @@ def positions(told: Iterable[Json], names: Names) -> dict[str, Decimal]:
     """Return signed quantities."""
     held = {names.ours(each["symbol"]): number(each["qty"]) for each in told}
     return {symbol: quantity for symbol, quantity in held.items() if quantity}
+
+
+def power(account: Json) -> Power | None:
+    """Return what may be spent; None where the account does not tell."""
+    told = account.get("buying_power"), account.get("non_marginable_buying_power")
+    return None if None in told else Power(number(told[0]), number(told[1]))
 
 
 def number(value: Any) -> Decimal:

@@ -9,6 +9,7 @@ from domain.decision import Outcome, Rule
 from domain.error import TradingError
 from domain.order import OrderState
 from domain.panel import Panel
+from pipelines.execution import risk
 from pipelines.execution.core import machine
 from pipelines.execution.core.desk import SECOND
 from pipelines.execution.core.events import (
@@ -19,7 +20,9 @@ from pipelines.execution.core.events import (
     Charge,
     Execution,
     Joined,
+    Listed,
     Moment,
+    Power,
     Report,
     Synced,
     Ticked,
@@ -39,7 +42,8 @@ TRADED = Traded(MARKET, PARAMS, SYMBOLS, "1")
 class Hand:
     """A core, a broker that is played by hand, and the time."""
 
-    def __init__(self, **keys):
+    def __init__(self, power=None, **keys):
+        self.power = power
         self.core = Core([TRADED], CAPITAL, **keys)
         self.second, self.bars, self.cash, self.held, self.executions, self.charges = 0, 0, CAPITAL, {}, [], []
         self.sent, self.records = [], []
@@ -59,7 +63,17 @@ class Hand:
 
     def read(self):
         """Answer a reading of the account."""
-        said = Synced((), tuple(self.executions[-1:]), tuple(self.charges), dict(self.held), self.cash, "c", self.asked, self.at.ns)
+        said = Synced(
+            (),
+            tuple(self.executions[-1:]),
+            tuple(self.charges),
+            dict(self.held),
+            self.cash,
+            "c",
+            self.asked,
+            self.at.ns,
+            self.power,
+        )
         self.step(said)
 
     def bar(self, views, price=100.0):
@@ -224,3 +238,93 @@ def test_a_state_of_another_version_is_refused_in_one_sentence(monkeypatch):
     monkeypatch.setattr(machine, "FORM", machine.FORM + 1)
     with pytest.raises(TradingError, match="this version keeps form 4: close its positions"):
         machine.oldest(kept)
+
+
+@pytest.mark.fault("F05")
+def test_who_was_suspended_believes_what_has_become_true_meanwhile():
+    """A difference was read and the process stopped: it wakes up to a bar, and opens nothing on it."""
+    hand = Hand()
+    hand.bar((3.0, 0.0))
+    awake = Hand()
+    for each in (hand, awake):
+        each.second += 1
+        each.step(Ticked())
+    hand.held = {"BBB": Decimal(7)}
+    for each in (hand, awake):
+        each.core.readiness.urged = True
+        each.step(Ticked())
+        each.read()
+    assert hand.core.ready
+
+    assert not hand.bar((3.0, -3.0))
+    assert awake.bar((3.0, -3.0))
+
+
+@pytest.mark.fault("F85")
+def test_a_market_that_is_halted_as_a_whole_opens_nothing():
+    """Every symbol is told as not traded; what is held may still be sold, as soon as somebody takes the order."""
+    hand = Hand()
+    for submit in hand.bar((3.0, -3.0)).values():
+        hand.fill(submit)
+    held = dict(hand.core.desk.holdings)
+    hand.read()
+    hand.step(Listed(frozenset(SYMBOLS)))
+    sent = hand.bar((-3.0, 3.0))
+
+    assert held
+    assert {symbol: each.quantity for symbol, each in sent.items()} == {symbol: -size for symbol, size in held.items()}
+
+
+@pytest.mark.fault("F117")
+@pytest.mark.parametrize(("kind", "halted"), [("CSW", False), ("FEE", True)])
+def test_money_that_is_paid_out_is_no_loss(kind, halted):
+    """Half of the account leaves: by its owner's hand that is no drawdown, as a fee it is."""
+    hand = Hand()
+    hand.bar((0.0, 0.0))
+    hand.charges.append(Charge("gone", -CAPITAL / 2, kind, 0))
+    hand.cash -= CAPITAL / 2
+    hand.second += 60
+    hand.step(Ticked())
+    hand.read()
+    hand.bar((0.0, 0.0))
+
+    assert hand.core.equity == float(CAPITAL / 2)
+    assert hand.core.halted is halted
+
+
+@pytest.mark.fault("F117")
+def test_money_that_is_paid_in_hides_no_loss():
+    """The peak follows it: a fall of more than the limit is found from there."""
+    hand = Hand()
+    for submit in hand.bar((3.0, -3.0)).values():
+        hand.fill(submit)
+    hand.charges.append(Charge("new", CAPITAL, "CSD", 0))
+    hand.cash += CAPITAL
+    hand.second += 60
+    hand.step(Ticked())
+    hand.read()
+    hand.bar((0.0, 0.0))
+    gate = hand.core.seats[MARKET.name].trader.gate
+
+    assert gate.account[risk.PEAK] == pytest.approx(2 * float(CAPITAL))
+
+
+@pytest.mark.fault("F93")
+def test_what_the_broker_lets_be_spent_is_a_limit():
+    """What is under way counts, and so does what was paid since it was read; nothing is left after a margin call."""
+    rich, poor, called = (powered(Power(Decimal(power), Decimal(0))) for power in (1_000_000, 20_000, 0))
+
+    assert worth(rich) > worth(poor) > 0
+    assert worth(poor) <= 20_000
+    assert not called
+
+
+def powered(power):
+    """Return the orders of an account whose broker lets so much be spent."""
+    hand = Hand(power=power)
+    return hand.bar((3.0, -3.0))
+
+
+def worth(sent):
+    """Return what orders come to at 100."""
+    return float(sum(abs(each.quantity) for each in sent.values())) * 100.0
