@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from domain.compiled import money
+from domain.compiled import money_routine
 from domain.forecast import MEDIAN
 from domain.market import Market
 from domain.panel import FloatArray, Panel
@@ -254,7 +254,7 @@ def joined(accounts: Sequence[Account], stretches: Sequence[slice]) -> Account:
     return Account(*(np.concatenate([getattr(each, name)[rows] for each, rows in parts]) for name in Account.__dataclass_fields__))
 
 
-@money
+@money_routine
 def _drive(desk: Desk, way: Way, bars: Bars, log: Log) -> None:
     """Live through all rows as `simulate.drive` does, wanting what `way` says."""
     for t in range(len(bars.open)):
@@ -262,7 +262,7 @@ def _drive(desk: Desk, way: Way, bars: Bars, log: Log) -> None:
         _decide(desk, way, bars, t, log.equity[t])
 
 
-@money
+@money_routine
 def _fill(desk: Desk, bars: Bars, t: int, log: Log) -> None:
     """Fill the last bar's orders, mark to this one's close and note what that came to."""
     done = fills.blank(bars.open.shape[1])
@@ -276,7 +276,7 @@ def _fill(desk: Desk, bars: Bars, t: int, log: Log) -> None:
             log.traded[t] += abs(done.quantity[s] * done.price[s])
 
 
-@money
+@money_routine
 def _decide(desk: Desk, way: Way, bars: Bars, t: int, equity: float) -> None:
     """Decide how far to move toward what is wanted, and what the gate leaves of it."""
     row, held = desk.row, desk.book.quantity
