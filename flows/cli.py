@@ -427,7 +427,7 @@ def exchange(
 
     home, params = _all_opened(market)
     wish, named = venue.Wish(since, pace_s, host, port, abroad, rate_limit), " and ".join(params)
-    told = venue.serve(wish, home, params, lambda where: screen.say(where, json, f"{named} is open"))
+    told = venue.serve(wish, home, params, lambda where: screen.say(where, json, f"open: {named}"))
     screen.say(told, json, f"{named}, until it was stopped")
 
 

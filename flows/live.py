@@ -4,6 +4,7 @@ The account is the broker's. It is begun with the cash that it holds, and is fro
 """
 
 import asyncio
+import gc
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -186,12 +187,17 @@ async def trade_at(
     trading = [Trading.opened(market, each, home, folder) for market, each in sorted(params.items())]
     symbols = tuple(symbol for each in trading for symbol in each.desk.symbols)
     rest = Rest(venue.access, symbols)
+    told = {"broker": venue.name, "account": _number(venue, rest)}
+    _alone(told, folder, home)
     with Journal(folder / JOURNAL) as journal:
         for each in trading:
             each.mind.restore(journal, each.desk.market.name)
-        live = Opening(venue, driving, trading, journal, rest, home).live()
+        live = Opening(venue, driving, trading, journal, rest, told).live()
         feeds = [await each.begun(live, venue, stop) for each in trading]
         _agree(live, trading, journal)
+        # What a start has made stays: to look through all of it for garbage would hold up a bar by a fifth of a second.
+        gc.collect()
+        gc.freeze()
         await live.run(
             *feeds, ordered(folder, live.core), _listed(rest, symbols),
             stop=stop, beside=stream.follow(venue.access, rest.names, live.hear),
@@ -215,7 +221,8 @@ class Opening:
     trading: Sequence[Trading]
     journal: Journal
     rest: Rest
-    home: Home
+    told: dict[str, str]
+    """Whose account it is: the broker, and the number that it has there."""
 
     def live(self) -> Live:
         """Return the account as its journal has it, or begin one with the broker's cash.
@@ -223,39 +230,25 @@ class Opening:
         Raises ConfigurationError for an account that is not the one asked for, and TradingError for a new one that holds more than
         cash.
         """
-        told = {"broker": self.venue.name, "account": self._number()}
         opened = accounts.opened_on(self.journal)
-        return self._begun(told) if opened is None else self._again(opened, told)
+        return self._begun() if opened is None else self._again(opened)
 
-    def _begun(self, told: dict[str, str]) -> Live:
-        self._alone(told)
+    def _begun(self) -> Live:
         reading = self._read()
         live = self._made(reading.cash)
         plan = live.core.open(reading, live.now)
         settings = {each.desk.market.name: accounts.settings(each.desk.params) for each in self.trading}
-        terms = {**self._terms(str(reading.cash)), **told, "settings": settings}
+        terms = {**self._terms(str(reading.cash)), **self.told, "settings": settings}
         record = Record(live.now.ns, live.now.monotonic_ns, "session", "live", terms)
         live.core.noted(self.journal.append(record, *plan.records, snapshot=live.core.packed()))
         return live
 
-    def _again(self, opened: dict[str, Any], told: dict[str, str]) -> Live:
-        accounts.agree(self.journal.path.parent, opened, {**self._terms(opened["capital"]), **told})
+    def _again(self, opened: dict[str, Any]) -> Live:
+        accounts.agree(self.journal.path.parent, opened, {**self._terms(opened["capital"]), **self.told})
         live = self._made(Decimal(opened["capital"]))
         live.recover()
         self._note_settings(live)
         return live
-
-    def _alone(self, told: dict[str, str]) -> None:
-        """Raise ConfigurationError where the broker's account is another journal's already: two would undo each other's orders."""
-        for path in sorted(self.home.journals.glob(f"*@{self.venue.name}/{JOURNAL}")):
-            if path != self.journal.path:
-                with Journal.read_only(path) as other:
-                    opened = accounts.opened_on(other) or {}
-                if told.items() <= opened.items():
-                    raise ConfigurationError(
-                        f"account {told['account']} at {told['broker']} is traded by {path.parent} already, for "
-                        f"{', '.join(opened['markets'])}: trade the same markets to go on with it, or move that folder away"
-                    )
 
     def _note_settings(self, live: Live) -> None:
         """Write down which settings are others now than when the account was traded last."""
@@ -280,17 +273,6 @@ class Opening:
     def _broker(self) -> Timed:
         return Timed(self.rest, self.venue.time)
 
-    def _number(self) -> str:
-        """Return the number of the account that answers; raise ConfigurationError where it is not the one that was asked for."""
-        wanted = self.venue.account
-        try:
-            number = str(self.rest.account()["account_number"])
-        except (Failed, KeyError) as problem:
-            raise ResourceError(f"{self.venue.name} was asked for its account and did not tell of it: {problem}") from None
-        if wanted is not None and number != wanted:
-            raise ConfigurationError(f"account {wanted} was asked for, and the keys open {number}: use the keys of that account")
-        return number
-
     def _read(self) -> Synced:
         """Read what a new account begins with."""
         try:
@@ -300,6 +282,30 @@ class Opening:
         if not isinstance(said, Synced):
             raise ResourceError("the account could not be read: the log says why")
         return said
+
+
+def _number(venue: Venue, rest: Rest) -> str:
+    """Return the number of the account that answers; raise ConfigurationError where it is not the one that was asked for."""
+    try:
+        number = str(rest.account()["account_number"])
+    except (Failed, KeyError) as problem:
+        raise ResourceError(f"{venue.name} was asked for its account and did not tell of it: {problem}") from None
+    if venue.account is not None and number != venue.account:
+        raise ConfigurationError(f"account {venue.account} was asked for, and the keys open {number}: use the keys of that account")
+    return number
+
+
+def _alone(told: dict[str, str], folder: Path, home: Home) -> None:
+    """Raise ConfigurationError where the broker's account is another journal's already: two would undo each other's orders."""
+    for path in sorted(home.journals.glob(f"*@{told['broker']}/{JOURNAL}")):
+        if path.parent != folder:
+            with Journal.read_only(path) as other:
+                opened = accounts.opened_on(other) or {}
+            if told.items() <= opened.items():
+                raise ConfigurationError(
+                    f"account {told['account']} at {told['broker']} is traded by {path.parent} already, for "
+                    f"{', '.join(opened['markets'])}: trade the same markets to go on with it, or move that folder away"
+                )
 
 
 def _behind(history: Panel, seat: Seat, venue: Venue) -> int:

@@ -5,6 +5,7 @@ of them durable by then. Then over the wire: what passes between a person's word
 more, and the message that tells of it.
 """
 
+import gc
 import os
 import platform
 import queue
@@ -134,7 +135,12 @@ def reactions(folder: Path, band: float) -> list[Reaction]:
     """Return what each bar took, the first few left out."""
     with Journal(folder / "journal.db") as journal:
         account = Account(journal, band)
-        return [account.bar() for _ in range(BARS)][WARM:]
+        for _ in range(WARM):
+            account.bar()
+        # As `flows/live.py` does before its first bar.
+        gc.collect()
+        gc.freeze()
+        return [account.bar() for _ in range(BARS - WARM)]
 
 
 class Mailbox(ThreadingHTTPServer):

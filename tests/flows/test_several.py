@@ -79,3 +79,4 @@ def test_an_account_has_one_journal(beside: Passed):
         folder.rename(beside.home.journals / f"{MARKET}+another@exchange")
         with pytest.raises(ConfigurationError, match="is traded by"):
             trade_until(Passed(Home(beside.home.root), beside.params, {}), lambda: False)
+    assert not folder.exists()  # nothing is left of what was refused

@@ -85,6 +85,8 @@ class Desk:
     """Those that may still change the account, by client order id."""
     ended: dict[str, Working] = field(default_factory=dict)
     """Those that ended not long ago."""
+    unresolved: dict[str, Working] = field(default_factory=dict)
+    """Those of which nothing is known, beside some of which something is by now: looking lets go of them."""
     charged: set[str] = field(default_factory=set)
     """Charges that are in the cash, of those that a reading may bring again."""
     sent: deque[Sent] = field(default_factory=deque)
@@ -129,7 +131,7 @@ class Desk:
             for order, quantity, forced in wanted if quantity != ZERO
         ]  # fmt: skip
         for working in made:
-            self.orders[working.order.client_order_id] = working
+            self.orders[working.order.client_order_id] = self.unresolved[working.order.client_order_id] = working
             self.sent.append(Sent(now_ns, working.order.symbol, float(working.quantity)))
             plan.requests.append(Submit(working.order, working.quantity))
         return remembered.told(made)
@@ -203,8 +205,9 @@ class Desk:
         """Ask for the orders of which nothing is known, when it is time to, and stop counting what was sent long ago."""
         while self.sent and plan.at.monotonic_ns - self.sent[0].at_ns > self.sent_ns:
             self.sent.popleft()
-        for working in self.orders.values():
+        for name, working in list(self.unresolved.items()):
             if working.state not in UNRESOLVED:
+                del self.unresolved[name]
                 continue
             age_ns = plan.at.monotonic_ns - working.since_ns
             if working.state == OrderState.INTENT and age_ns >= self.patience.answer_ns:
@@ -238,7 +241,7 @@ class Desk:
 
     def restore(self, found: dict[str, Working], now_ns: int) -> None:
         """Put back the orders that the journal tells of."""
-        self.orders, self.ended = {}, {}
+        self.orders, self.ended, self.unresolved = {}, {}, {}
         for working in found.values():
             self._file(working)
         ours = [each for each in found.values() if not each.foreign]
@@ -250,6 +253,8 @@ class Desk:
         here, there = (self.ended, self.orders) if working.settled else (self.orders, self.ended)
         there.pop(name, None)
         here[name] = working
+        if working.state in UNRESOLVED:
+            self.unresolved[name] = working
 
     def _adopt(self, said: Report, plan: Plan) -> Working:
         quantity = self._bought_by(said) if said.notional else said.quantity
@@ -258,7 +263,7 @@ class Desk:
             order, quantity, OrderState.UNKNOWN, foreign=True, by_value=bool(said.notional), since_ns=plan.at.monotonic_ns,
             since=self.sequence,
         )  # fmt: skip
-        self.orders[said.client_order_id] = working
+        self._file(working)
         plan.write("order", "broker", remembered.adoption(working))
         size = f"{said.notional} worth" if said.notional else f"{quantity}"
         plan.alert(f"the broker holds order {said.client_order_id} for {size} of {said.symbol}, which was not sent from here")
