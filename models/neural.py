@@ -5,7 +5,7 @@ it says two things, a ranking score and a log width; `models.shape` makes quanti
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -22,6 +22,7 @@ from domain.params import Training
 from models.contract import Dataset, Float32Array, IntArray
 from models.forward import Stream, Weights
 from models.inputs import Scaler
+from models.schooling import Schooling
 from models.shape import Lesson, Shape
 
 if TYPE_CHECKING:
@@ -31,24 +32,6 @@ if TYPE_CHECKING:
 
 #: Fine-tuning goes on with this share of the step size that learning peaked at.
 FINE_RATE = 0.1
-
-
-@dataclass(frozen=True)
-class Schooling:
-    """How a network learns, whatever it is."""
-
-    epochs: int
-    patience: int
-    batch: int
-    span: int
-    rate: float
-    decay: float
-    seed: int
-
-    @classmethod
-    def of(cls, section: params.Network, seed: int) -> Self:
-        """Return what a section of the parameters says."""
-        return cls(section.epochs, section.patience, section.batch, section.span, section.rate, section.decay, seed)
 
 
 class _Live:

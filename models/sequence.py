@@ -9,7 +9,8 @@ from domain.panel import FloatArray
 from domain.params import Training
 from models.forward import Stream
 from models.forward.convolution import Convolution
-from models.neural import Neural, Schooling
+from models.neural import Neural
+from models.schooling import Schooling
 from models.shape import MISS_SIGMA_MIN, Lesson
 
 if TYPE_CHECKING:

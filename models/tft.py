@@ -19,7 +19,8 @@ from models.forward import Stream, Weights
 from models.forward.statics import Situated, Statics
 from models.forward.transformer import Transformer
 from models.inputs import Places
-from models.neural import Neural, Schooling
+from models.neural import Neural
+from models.schooling import Schooling
 from models.shape import Lesson, Shape, ratio
 
 if TYPE_CHECKING:

@@ -13,22 +13,38 @@ from dataclasses import asdict
 from pathlib import Path
 from pkgutil import resolve_name
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol, Self
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
+from torch import nn
 
 from domain.error import ConfigurationError, ResourceError
 from domain.params import Hardware
 from models.forward import Weights
 from models.inputs import Scaler
 from models.networks import device, school
+from models.networks.learner import Objective
 from models.networks.school import Lessons, Plan, Taught
+from models.schooling import Schooling
 
 ARRAYS = ("features", "targets", "train", "valid")
 #: Where the processes of several machines meet, host:port.
 RENDEZVOUS = "NIGHTSHIFT_RENDEZVOUS"
 WORDS_SHOWN = 300
+
+
+class Pupil(Protocol):
+    """A model that can be made again in another process from what was told of it, and the network that it is to have."""
+
+    @classmethod
+    def described(cls, told: dict[str, Any], schooling: Schooling) -> Self:
+        """Return the unfitted model."""
+        ...
+
+    def network(self) -> tuple[nn.Module, Objective]:
+        """Return its network, unfitted, and what that is asked for."""
+        ...
 
 
 def fit(described: dict[str, Any], lessons: Lessons, plan: Plan, weights: Weights, checkpoint: Path | None) -> Taught:
@@ -77,15 +93,13 @@ def _write(
 
 def main(folder: Path) -> None:
     """Fit as one rank of several; the first writes what was learned."""
-    from models.neural import Neural, Schooling
-
     told = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     weights = load_file(folder / "begun.safetensors")
     scaler = Scaler(weights.pop("scaler.centre"), weights.pop("scaler.width"))
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ARRAYS}
     lessons = Lessons(**arrays, scaler=scaler, context=told["context"])
     described, schooling = told["model"], Schooling(**told["schooling"])
-    kind: type[Neural] = resolve_name(described["class"])
+    kind: type[Pupil] = resolve_name(described["class"])
     model = kind.described(described, schooling)
     plan = Plan(schooling, told["rate"], told["passes"], Hardware(**told["hardware"]))
     taught = school.teach(model.network, lessons, plan, weights, Path(told["checkpoint"]))

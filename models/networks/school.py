@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,9 +19,7 @@ from models.networks import fitting
 from models.networks.fitting import Course
 from models.networks.learner import Objective, Schedule
 from models.networks.strips import Strips
-
-if TYPE_CHECKING:
-    from models.neural import Schooling
+from models.schooling import Schooling
 
 #: Returns a network with its first weights, and what it is asked for.
 Build = Callable[[], tuple[nn.Module, Objective]]
@@ -50,7 +47,7 @@ class Lessons:
 class Plan:
     """How it is learned this time."""
 
-    schooling: "Schooling"
+    schooling: Schooling
     rate: float
     passes: int
     hardware: Hardware | None = None
