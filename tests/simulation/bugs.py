@@ -279,15 +279,15 @@ def _patient(original: Any, self: Core, said: Any, plan: Any, name: str) -> None
 @bug
 def forgets_by_age(patch: Patch) -> None:
     """What has ended is forgotten after a while, though every reading of the account begins before it (ours, until found)."""
-    wrapped(patch, Desk, "forget", lambda original, self, said, now_ns: original(self, replace(said, executions=()), now_ns))
+    wrapped(patch, Desk, "forget", lambda original, self, said: original(self, replace(said, executions=())))
 
 
 @bug
 def forgets_charges(patch: Patch) -> None:
     """Only the newest charges are remembered, and older ones of the same reading are taken again."""
 
-    def around(original: Any, self: Desk, said: Any, now_ns: int) -> None:
-        original(self, said, now_ns)
+    def around(original: Any, self: Desk, said: Any) -> None:
+        original(self, said)
         self.charged = {each.identity for each in said.charges[-5:]}
 
     wrapped(patch, Desk, "forget", around)
@@ -468,8 +468,8 @@ def a_bar_sweeps_everything(patch: Patch) -> None:
 def a_restart_reads_from_where_it_stood(patch: Patch) -> None:
     """What was sent before the newest reading and works still is not among the records that a restart reads."""
 
-    def around(original: Any, self: Desk, said: Any, now_ns: int) -> None:
-        original(self, said, now_ns)
+    def around(original: Any, self: Desk, said: Any) -> None:
+        original(self, said)
         self.oldest = self.sequence
 
     wrapped(patch, Desk, "forget", around)

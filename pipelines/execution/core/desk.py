@@ -225,14 +225,15 @@ class Desk:
         working.cancelled_ns = plan.at.monotonic_ns
         plan.requests.append(Cancel(working.order.client_order_id, working.broker_id))
 
-    def forget(self, said: Synced, now_ns: int) -> None:
-        """Let go of what ended long ago, once a reading speaks of it no more: none that follows will.
+    def forget(self, said: Synced) -> None:
+        """Let go of what had ended long before a reading was begun, once it speaks of it no more: none that follows will.
 
         Age alone is no reason. A reading begins a little before the newest execution, however long ago that was, and would be
-        taken for news by who has forgotten it.
+        taken for news by who has forgotten it. Nor is a reading that was begun before and comes only now, after a suspension: of
+        what ended meanwhile the next one tells.
         """
         told = {each.client_order_id for each in said.executions}
-        old = [name for name, each in self.ended.items() if now_ns - each.ended_ns > self.patience.keep_ns]
+        old = [name for name, each in self.ended.items() if said.asked_ns - each.ended_ns > self.patience.keep_ns]
         for name in old:
             if name not in told:
                 del self.ended[name]

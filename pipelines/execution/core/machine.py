@@ -248,7 +248,7 @@ class Core:
         plan.requests += [Find(name, plan.at.monotonic_ns) for name in sorted(strangers)]
         # What cannot be booked before its order is known is read again.
         self.cursor = self.cursor if strangers else said.cursor
-        self.desk.forget(said, plan.at.monotonic_ns)
+        self.desk.forget(said)
         # A reading that was begun before a channel came back knows nothing of what was said meanwhile.
         if said.asked_ns == self.readiness.asked_ns:
             self.cash_read = self.desk.cash

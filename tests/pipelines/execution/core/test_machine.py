@@ -28,7 +28,7 @@ from pipelines.execution.core.events import (
     Ticked,
 )
 from pipelines.execution.core.machine import Core
-from pipelines.execution.core.plan import Submit, Sync
+from pipelines.execution.core.plan import Find, Submit, Sync
 from pipelines.execution.core.seat import Traded
 from tests.pipelines.execution import recorded
 
@@ -258,6 +258,28 @@ def test_who_was_suspended_believes_what_has_become_true_meanwhile():
 
     assert not hand.bar((3.0, -3.0))
     assert awake.bar((3.0, -3.0))
+
+
+@pytest.mark.fault("F05")
+def test_a_reading_from_before_a_suspension_lets_nothing_be_forgotten():
+    """It was begun before an order was sent that has ended since, hours ago by the clock: the next one tells of its fill again."""
+    hand = Hand()
+    hand.core.readiness.urged = True
+    hand.step(Ticked())
+    asked = hand.asked
+    sent = hand.bar((3.0, -3.0))
+    for submit in sent.values():
+        hand.fill(submit)
+    before = dict(hand.core.desk.holdings)
+    hand.second += 2 * 3600
+    hand.step(Synced((), (), (), {}, CAPITAL, "old", asked, hand.at.ns))
+    hand.second += 60
+    hand.step(Ticked())
+    plan = hand.step(Synced((), tuple(hand.executions), (), dict(hand.held), hand.cash, "new", hand.asked, hand.at.ns))
+
+    assert sent
+    assert not [request for request in plan.requests if isinstance(request, Find)]  # each is still known
+    assert hand.core.desk.holdings == before
 
 
 @pytest.mark.fault("F85")
