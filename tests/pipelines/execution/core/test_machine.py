@@ -19,6 +19,7 @@ from pipelines.execution.core.events import (
     Channel,
     Charge,
     Execution,
+    Heard,
     Joined,
     Listed,
     Moment,
@@ -267,19 +268,21 @@ def test_a_reading_from_before_a_suspension_lets_nothing_be_forgotten():
     hand.core.readiness.urged = True
     hand.step(Ticked())
     asked = hand.asked
-    sent = hand.bar((3.0, -3.0))
+    sent, booked = hand.bar((3.0, -3.0)), []
     for submit in sent.values():
-        hand.fill(submit)
-    before = dict(hand.core.desk.holdings)
+        name, size = submit.order.client_order_id, submit.quantity
+        booked.append(Execution(name, submit.order.symbol, size, Decimal(100), Decimal(0), abs(size), hand.at.ns))
+        hand.step(Heard(Report(name, "B", submit.order.symbol, size, OrderState.FILLED, abs(size)), booked[-1]))
+    held, cash = dict(hand.core.desk.holdings), hand.core.desk.cash
     hand.second += 2 * 3600
     hand.step(Synced((), (), (), {}, CAPITAL, "old", asked, hand.at.ns))
     hand.second += 60
     hand.step(Ticked())
-    plan = hand.step(Synced((), tuple(hand.executions), (), dict(hand.held), hand.cash, "new", hand.asked, hand.at.ns))
+    plan = hand.step(Synced((), tuple(booked), (), held, cash, "new", hand.asked, hand.at.ns))
 
     assert sent
     assert not [request for request in plan.requests if isinstance(request, Find)]  # each is still known
-    assert hand.core.desk.holdings == before
+    assert (hand.core.desk.holdings, hand.core.desk.cash) == (held, cash)
 
 
 @pytest.mark.fault("F85")
