@@ -535,17 +535,6 @@ def a_restart_mixes_the_markets(patch: Patch) -> None:
 
 
 @bug
-def an_order_hides_a_difference(patch: Patch) -> None:
-    """A difference that was believed counts as over while an order of its symbol is open (ours, until found)."""
-
-    def around(original: Any, self: Core, found: Any, plan: Any) -> None:
-        self.readiness.doubts = {name: each for name, each in self.readiness.doubts.items() if name in found}
-        original(self, found, plan)
-
-    wrapped(patch, Core, "_judge", around)
-
-
-@bug
 def nobody_looks_at_the_hour(patch: Patch) -> None:
     """A market closes, and what may be held then is not asked."""
     wrapped(patch, Core, "_bar", lambda original, self, said, plan: original(self, replace(said, closing=float("inf")), plan))

@@ -1,5 +1,6 @@
 """The machine on events by hand: what it sends of a bar, and what it remembers of orders that ended long ago."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -283,6 +284,31 @@ def test_a_reading_from_before_a_suspension_lets_nothing_be_forgotten():
     assert sent
     assert not [request for request in plan.requests if isinstance(request, Find)]  # each is still known
     assert (hand.core.desk.holdings, hand.core.desk.cash) == (held, cash)
+
+
+@pytest.mark.fault("F70")
+def test_an_open_order_does_not_explain_a_difference():
+    """Positions are not compared while an order of their symbol is open; what was believed before stands until they are."""
+    hand = Hand()
+    hand.held = {"AAA": Decimal(7)}
+    for _ in range(3):
+        hand.second += 60
+        hand.step(Ticked())
+        hand.read()
+    doubted = hand.core.ready
+    stranger = Report("theirs", "B1", "AAA", Decimal(5), OrderState.NEW, Decimal(0))
+    hand.step(Heard(stranger))
+    hand.second += 60
+    hand.step(Ticked())
+    hand.read()
+    hidden = hand.core.ready
+    hand.step(Heard(replace(stranger, state=OrderState.CANCELED)))
+    hand.held = {}
+    hand.second += 60
+    hand.step(Ticked())
+    hand.read()
+
+    assert (doubted, hidden, hand.core.ready) == (False, False, True)
 
 
 @pytest.mark.fault("F85")
