@@ -481,7 +481,7 @@ def moves_without_a_beginning_are_adopted(patch: Patch) -> None:
 
     def around(original: Any, stored: Any, found: Any, now_ns: int) -> None:
         name = stored.payload["client_order_id"]
-        told = {"symbol": SYMBOLS[0], "quantity": "1", "booked": {}}
+        told = {"symbol": SYMBOLS[0], "quantity": "1", "by_value": False, "booked": {}}
         original(stored if name in found else replace(stored, payload={"adopted": told, **stored.payload}), found, now_ns)
 
     patch.setitem(remembered.READERS, "order", partial(around, remembered.READERS["order"]))
