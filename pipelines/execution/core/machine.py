@@ -323,7 +323,8 @@ class Core:
         """Return what is left of the power that was read, for a market: less what was paid since and what others have under way."""
         if self.power is None:
             return math.inf
-        power = self.power.marginable if seat.market.asset_class != AssetClass.CRYPTO else self.power.cash
+        unlent = seat.market.asset_class == AssetClass.CRYPTO and not seat.market.instrument.shortable
+        power = self.power.cash if unlent else self.power.marginable
         return float(power) - max(float(self.cash_read - self.desk.cash), 0.0) - pending
 
     def _halt(self, reason: str, plan: Plan, actor: str = "core") -> None:
