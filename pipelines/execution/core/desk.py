@@ -191,11 +191,13 @@ class Desk:
         return True
 
     def found(self, said: Found, plan: Plan) -> None:
-        """Take in the answer to a look."""
+        """Take in the answer to a look; one that is older than memory may be of an order that is forgotten, and says nothing."""
+        working = self.known(said.client_order_id)
+        if working is None and plan.at.monotonic_ns - said.asked_ns > self.patience.keep_ns:
+            return
         if said.report is not None:
             self.report(said.report, plan)
             return
-        working = self.known(said.client_order_id)
         if working is not None and working.state == OrderState.UNKNOWN and self._proves_absence(working, said.asked_ns):
             working.end(OrderState.REJECTED, plan.at.monotonic_ns, absent=True)
             self._file(working)

@@ -49,8 +49,8 @@ class Readiness:
     """When the reading under way was asked for; 0 when none is."""
     taken_ns: int = 0
     """When the newest reading was taken in."""
-    urged: bool = False
-    """Something happened that only a reading explains."""
+    urged_ns: int = 0
+    """When something happened that only a reading begun since then explains; 0 when nothing has."""
     doubts: dict[str, Doubt] = field(default_factory=dict)
     offset_s: float = math.nan
     """Seconds by which our clock was ahead of the broker's at the last reading."""
@@ -195,7 +195,7 @@ class Core:
         if state.asked_ns and now_ns - state.asked_ns < patience.answer_ns:
             return False
         waits = patience.busy_sync_ns if not state.synced or state.doubts or self.desk.orders else patience.sync_ns
-        return state.urged or not state.synced_ns or now_ns - state.synced_ns >= waits
+        return bool(state.urged_ns) or not state.synced_ns or now_ns - state.synced_ns >= waits
 
     def _listed(self, said: events.Listed, plan: Plan) -> None:
         for seat in self.seats.values():
@@ -205,6 +205,13 @@ class Core:
         self.seats[said.market].take_over(said)
 
     def _heard(self, said: events.Heard, plan: Plan) -> None:
+        """Take in news of an order; of one that is not known here only a reading tells whether it is new or long forgotten.
+
+        News may be late by any time, that of a suspension for one: what ended before memory begins would be booked once more.
+        """
+        if self.desk.known(said.report.client_order_id) is None:
+            self.readiness.urged_ns = plan.at.monotonic_ns
+            return
         self.desk.report(said.report, plan)
         if said.execution is not None:
             self._execute(said.execution, plan)
@@ -216,7 +223,7 @@ class Core:
 
     def _cancel_refused(self, said: events.CancelRefused, plan: Plan) -> None:
         """Read the account: the order has moved on without our knowing how."""
-        self.readiness.urged = True
+        self.readiness.urged_ns = plan.at.monotonic_ns
 
     def _joined(self, said: events.Joined, plan: Plan) -> None:
         """Trust nothing that was known before: what a stream said while it was gone is lost."""
@@ -232,8 +239,8 @@ class Core:
         One that was begun before another was taken in knows nothing of it: it may be older, or bring again what is forgotten since.
         """
         if said.asked_ns < self.readiness.taken_ns:
-            self.readiness.urged |= said.asked_ns == self.readiness.asked_ns
-            self.readiness.asked_ns = 0 if said.asked_ns == self.readiness.asked_ns else self.readiness.asked_ns
+            if said.asked_ns == self.readiness.asked_ns:
+                self.readiness.urged_ns, self.readiness.asked_ns = plan.at.monotonic_ns, 0
             return
         self.readiness.taken_ns = plan.at.monotonic_ns
         for report in said.orders:
@@ -255,7 +262,8 @@ class Core:
             self.readiness.offset_s = math.nan if said.clock_ns is None else (plan.at.ns - said.clock_ns) / SECOND
             self.power = None if said.power is None else self._power(said.power)
             self._judge(differences(self.desk, said), plan)
-            self.readiness.asked_ns, self.readiness.synced_ns, self.readiness.urged = 0, plan.at.monotonic_ns, False
+            self.readiness.asked_ns, self.readiness.synced_ns = 0, plan.at.monotonic_ns
+            self.readiness.urged_ns = 0 if said.asked_ns >= self.readiness.urged_ns else self.readiness.urged_ns
 
     def _paid(self, amount: float) -> None:
         """Measure losses from what the account is worth with money that was paid in or out: that is neither gain nor loss."""

@@ -20,6 +20,7 @@ from pipelines.execution.core.events import (
     Channel,
     Charge,
     Execution,
+    Found,
     Heard,
     Joined,
     Listed,
@@ -48,7 +49,7 @@ class Hand:
         self.power = power
         self.core = Core([TRADED], CAPITAL, **keys)
         self.second, self.bars, self.cash, self.held, self.executions, self.charges = 0, 0, CAPITAL, {}, [], []
-        self.sent, self.records = [], []
+        self.sent, self.records, self.open = [], [], ()
         self.step(Joined(Channel.ORDERS))
         self.read()
 
@@ -66,7 +67,7 @@ class Hand:
     def read(self):
         """Answer a reading of the account."""
         said = Synced(
-            (),
+            self.open,
             tuple(self.executions[-1:]),
             tuple(self.charges),
             dict(self.held),
@@ -76,7 +77,7 @@ class Hand:
             self.at.ns,
             self.power,
         )
-        self.step(said)
+        return self.step(said)
 
     def bar(self, views, price=100.0):
         """Close a bar and say what is expected of each symbol, in its volatility."""
@@ -253,7 +254,7 @@ def test_who_was_suspended_believes_what_has_become_true_meanwhile():
         each.step(Ticked())
     hand.held = {"BBB": Decimal(7)}
     for each in (hand, awake):
-        each.core.readiness.urged = True
+        each.core.readiness.urged_ns = each.at.monotonic_ns
         each.step(Ticked())
         each.read()
     assert hand.core.ready
@@ -266,7 +267,7 @@ def test_who_was_suspended_believes_what_has_become_true_meanwhile():
 def test_a_reading_from_before_a_suspension_lets_nothing_be_forgotten():
     """It was begun before an order was sent that has ended since, hours ago by the clock: the next one tells of its fill again."""
     hand = Hand()
-    hand.core.readiness.urged = True
+    hand.core.readiness.urged_ns = hand.at.monotonic_ns
     hand.step(Ticked())
     asked = hand.asked
     sent, booked = hand.bar((3.0, -3.0)), []
@@ -286,6 +287,50 @@ def test_a_reading_from_before_a_suspension_lets_nothing_be_forgotten():
     assert (hand.core.desk.holdings, hand.core.desk.cash) == (held, cash)
 
 
+@pytest.mark.fault("F05")
+@pytest.mark.parametrize("late", ["news", "answer"])
+def test_what_is_said_of_a_forgotten_order_is_not_booked_again(late):
+    """News that two suspensions put off, or the answer to a look as old: the order ended and was forgotten hours ago."""
+    hand = Hand()
+    submit = hand.bar((3.0, 0.0))["AAA"]
+    name, size, looked_ns = submit.order.client_order_id, submit.quantity, hand.at.monotonic_ns
+    hand.fill(submit)
+    done, held, cash = hand.executions.pop(), dict(hand.core.desk.holdings), hand.core.desk.cash
+    hand.second += 3 * 3600
+    hand.step(Ticked())
+    hand.read()
+    assert hand.core.desk.known(name) is None
+    report = Report(name, "B", "AAA", size, OrderState.FILLED, size)
+    plan = hand.step(Heard(report, done) if late == "news" else Found(name, report, looked_ns))
+
+    assert (hand.core.desk.holdings, hand.core.desk.cash) == (held, cash)
+    assert not [record for record in plan.records if record.kind in {"order", "fill", "alert", "halt"}]
+
+
+@pytest.mark.fault("F70")
+def test_news_of_somebody_elses_order_is_read_up_at_once_by_a_reading_begun_after_it():
+    """The one that was under way may have been begun before the order was: it explains nothing."""
+    hand = Hand()
+    hand.second += 60
+    hand.step(Ticked())
+    theirs = Report("theirs", "B1", "AAA", Decimal(5), OrderState.FILLED, Decimal(5))
+    done = Execution("theirs", "AAA", Decimal(5), Decimal(100), Decimal(0), Decimal(5), hand.at.ns)
+    hand.second += 1
+    assert not hand.step(Heard(theirs, done)).requests
+    assert hand.core.desk.holdings == {}
+    assert [type(each) for each in hand.read().requests] == [Sync]
+    hand.second += 1
+    hand.executions, hand.held, hand.cash = [done], {"AAA": Decimal(5)}, CAPITAL - 500
+    hand.read()
+    hand.step(Found("theirs", theirs, hand.at.monotonic_ns))
+    hand.second += 5
+    hand.step(Ticked())
+    hand.read()
+
+    assert (hand.core.desk.holdings, hand.core.desk.cash) == ({"AAA": Decimal(5)}, CAPITAL - 500)
+    assert hand.core.ready
+
+
 @pytest.mark.fault("F70")
 def test_an_open_order_does_not_explain_a_difference():
     """Positions are not compared while an order of their symbol is open; what was believed before stands until they are."""
@@ -297,13 +342,13 @@ def test_an_open_order_does_not_explain_a_difference():
         hand.read()
     doubted = hand.core.ready
     stranger = Report("theirs", "B1", "AAA", Decimal(5), OrderState.NEW, Decimal(0))
-    hand.step(Heard(stranger))
+    hand.open = (stranger,)
     hand.second += 60
     hand.step(Ticked())
     hand.read()
     hidden = hand.core.ready
     hand.step(Heard(replace(stranger, state=OrderState.CANCELED)))
-    hand.held = {}
+    hand.open, hand.held = (), {}
     hand.second += 60
     hand.step(Ticked())
     hand.read()
