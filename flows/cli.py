@@ -387,6 +387,15 @@ def cancel(
 
 
 @command
+def correct(market: MarketOption, broker: BrokerOption, reason: str = "by hand", json: JsonOption = False) -> None:
+    """Let an account follow the broker where both are known to differ."""
+    from flows import hand
+
+    home, _ = _opened(market)
+    screen.say(hand.ask(market, broker, home, "correct", getpass.getuser(), reason), json, f"{market} at {broker}")
+
+
+@command
 def accept(
     market: MarketOption, broker: BrokerOption, symbol: SymbolOption,
     quantity: Annotated[str | None, typer.Option(help="Another number of units, of the same sign.", metavar="NUMBER")] = None,

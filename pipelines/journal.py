@@ -22,7 +22,7 @@ from pipelines import lease
 
 KINDS = (
     "session", "bar", "decision", "verdict", "intent", "order", "fill", "halt", "resume", "model", "reconcile", "alert",
-    "score", "shadow", "charge", "proposal", "settings",
+    "score", "shadow", "charge", "proposal", "settings", "start", "stop",
 )  # fmt: skip
 GENESIS = "0" * 64
 HEAD_BYTES = 256

@@ -16,12 +16,24 @@ from typing import Any, Protocol
 
 from domain import clock
 from domain.clock import Clock, SystemClock
-from domain.error import TradingError
 from domain.order import Terms
 from pipelines.execution import commands
 from pipelines.execution.commands import Command
 from pipelines.execution.core import machine
-from pipelines.execution.core.events import Answer, Answered, Asked, Commanded, Decided, Event, Moment, Ticked, Withdrawn
+from pipelines.execution.core.events import (
+    Answer,
+    Answered,
+    Asked,
+    Commanded,
+    Corrected,
+    Decided,
+    Ended,
+    Event,
+    Garbled,
+    Moment,
+    Ticked,
+    Withdrawn,
+)
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Cancel, Plan, Request, Submit
 from pipelines.journal import Journal
@@ -46,8 +58,9 @@ class Broker(Protocol):
 class Live:
     """One account's trader in real time. `hear` takes events from anywhere in the loop's thread."""
 
-    def __init__(self, core: Core, journal: Journal, broker: Broker, time: Clock) -> None:
-        self.core, self._journal, self._broker, self._time = core, journal, broker, time
+    def __init__(self, core: Core, journal: Journal, broker: Broker, time: Clock, code: str = "") -> None:
+        """`code` is the version of the house that this process runs."""
+        self.core, self._journal, self._broker, self._time, self._code = core, journal, broker, time, code
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._sending, self._reading = (ThreadPoolExecutor(WORKERS, name) for name in ("sending", "reading"))
 
@@ -83,7 +96,7 @@ class Live:
                 tasks.append(group.create_task(self._tick()))
                 if beside is not None:
                     tasks.append(group.create_task(beside))
-                self._do([self.core.start(self.now)], group)
+                self._do([self.core.start(self.now, self._code)], group)
                 while not stop.is_set():
                     event = await self._next(stop)
                     if event is not None:
@@ -92,6 +105,7 @@ class Live:
                         stepped()
                 for task in tasks:
                     task.cancel()
+                self._write([self.core.step(Ended(), self.now)])
         except BaseExceptionGroup as failed:
             raise _cause(failed) from None
         finally:
@@ -107,12 +121,15 @@ class Live:
 
     def _do(self, plans: Sequence[Plan], group: asyncio.TaskGroup) -> None:
         """Write what plans say, and only then send what they ask for."""
-        records = [record for plan in plans for record in plan.records]
-        if records:
-            self.core.noted(self._journal.append(*records, snapshot=self.core.packed()))
+        self._write(plans)
         for plan in plans:
             for request in plan.requests:
                 group.create_task(self._perform(request, plan.at.monotonic_ns))
+
+    def _write(self, plans: Sequence[Plan]) -> None:
+        records = [record for plan in plans for record in plan.records]
+        if records:
+            self.core.noted(self._journal.append(*records, snapshot=self.core.packed()))
 
     async def _perform(self, request: Request, asked_ns: int) -> None:
         pool = self._sending if isinstance(request, Submit | Cancel) else self._reading
@@ -166,21 +183,30 @@ async def ordered(home: Path, core: Core) -> AsyncIterator[Event]:
 def spoken(command: Command, now_ns: int) -> Event:
     """Return the event that a command stands for; how long it has waited counts by the clock of people, not of the exchange.
 
-    Raises TradingError for one that cannot be understood.
+    What may have been a halt is one, even if it cannot be understood.
     """
-    who, told = (command.identity, command.actor, command.reason), command.told
-    age_s = (now_ns - command.at_ns) / 1e9
+    latch = command.word in {"halt", "resume"}
+    if command.fault and not latch:
+        return Garbled(command.identity, command.actor, command.fault)
+    if latch:
+        shut = command.word == "halt" or bool(command.fault)
+        return Commanded(command.identity, shut, command.actor, command.fault or command.reason)
     try:
-        match command.word:
-            case "order":
-                return Asked(*who, told["symbol"], Decimal(told["quantity"]), Terms.read(told["terms"]), age_s)
-            case "accept":
-                return Decided(*who, told["proposal"], Decimal(told["quantity"]), age_s)
-            case "reject":
-                return Decided(*who, told["proposal"], None, age_s)
-            case "cancel":
-                return Withdrawn(*who, told["order"])
-            case word:
-                return Commanded(command.identity, word == "halt", command.actor, command.reason)
+        return _meant(command, (now_ns - command.at_ns) / 1e9)
     except (KeyError, TypeError, ValueError, ArithmeticError) as problem:
-        raise TradingError(f"the command {command.identity} cannot be understood ({problem}): leave it again") from None
+        return Garbled(command.identity, command.actor, f"{command.identity} cannot be understood ({problem}): leave it again")
+
+
+def _meant(command: Command, age_s: float) -> Event:
+    who, told = (command.identity, command.actor, command.reason), command.told
+    match command.word:
+        case "order":
+            return Asked(*who, told["symbol"], Decimal(told["quantity"]), Terms.read(told["terms"]), age_s)
+        case "accept":
+            return Decided(*who, told["proposal"], Decimal(told["quantity"]), age_s)
+        case "reject":
+            return Decided(*who, told["proposal"], None, age_s)
+        case "cancel":
+            return Withdrawn(*who, told["order"])
+        case _:
+            return Corrected(*who)

@@ -171,12 +171,14 @@ class Loop:
         return records, heard
 
     def _obeyed(self, command: commands.Command, equity: float) -> Record:
-        told = {"command": command.identity, "reason": command.reason}
+        told = {"command": command.identity, "reason": command.fault or command.reason}
         if command.word not in {"halt", "resume"}:
             refusal = f"'{command.word}' was asked of the paper account, which trades by itself: orders by hand go to a broker"
             return self._record("verdict", command.actor, {**told, "refusal": refusal})
-        risk.halt(self._trader.gate) if command.word == "halt" else risk.resume(self._trader.gate, equity)
-        return self._record(command.word, command.actor, told)
+        # What may have been a halt is one, even if it cannot be understood.
+        shut = command.word == "halt" or bool(command.fault)
+        risk.halt(self._trader.gate) if shut else risk.resume(self._trader.gate, equity)
+        return self._record("halt" if shut else "resume", command.actor, told)
 
     def _hear(self, bar: Panel) -> list[Record]:
         """Let the mind hear a bar, and decide from it on by the settings of whoever it finds to trade now."""

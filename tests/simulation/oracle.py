@@ -64,6 +64,7 @@ class Written:
                 if record.kind == "charge":
                     self.charges[record.payload["identity"]] += 1
                     self.cash += Decimal(record.payload["amount"])
+                    self._resize(record)
                 if record.kind == "intent" and "client_order_id" in record.payload:
                     self._by_hand(record)
                 elif record.kind == "intent":
@@ -92,6 +93,12 @@ class Written:
             self.intents[name] = record.event_at_ns // 1000
             if self.latched:
                 self.forced.add(name)
+
+    def _resize(self, record: Record) -> None:
+        """Take in what a charge did to a holding: here a person alone does that."""
+        symbol, change = record.payload["symbol"], Decimal(record.payload["quantity"])
+        require(not change or record.actor == "operator", "a holding was corrected in nobody's name")
+        self.held[symbol] = self.held.get(symbol, Decimal(0)) + change
 
     def _fill(self, payload: dict[str, Any]) -> None:
         names = ("client_order_id", "cumulative", "symbol", "quantity", "price", "fee")
@@ -125,6 +132,9 @@ class Oracle:
         self._closing(core, event, plan)
         self._kill(world, core, plan)
         self._wishes(world, core, plan)
+        for symbol, made, wanted in world.strange.followed:
+            require(made == wanted, f"{symbol} was corrected by {made}, and {wanted} of it were moved [I-14]")
+        world.strange.followed.clear()
         if plan.records and self.steps % 7 == 0:
             self._restart(world, core)
 
@@ -178,7 +188,7 @@ class Oracle:
         ours = any(isinstance(event, BarClosed) and request.order.client_order_id not in self.written.forced for request in submits)
         require(not ours or core.proposals.mode == Mode.AUTONOMOUS, "an order was sent that a person was to be asked about")
         require(world.read and world.connected, "an order was sent before the account was known [I-22]")
-        doubtful = world.unexplained_ns and world.now_ns - world.unexplained_ns > DOUBT_NS
+        doubtful = world.strange.known_ns and world.now_ns - world.strange.known_ns > DOUBT_NS
         require(not doubtful, "an order was sent while the broker holds what nothing explains [I-16]")
         marks = marks_of(core)
         for request in submits:

@@ -30,13 +30,14 @@ from pipelines.execution.core.seat import Traded
 from pipelines.journal import Record, Stored
 from tests.pipelines.execution import recorded
 from tests.simulation.broker import Broker
+from tests.simulation.strange import Strange
 
 FAULTS = (
     "lost_before", "lost_after", "server_error", "refused", "duplicated", "dropped", "delayed", "disconnected", "lagging",
     "mute_reads", "crash_before_write", "crash_after_write", "crash_while_sending", "disk_full", "clock_jump", "halted_by_hand",
     "ordered_by_hand", "moved_by_hand", "timed_out", "late_bar", "repeated_bar", "bad_bar", "future_bar", "no_forecast",
     "cancel_ignored", "old_report", "grouped", "untradable", "another_model",
-    "by_hand", "assisted", "two_markets", "closes", "suspended",
+    "by_hand", "assisted", "two_markets", "closes", "suspended", "busted",
 )  # fmt: skip
 EPOCH_NS = 1_700_000_000 * SECOND
 MINUTE = 60 * SECOND
@@ -52,7 +53,7 @@ MARKET, PARAMS = recorded.terms("us_equity", **RULES)
 OTHER, OTHER_PARAMS = recorded.terms("crypto", **RULES)
 CLOSES_NS = {MARKET.name: MINUTE, OTHER.name: MINUTE * 3 // 2}
 #: Ended orders are forgotten within the world's half hour, so that it lives through what a trader does in a day.
-PATIENCE = Patience(keep_ns=90 * SECOND)
+PATIENCE = Patience(keep_ns=90 * SECOND, starts_max=1000)
 #: Charges are read from further back than executions, as many of them.
 CHARGES_BACK = 20
 SAFETY_BARS, LIVENESS_BARS = 24, 6
@@ -120,9 +121,10 @@ class World:
         self.faults = {name for name in FAULTS if drawn.random() < 0.4}
         self.now_ns, self.skew_ns, self.turn, self.steps = 0, 0, 0, 0
         self.heap: list[tuple[int, int, Callable[[], None]]] = []
-        self.store, self.trace = Store(), hashlib.sha256()
+        self.store, self.trace, self.together = Store(), hashlib.sha256(), Plan(self.moment)
         self.prices = {symbol: Decimal(100) for symbol in SYMBOLS}
         self.broker = Broker(random.Random(f"{seed}:broker"), CAPITAL, self.prices, self._tell)
+        self.strange = Strange(self.broker)
         self.core: Core | None = None
         self.life, self.connected, self.healed = 0, False, False
         self.traded = [Traded(MARKET, PARAMS, SYMBOLS, "1")]
@@ -138,8 +140,6 @@ class World:
         self.bars = dict.fromkeys(self.versions, 0)
         self.swept: list[tuple[str, str]] = []
         """Orders that a bar had cancelled, each with the market of the bar."""
-        self.together = Plan(self.moment)
-        """What was decided and is yet to be written."""
         self.sent: list[str] = []
         """Client order ids as they left the process."""
         self.cancelled: set[str] = set()
@@ -148,12 +148,8 @@ class World:
         """How often the stream came back."""
         self.read = False
         """Whether this process has read the account since its stream came back."""
-        self.moved: tuple[str, Decimal] | None = None
-        """What somebody did to a position that no order explains."""
         self.taken_ns = 0
         """When this process took in its newest reading."""
-        self.unexplained_ns = 0
-        """When the process first read a position that nothing explains."""
 
     # Time
 
@@ -198,7 +194,7 @@ class World:
         """End every fault: from here on the world must come to rest."""
         left_ns = max(self.asleep_ns - self.now_ns, 0)
         self.healed, self.store.full, self.skew_ns, self.asleep_ns = True, False, 0, 0
-        self.move_back()
+        self.strange.move_back(self.now_ns)
         if self.core is None:
             self.start()
         if not self.connected:
@@ -208,6 +204,7 @@ class World:
             self.feed(events.Listed(self.untradable))
         # What a suspended process has not heard yet comes first.
         self.later(left_ns, self.let_go_on)
+        self.later(left_ns, self.correct)
 
     def let_go_on(self) -> None:
         """Open the kill latch again."""
@@ -236,7 +233,7 @@ class World:
 
     def die(self) -> None:
         """End the process; whatever was on its way to it is lost."""
-        self.core, self.life, self.connected, self.read, self.unexplained_ns = None, self.life + 1, False, False, 0
+        self.core, self.life, self.connected, self.read, self.strange.known_ns = None, self.life + 1, False, False, 0
         self.asleep_ns = 0
         self.together, self.taken_ns = Plan(self.moment), 0
         self.later(self.process.randint(1, 40) * SECOND, self.start)
@@ -282,6 +279,7 @@ class World:
             assert self.core is not None
             self.store.append(plan.records, self.core.packed())
             self.core.noted(len(self.store.rows))
+            self.strange.follow(plan.records, self.now_ns)
         if self.fails("crash_after_write", 0.003):
             raise Died("after writing")
 
@@ -387,8 +385,8 @@ class World:
             return
         assert self.core is not None
         if said.asked_ns >= self.taken_ns:  # of two at a time the second tells the process nothing
-            told = self.moved and self.moved[0] not in self.core.desk.busy() and said.positions == self.broker.positions()
-            self.unexplained_ns, self.taken_ns = (self.unexplained_ns or self.now_ns) if told else 0, self.moment.monotonic_ns
+            told = self.strange.stands and said.positions == self.broker.positions()
+            self.strange.known_ns, self.taken_ns = (self.strange.known_ns or self.now_ns) if told else 0, self.moment.monotonic_ns
         self.read |= joined == self.joined
         self.feed(said)
 
@@ -485,15 +483,22 @@ class World:
         if self.fails("untradable", 0.1) and self.core is not None and not self.asleep:
             self.untradable = frozenset(symbol for symbol in SYMBOLS if chance.random() < 0.3)
             self.feed(events.Listed(self.untradable))
-        if self.fails("moved_by_hand", 0.05) and self.moved is None:
-            self.moved = chance.choice(SYMBOLS), Decimal(chance.choice([-4, 7]))
-            self.broker.move(*self.moved, self.now_ns)
-        elif self.moved is not None and chance.random() < 0.05:
-            self.move_back()
+        self._tamper(chance)
         if self.fails("ordered_by_hand", 0.1):
             symbol = chance.choice(SYMBOLS)
             size, by_value = Decimal(chance.choice([-5, 3, 8])), chance.random() < 0.4
             self.broker.submit(f"by-hand-{self.now_ns}", symbol, size, self.now_ns, by_value=by_value)
+
+    def _tamper(self, chance: random.Random) -> None:
+        """Let shares move that no order moved: there and back, or because a trade is taken back; and let the account follow."""
+        if self.fails("moved_by_hand", 0.05) and self.strange.moved is None:
+            self.strange.move(chance.choice(SYMBOLS), Decimal(chance.choice([-4, 7])), self.now_ns)
+        elif self.strange.moved is not None and chance.random() < 0.05:
+            self.strange.move_back(self.now_ns)
+        if self.fails("busted", 0.04) and self.broker.ledger:
+            self.strange.bust(chance.randrange(len(self.broker.ledger)), self.now_ns)
+        if "busted" in self.faults and self.strange.stands and chance.random() < 0.2:
+            self.feed(events.Corrected(f"correct-{self.now_ns}", "operator", "the broker took a trade back"))
 
     def _speak(self, chance: random.Random) -> None:
         """Let a person say something: halt, resume, orders and cancels; and say some of it twice."""
@@ -525,12 +530,11 @@ class World:
             if chance.random() < 0.2:
                 self.soon(chance.randint(1, 20) * SECOND, replace(said, identity=f"{said.identity}-again"))
 
-    def move_back(self) -> None:
-        """Undo what no order explains."""
-        if self.moved is not None:
-            symbol, size = self.moved
-            self.broker.move(symbol, -size, self.now_ns)
-            self.moved, self.unexplained_ns = None, 0
+    def correct(self) -> None:
+        """Let the account follow the broker, over and over while a trade that was taken back keeps it from trading."""
+        if self.core is not None and not self.core.ready and "busted" in self.faults:
+            self.feed(events.Corrected(f"correct-{self.now_ns}", "operator", "the broker is right"))
+        self.later(20 * SECOND, self.correct)
 
     @property
     def digest(self) -> str:

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from domain import account
 from domain.order import Order, OrderState
 from domain.panel import FloatArray
 from pipelines.execution import fills
 from pipelines.execution.core import remembered
-from pipelines.execution.core.events import EPOCH, Answer, Answered, Charge, Execution, Found, Report, Synced
+from pipelines.execution.core.events import EPOCH, Answer, Answered, Charge, Corrected, Execution, Found, Report, Synced
 from pipelines.execution.core.plan import Cancel, Find, Plan, Submit
 from pipelines.execution.core.working import ZERO, Working
 from pipelines.execution.fills import Book
@@ -24,6 +25,8 @@ from pipelines.execution.fills import Book
 SECOND = 1_000_000_000
 #: The finest quantity that a broker knows.
 SMALLEST = Decimal("1e-9")
+#: The kind of a charge by which a person lets the account be what the broker holds.
+CORRECTION = "correction"
 #: Orders of which nobody knows what became of them yet.
 UNRESOLVED = frozenset({OrderState.INTENT, OrderState.UNKNOWN})
 
@@ -67,6 +70,10 @@ class Patience(NamedTuple):
     """Age of a closed bar above which nothing new is opened on it."""
     early_ns: int = 5 * SECOND
     """How far ahead of our clock a bar may have closed."""
+    starts_ns: int = 600 * SECOND
+    """How long a start is counted, unless its process ended as it was told to."""
+    starts_max: int = 5
+    """Starts within that time after which something must be wrong: the account is halted."""
 
 
 @dataclass
@@ -190,6 +197,23 @@ class Desk:
         plan.write("charge", "broker", {**told, "symbol": charge.symbol, "quantity": str(charge.quantity)})
         return True
 
+    def correct(self, symbol: str, theirs: Decimal, said: Corrected, plan: Plan) -> None:
+        """Hold what the broker holds of a symbol: what is too much goes at what it cost, what was missing comes at its price."""
+        held, place = self.holdings.get(symbol, ZERO), self.places.get(symbol)
+        change, cost = theirs - held, 0.0
+        if place is not None:
+            cost, mark = float(place.book.average[place.row]), float(place.book.mark[place.row])
+            price = mark if mark > 0.0 and held * change >= ZERO else cost
+            _, cost, _ = account.book(float(held), cost, float(change), price)
+        self._hold(symbol, theirs, cost)
+        self._note_correction(symbol, ZERO, change, said, plan)
+
+    def correct_cash(self, theirs: Decimal, said: Corrected, plan: Plan) -> None:
+        """Hold the cash that the broker holds."""
+        amount, self.cash = theirs - self.cash, theirs
+        self.purse[0] = float(self.cash)
+        self._note_correction("", amount, ZERO, said, plan)
+
     def found(self, said: Found, plan: Plan) -> None:
         """Take in the answer to a look; one that is older than memory may be of an order that is forgotten, and says nothing."""
         working = self.known(said.client_order_id)
@@ -309,14 +333,19 @@ class Desk:
 
     def _resize(self, symbol: str, change: Decimal) -> None:
         """Change a holding at no price: what it cost in all stays what it was."""
-        held = self.holdings.pop(symbol, ZERO)
+        held, place = self.holdings.get(symbol, ZERO), self.places.get(symbol)
         after = held + change
-        if after != ZERO:
-            self.holdings[symbol] = after
+        cost = 0.0 if place is None or after == ZERO else float(place.book.average[place.row]) * float(held / after)
+        self._hold(symbol, after, cost)
+
+    def _hold(self, symbol: str, quantity: Decimal, average: float) -> None:
+        """Hold a quantity of a symbol that cost so much a unit."""
+        self.holdings.pop(symbol, None)
+        if quantity != ZERO:
+            self.holdings[symbol] = quantity
         place = self.places.get(symbol)
         if place is not None:
-            place.book.average[place.row] *= float(held / after) if after != ZERO else 0.0
-            place.book.quantity[place.row] = float(after)
+            place.book.quantity[place.row], place.book.average[place.row] = float(quantity), average if quantity else 0.0
 
     def _proves_absence(self, working: Working, asked_ns: int) -> bool:
         return asked_ns - working.since_ns >= self.patience.horizon_ns
@@ -328,6 +357,10 @@ class Desk:
         times = [working.since_ns + after for after in self.patience.looks_ns]
         later = [at for at in times if at > working.looked_ns]
         return later[0] if later else working.looked_ns + self.patience.looks_ns[-1]
+
+    def _note_correction(self, symbol: str, amount: Decimal, change: Decimal, said: Corrected, plan: Plan) -> None:
+        told = {"identity": f"{said.identity}:{symbol}", "amount": str(amount), "kind": CORRECTION}
+        plan.write("charge", said.actor, {**told, "symbol": symbol, "quantity": str(change)})
 
     def _note(self, working: Working, plan: Plan, reason: str) -> None:
         plan.write("order", "broker", remembered.move(working, reason))

@@ -223,6 +223,19 @@ class Ticked:
 
 
 @dataclass(frozen=True)
+class Began:
+    """A process has begun to trade the account."""
+
+    code: str = ""
+    """Which version of the house it runs."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The process ends as it was told to."""
+
+
+@dataclass(frozen=True)
 class Commanded:
     """A person halts trading, or lets it go on."""
 
@@ -273,6 +286,26 @@ class Withdrawn:
     client_order_id: str
 
 
+@dataclass(frozen=True)
+class Corrected:
+    """A person has found the broker right where the account differs: a trade was taken back there, say, or shares were moved."""
+
+    identity: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Garbled:
+    """A person said something that cannot be understood."""
+
+    identity: str
+    actor: str
+    reason: str
+    """Why not."""
+
+
 #: What people say.
-Word = Commanded | Asked | Decided | Withdrawn
-Event = BarClosed | Answered | CancelRefused | Heard | Found | Synced | Listed | TookOver | Joined | Lost | Ticked | Word
+Word = Commanded | Asked | Decided | Withdrawn | Corrected | Garbled
+Happening = Began | Ended | Joined | Lost | Ticked | Listed | TookOver
+Event = BarClosed | Answered | CancelRefused | Heard | Found | Synced | Happening | Word

@@ -114,6 +114,11 @@ class Hand:
             working.unwanted = True
             self._answer(said, plan, cancel=said.client_order_id)
 
+    def garbled(self, said: events.Garbled, plan: Plan) -> None:
+        """Say that a word was not understood."""
+        if not self._core.heard_before(said):
+            self._answer(said, plan, said.reason)
+
     def _send(
         self, said: events.Asked | events.Decided, seat: Seat, order: Order, quantity: Decimal, plan: Plan, reason: Reason
     ) -> None:
@@ -164,6 +169,6 @@ class Hand:
             said = said._replace(quantity=-held, outcome=Outcome.REDUCED, rule=Rule.FLIP, found=abs(said.quantity), limit=abs(held))
         return said
 
-    def _answer(self, said: events.Asked | events.Decided | events.Withdrawn, plan: Plan, refusal: str = "", **told: Any) -> None:
+    def _answer(self, said: events.Word, plan: Plan, refusal: str = "", **told: Any) -> None:
         """Write what became of a person's word; they wait for it."""
         plan.write("verdict", said.actor, {"command": said.identity, "reason": said.reason, "refusal": refusal, **told})

@@ -25,7 +25,7 @@ from pipelines.execution.core.events import Event, Moment, Power
 from pipelines.execution.core.hand import HAND, Hand
 from pipelines.execution.core.plan import Find, Plan, Sync
 from pipelines.execution.core.proposals import Proposals
-from pipelines.execution.core.reconciling import CASH, Doubt, differences
+from pipelines.execution.core.reconciling import Doubt, correct, differences
 from pipelines.execution.core.seat import Seat, Traded
 from pipelines.journal import Stored
 
@@ -33,6 +33,7 @@ from pipelines.journal import Stored
 FORM = 3
 #: Kinds of charges that are money paid in or out, in Alpaca's words: they are neither gain nor loss.
 PAID = frozenset({"CSD", "CSW", "TRANS", "JNLC", "ACATC"})
+NOTHING_DIFFERS = "nothing is known to differ from what the broker holds, other than what an open order may explain"
 #: Commands remembered, so that one that comes twice is honoured once.
 REMEMBERED = 1000
 
@@ -84,6 +85,8 @@ class Core:
         """What the broker said that may be spent, nothing while it has not; `cash_read` is what the account held then."""
         self.cash_read = capital
         self.proposals = proposals or Proposals()
+        self.starts: list[int] = []
+        """When processes began of late, nanoseconds since 1970: those of which none has ended as it was told to since."""
         hand = Hand(self)
         self._handlers: dict[type, Callable[[Any, Plan], None]] = {
             events.BarClosed: self._bar,
@@ -100,6 +103,10 @@ class Core:
             events.Asked: hand.asked,
             events.Decided: hand.decided,
             events.Withdrawn: hand.withdrawn,
+            events.Corrected: self._corrected,
+            events.Garbled: hand.garbled,
+            events.Began: self._began,
+            events.Ended: self._ended,
             events.Ticked: lambda said, plan: None,
         }
 
@@ -133,9 +140,9 @@ class Core:
         self.cursor = said.cursor
         return plan
 
-    def start(self, at: Moment) -> Plan:
-        """Return what a new process asks for first: the account."""
-        return self.step(events.Ticked(), at)
+    def start(self, at: Moment, code: str = "") -> Plan:
+        """Return what a new process asks for first: the account. `code` is the version of the house that it runs."""
+        return self.step(events.Began(code), at)
 
     def step(self, event: Event, at: Moment) -> Plan:
         """Take in one event and return what follows; the time of `at` is the only time there is."""
@@ -152,7 +159,7 @@ class Core:
         return trader.packed([seat.trader for seat in self.seats.values()], {
             "form": FORM, "cursor": self.cursor, "commands": list(self.commands)[-REMEMBERED:], "oldest": desk.oldest,
             "cash": str(desk.cash), "holdings": {symbol: str(held) for symbol, held in desk.holdings.items()},
-            "charged": sorted(desk.charged), "proposals": self.proposals.packed(),
+            "charged": sorted(desk.charged), "starts": self.starts, "proposals": self.proposals.packed(),
             "seats": {name: seat.packed() for name, seat in self.seats.items()},
         })  # fmt: skip
 
@@ -170,6 +177,7 @@ class Core:
         for name, seat in self.seats.items():
             seat.restore(kept["seats"][name])
         self.proposals.restore(kept["proposals"])
+        self.starts = kept.get("starts", [])
         desk.cash, desk.charged = Decimal(kept["cash"]), set(kept["charged"])
         desk.holdings = {symbol: Decimal(held) for symbol, held in kept["holdings"].items()}
         desk.oldest = kept["oldest"]
@@ -276,15 +284,10 @@ class Core:
         return said if not pending.is_finite() else Power(said.marginable + pending, said.cash + pending)
 
     def _judge(self, found: dict[str, tuple[Decimal, Decimal]], plan: Plan) -> None:
-        """Remember since when each difference stands; be ready again when none is left.
-
-        One that was believed is not over because an order of its symbol hides it: what is open is not compared.
-        """
-        state, now_ns, busy = self.readiness, plan.at.monotonic_ns, self.desk.busy()
-        hidden = {name: doubt for name, doubt in state.doubts.items() if name in busy or (name == CASH and busy)}
+        """Remember since when each difference stands; be ready again when none is left."""
+        state, now_ns = self.readiness, plan.at.monotonic_ns
         kept = {name: state.doubts.get(name) for name in found}
-        state.doubts = {} if state.synced else hidden
-        state.doubts |= {
+        state.doubts = {
             name: doubt if (doubt := kept[name]) is not None and doubt.same(*found[name]) else Doubt(*found[name], now_ns)
             for name in found
         }
@@ -334,6 +337,32 @@ class Core:
         unlent = seat.market.asset_class == AssetClass.CRYPTO and not seat.market.instrument.shortable
         power = self.power.cash if unlent else self.power.marginable
         return float(power) - max(float(self.cash_read - self.desk.cash), 0.0) - pending
+
+    def _corrected(self, said: events.Corrected, plan: Plan) -> None:
+        """Let the account be what the broker holds, where a person says that it is right; the next reading shows whether it is."""
+        if self.heard_before(said):
+            return
+        age_ns = plan.at.monotonic_ns - self.readiness.synced_ns
+        fresh = bool(self.readiness.synced_ns) and age_ns <= self.desk.patience.quiet_ns
+        made = correct(self.desk, self.readiness.doubts, said, plan) if fresh else {}
+        refusal = "" if made else NOTHING_DIFFERS if fresh else "the account was not read a moment ago: it is being read, ask again"
+        self.readiness.doubts = {name: doubt for name, doubt in self.readiness.doubts.items() if name not in made}
+        self.readiness.urged_ns = plan.at.monotonic_ns
+        found = {name: [f"{each.normalize():f}" for each in (doubt.ours, doubt.theirs)] for name, doubt in made.items()}
+        plan.write("verdict", said.actor, {"command": said.identity, "reason": said.reason, "refusal": refusal, "corrected": found})
+
+    def _began(self, said: events.Began, plan: Plan) -> None:
+        """Halt where processes begin over and over: whatever ends them, none has looked at it."""
+        patience = self.desk.patience
+        self.starts = [*(at_ns for at_ns in self.starts if abs(plan.at.ns - at_ns) < patience.starts_ns), plan.at.ns]
+        plan.write("start", "core", {"code": said.code})
+        if len(self.starts) > patience.starts_max:
+            span = f"{patience.starts_ns // SECOND} s"
+            self._halt(f"{len(self.starts)} processes have begun within {span}, and none of them ended as it was told to", plan)
+
+    def _ended(self, said: events.Ended, plan: Plan) -> None:
+        self.starts = []
+        plan.write("stop", "core", {})
 
     def _halt(self, reason: str, plan: Plan, actor: str = "core") -> None:
         """Shut the kill latch of every market, once."""

@@ -1,10 +1,15 @@
-"""Reconciling: where the broker's account and ours differ, leaving out what may still be on its way."""
+"""Reconciling: where the broker's account and ours differ, and how a person lets ours follow.
+
+Open orders explain nothing: what was executed of them is booked with the same reading. What is on its way at that moment makes a
+difference that does not stand.
+"""
 
 from dataclasses import dataclass
 from decimal import Decimal
 
 from pipelines.execution.core.desk import Desk
-from pipelines.execution.core.events import Synced
+from pipelines.execution.core.events import Corrected, Synced
+from pipelines.execution.core.plan import Plan
 from pipelines.execution.core.working import ZERO
 
 CASH = "cash"
@@ -26,10 +31,29 @@ class Doubt:
 
 
 def differences(desk: Desk, said: Synced) -> dict[str, tuple[Decimal, Decimal]]:
-    """Return (ours, theirs) of each symbol, and of cash, that differs; symbols with an open order are left out, and then cash."""
-    busy = desk.busy()
+    """Return (ours, theirs) of each symbol, and of cash, that differs."""
     pairs = {name: (desk.holdings.get(name, ZERO), said.positions.get(name, ZERO)) for name in (*desk.holdings, *said.positions)}
-    found = {name: pair for name, pair in sorted(pairs.items()) if name not in busy and pair[0] != pair[1]}
-    if not busy and abs(desk.cash - said.cash) > CENT:
+    found = {name: pair for name, pair in sorted(pairs.items()) if pair[0] != pair[1]}
+    if abs(desk.cash - said.cash) > CENT:
         found[CASH] = desk.cash, said.cash
     return found
+
+
+def correct(desk: Desk, doubts: dict[str, Doubt], said: Corrected, plan: Plan) -> dict[str, Doubt]:
+    """Let the account be what the broker holds, as far as it is known to be otherwise and nothing is on its way; return what was.
+
+    The journal is added to and never changed: each correction is a charge in the name of whoever wanted it.
+    """
+    busy, since_ns = desk.busy(), plan.at.monotonic_ns - desk.patience.quiet_ns
+    stands = {name: each for name, each in sorted(doubts.items()) if each.since_ns <= since_ns and each.ours == _held(desk, name)}
+    fit = {name: each for name, each in stands.items() if name not in busy and (name != CASH or not busy)}
+    for name, each in fit.items():
+        if name == CASH:
+            desk.correct_cash(each.theirs, said, plan)
+        else:
+            desk.correct(name, each.theirs, said, plan)
+    return fit
+
+
+def _held(desk: Desk, name: str) -> Decimal:
+    return desk.cash if name == CASH else desk.holdings.get(name, ZERO)

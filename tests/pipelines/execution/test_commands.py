@@ -2,8 +2,9 @@
 
 import pytest
 
-from domain.error import TradingError
 from pipelines.execution import commands
+from pipelines.execution.core.events import Commanded, Garbled
+from pipelines.execution.live import spoken
 
 
 def test_commands_are_found_in_the_order_they_were_left_and_removed_by_name(tmp_path):
@@ -30,14 +31,45 @@ def test_nothing_waits_where_nothing_was_left(tmp_path):
     assert commands.waiting(tmp_path) == []
 
 
+@pytest.mark.fault("F106", "F113")
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
-    [("stop.json", "{}", "is no command"), (f"{1:020d}-halt.json", "{", "cannot be read: leave it again")],
+    [
+        ("stop.json", "{}", "names are a time, then one of halt, resume"),
+        (f"{1:020d}-halt.json", "{", "cannot be read"),
+        (f"{1:020d}-resume.json", "[]", "cannot be read"),
+        (
+            f"{1:020d}-halt.json",
+            '{"form": 2, "actor": "al", "reason": "", "told": {}}',
+            "it is written in form 2, this version reads form 1",
+        ),
+        (f"{1:020d}-resume.json", '{"actor": "al", "reason": "", "told": {}}', "cannot be read ('form')"),
+    ],
 )
-def test_a_file_that_is_no_command_is_refused(tmp_path, name, text, sentence):
-    """A trader does not guess what was meant."""
-    (tmp_path / "commands").mkdir()
-    (tmp_path / "commands" / name).write_text(text)
+def test_what_may_have_been_a_halt_is_one(tmp_path, name, text, sentence):
+    """A file that cannot be read, or of another version, halts the trader, which goes on; the file is kept aside."""
+    folder = tmp_path / "commands"
+    folder.mkdir()
+    (folder / name).write_text(text)
+    (found,) = commands.waiting(tmp_path)
+    said = spoken(found, 0)
+    commands.remove(tmp_path, [found])
 
-    with pytest.raises(TradingError, match=sentence):
-        commands.waiting(tmp_path)
+    assert isinstance(said, Commanded)
+    assert said.halt
+    assert sentence in said.reason
+    assert (tmp_path / "unread" / name).read_text() == text
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.fault("F106")
+@pytest.mark.parametrize("text", ["{", '{"form": 1, "actor": "al", "reason": "", "told": {"symbol": "AAA", "quantity": "many"}}'])
+def test_another_word_that_cannot_be_understood_is_answered(tmp_path, text):
+    """It asks for no halt: whoever left it is told, and the trader goes on."""
+    (tmp_path / "commands").mkdir()
+    (tmp_path / "commands" / f"{1:020d}-order.json").write_text(text)
+    (found,) = commands.waiting(tmp_path)
+    said = spoken(found, 0)
+
+    assert isinstance(said, Garbled)
+    assert found.identity in said.reason

@@ -2,12 +2,13 @@
 
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from domain.decision import Mode
 from domain.order import OrderKind, Terms, TimeInForce
 from pipelines.execution.core.desk import SECOND
-from pipelines.execution.core.events import Asked, Commanded, Decided, Ticked, Withdrawn
+from pipelines.execution.core.events import Asked, Commanded, Corrected, Decided, Garbled, Ticked, Withdrawn
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Cancel
 from pipelines.execution.core.proposals import Proposals
@@ -66,6 +67,8 @@ def test_the_gate_cuts_it_as_it_would_the_models():
         (asked(10, age_s=31.0), "asked for 31 s ago"),
         (Decided("x", "ann", "", "nothing", Decimal(1)), "no proposal nothing is open"),
         (Withdrawn("x", "ann", "", "nothing"), "no order nothing of ours is open"),
+        (Corrected("x", "ann", "they called"), "the account was not read a moment ago"),
+        (Garbled("x", "ann", "x cannot be read"), "x cannot be read"),
     ],
 )
 def test_what_cannot_be_is_one_sentence_and_no_order(said, sentence):
@@ -186,3 +189,66 @@ def test_what_must_be_closed_is_closed_in_every_mode():
     assert not hand.bar((3.0, 3.0))
     hand.step(Commanded("2", True, "bo", ""))
     assert [each.quantity for each in hand.bar((3.0, 3.0)).values()] == [-10]
+
+
+def doubted(hand, seconds):
+    """Let the account be read until it differs, and for some seconds after that."""
+    left = seconds
+    while left > 0:
+        hand.second += 5
+        hand.step(Ticked())
+        hand.read()
+        left -= 5 if hand.core.readiness.doubts else 0
+
+
+@pytest.mark.fault("F73")
+@pytest.mark.parametrize("back", [4, 10])
+def test_a_trade_that_was_taken_back_is_followed_by_a_persons_word(back):
+    """By entries of its own in their name: ten were bought at 100, some of them never were; what is left cost what it cost."""
+    hand = watched()
+    hand.fill(hand.step(asked(10)).requests[0])
+    assert not hand.bar((np.nan, np.nan), price=130.0)
+    hand.held, hand.cash = {"AAA": Decimal(10 - back)} if back < 10 else {}, hand.cash + back * 100
+    doubted(hand, 40)
+    assert not hand.core.ready
+    plan = hand.step(Corrected("9-correct.json", "ann", "the broker called"))
+    desk, book = hand.core.desk, hand.core.seats[MARKET.name].trader.book
+    hand.read()
+
+    assert answer(plan)["corrected"] == {
+        "AAA": ["10", str(10 - back)],
+        "cash": [str(CAPITAL - 1000), str(CAPITAL - 1000 + back * 100)],
+    }
+    assert [(each.actor, each.payload["kind"]) for each in plan.records if each.kind == "charge"] == [("ann", "correction")] * 2
+    assert (desk.holdings, desk.cash) == (hand.held, CAPITAL - 1000 + back * 100)
+    assert (book.quantity[0], book.average[0], book.cash[0]) == (10 - back, 100.0 if back < 10 else 0.0, float(desk.cash))
+    assert hand.core.ready
+
+
+@pytest.mark.fault("F70")
+def test_shares_that_came_from_elsewhere_cost_what_they_are_worth():
+    """Ten at 100, and ten more that nobody bought at 130: 115 each."""
+    hand = watched()
+    hand.fill(hand.step(asked(10)).requests[0])
+    assert not hand.bar((np.nan, np.nan), price=130.0)
+    hand.held = {"AAA": Decimal(20), "BBB": Decimal(-3)}
+    doubted(hand, 40)
+    hand.step(Corrected("9-correct.json", "ann", "moved"))
+    book = hand.core.seats[MARKET.name].trader.book
+
+    assert list(zip(book.quantity, book.average, strict=True)) == [(20.0, 115.0), (-3.0, 130.0)]
+
+
+def test_what_does_not_stand_yet_or_may_be_an_orders_is_not_corrected():
+    """A difference that was read a moment ago may be one that lags; one of a symbol with an open order may be what it filled."""
+    hand = watched()
+    hand.step(asked(10))
+    hand.held = {"AAA": Decimal(4), "BBB": Decimal(5)}
+    doubted(hand, 5)
+    early = answer(hand.step(Corrected("8-correct.json", "ann", "")))
+    doubted(hand, 40)
+    late = answer(hand.step(Corrected("9-correct.json", "ann", "")))
+
+    assert "nothing is known to differ" in early["refusal"]
+    assert late["corrected"] == {"BBB": ["0", "5"]}
+    assert hand.core.desk.holdings == {"BBB": 5}

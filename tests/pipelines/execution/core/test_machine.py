@@ -19,6 +19,7 @@ from pipelines.execution.core.events import (
     BarClosed,
     Channel,
     Charge,
+    Ended,
     Execution,
     Found,
     Heard,
@@ -241,6 +242,32 @@ def test_a_state_of_another_version_is_refused_in_one_sentence(monkeypatch):
     monkeypatch.setattr(machine, "FORM", machine.FORM + 1)
     with pytest.raises(TradingError, match="this version keeps form 4: close its positions"):
         machine.oldest(kept)
+
+
+def starts(seconds, *, ended=False):
+    """Start processes over and over, so many seconds apart, and return after how many of them the account is halted."""
+    raw, at = b"", Moment(START_NS, 1)
+    for number in range(1, 20):
+        core = Core([TRADED], CAPITAL)
+        if raw:
+            core.restore(raw, [], at)
+        plan = core.start(at, "a1b2")
+        assert ("start", {"code": "a1b2"}) in [(record.kind, record.payload) for record in plan.records]
+        if core.halted:
+            assert f"{number} processes have begun within 600 s" in plan.records[-1].payload["reason"]
+            return number
+        if ended:
+            core.step(Ended(), at)
+        raw, at = core.packed(), Moment(at.ns + seconds * SECOND, 1)
+    return 0
+
+
+@pytest.mark.fault("F03")
+def test_processes_that_die_over_and_over_end_in_a_halt():
+    """Whatever ends them ends the next one, too; those that were told to end, or lived for a while, count for nothing."""
+    assert starts(seconds=20) == 6
+    assert starts(seconds=20, ended=True) == 0
+    assert starts(seconds=200) == 0
 
 
 @pytest.mark.fault("F05")

@@ -48,7 +48,7 @@ MARKET, PARAMS = recorded.terms(
 #: All waits a tenth of what they are in earnest, so that a test sees what they are for.
 HASTE = Patience(
     looks_ns=(0, SECOND // 4, SECOND // 2, 3 * SECOND), horizon_ns=3 * SECOND, answer_ns=2 * SECOND, cancel_ns=SECOND // 2,
-    sync_ns=4 * SECOND, busy_sync_ns=SECOND // 2, quiet_ns=2 * SECOND, late_ns=10**18, early_ns=10**18,
+    sync_ns=4 * SECOND, busy_sync_ns=SECOND // 2, quiet_ns=2 * SECOND, late_ns=10**18, early_ns=10**18, starts_max=10**6,
 )  # fmt: skip
 DAY = Terms(OrderKind.MARKET, TimeInForce.DAY)
 
