@@ -510,16 +510,20 @@ def reconcile(path: Path, market: MarketOption, json: JsonOption = False) -> Non
 
 @command
 def status(json: JsonOption = False) -> None:
-    """Show every market, and the key that signs champions."""
+    """Show every market, every trader, and the key that signs."""
     from domain import params as parameters
     from flows import status as standing
+    from flows import vitals
 
     home, params = homes.from_environment(), parameters.load(homes.parameters())
     rows, signer = standing.markets(home, params), standing.signing(home)["found"]
+    accounts = vitals.traders(home)
     if json:
-        screen.say({"home": str(home.root), "signing_key": signer, "markets": rows}, json)
-    else:
-        screen.table(f"{home.root}, signing key {signer}", rows)
+        screen.say({"home": str(home.root), "signing_key": signer, "markets": rows, "traders": accounts}, json)
+        return
+    screen.table(f"{home.root}, signing key {signer}", rows)
+    if accounts:
+        screen.table("accounts, and who trades them now", accounts)
 
 
 @command

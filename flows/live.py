@@ -23,9 +23,10 @@ from domain.decision import Mode
 from domain.error import ConfigurationError, ResourceError
 from domain.panel import Panel
 from domain.params import Params
-from flows import exchange, trade
-from flows.home import Broker, Home
+from flows import exchange, lineage, trade, vitals
+from flows.home import PROJECT, Broker, Home
 from flows.trade import Desk
+from flows.vitals import Sign
 from pipelines.execution import accounts, orders, thinking
 from pipelines.execution.accounts import JOURNAL
 from pipelines.execution.brokers.alpaca import stream
@@ -198,11 +199,19 @@ async def trade_at(
         # What a start has made stays: to look through all of it for garbage would hold up a bar by a fifth of a second.
         gc.collect()
         gc.freeze()
-        await live.run(
-            *feeds, ordered(folder, live.core), _listed(rest, symbols),
-            stop=stop, beside=stream.follow(venue.access, rest.names, live.hear),
-        )  # fmt: skip
+        async with vitals.kept(folder, lambda at: _sign(at, live.core)):
+            await live.run(
+                *feeds, ordered(folder, live.core), _listed(rest, symbols),
+                stop=stop, beside=stream.follow(venue.access, rest.names, live.hear),
+            )  # fmt: skip
         return _told(live.core, venue)
+
+
+def _sign(at: str, core: Core) -> Sign:
+    """Return the sign of life of an account's trader."""
+    last_us = max((seat.last_us for seat in core.seats.values() if seat.bars), default=None)
+    last = None if last_us is None else Moment(last_us * 1000, 0).time.isoformat()
+    return Sign(at, core.ready, last, {name: seat.version for name, seat in core.seats.items()})
 
 
 def _told(core: Core, venue: Venue) -> dict[str, Any]:
@@ -264,7 +273,7 @@ class Opening:
     def _made(self, capital: Decimal) -> Live:
         proposals = Proposals(self.driving.mode, round(self.driving.answer_s * 1e9))
         core = Core([each.traded for each in self.trading], capital, flips=self.venue.flips, proposals=proposals)
-        return Live(core, self.journal, self._broker, self.venue.time)
+        return Live(core, self.journal, self._broker, self.venue.time, lineage.commit(PROJECT))
 
     def _terms(self, capital: str) -> dict[str, Any]:
         return accounts.terms([(each.desk.market, each.desk.symbols) for each in self.trading], capital)

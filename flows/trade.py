@@ -27,9 +27,10 @@ from domain.market import Market
 from domain.panel import Panel
 from domain.params import Params
 from features.feature import Feature
-from flows import evidence, keys
+from flows import evidence, keys, vitals
 from flows import home as homes
 from flows.home import Home
+from flows.vitals import Sign
 from models import signature
 from pipelines.data import covariates, materialize
 from pipelines.data.covariates import Wanted
@@ -268,9 +269,14 @@ async def trade(
         start = _start(history, live.cursor, since)
         live.recover(history.rows(0, start))
         log.info("version %s trades %s: %d symbols, %d bars seen", desk.served.version, market, len(desk.symbols), start)
-        async for bar in feed(desk, seen, history, start, pace_s, stop):
-            live.on_bar(bar)
-        return {"market": market, "version": desk.served.version, "last": str(live.cursor) if live.cursor is not None else None}
+        async with vitals.kept(folder, lambda at: Sign(at, True, _iso(live.cursor), {market: live.version})):
+            async for bar in feed(desk, seen, history, start, pace_s, stop):
+                live.on_bar(bar)
+        return {"market": market, "version": desk.served.version, "last": _iso(live.cursor)}
+
+
+def _iso(at: np.datetime64 | None) -> str | None:
+    return None if at is None else str(at)
 
 
 async def feed(desk: Desk, seen: int, history: Panel, start: int, pace_s: float, stop: asyncio.Event) -> AsyncIterator[Panel]:

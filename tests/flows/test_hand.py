@@ -125,3 +125,24 @@ def test_without_a_trader_the_word_is_taken_back(home: Passed, monkeypatch):
     symbol = facts(home, "session")[0]["markets"][MARKET]["symbols"][0]
     assert "was taken back: is it running?" in str(run("order", *AT, "--symbol", symbol, "--quantity", "30")["error"])
     assert not list(home.home.account(MARKET, broker=Broker.EXCHANGE).glob("commands/*.json"))
+
+
+@pytest.mark.fault("F121")
+def test_the_account_is_the_brokers_and_the_status_says_who_trades_it(home: Passed):
+    """Nothing is corrected where nothing differs; the trader is seen while it runs, and not any more when it has ended."""
+
+    def act() -> dict:
+        return {"corrected": run("correct", *AT, "--reason", "they called"), "status": run("status")}
+
+    with opened(home, pace_s=15.0):
+        found = beside_a_trader(home, Mode.MANUAL, act)
+    (row,) = (each for each in found["status"]["traders"] if each["account"] == f"{MARKET}@exchange")
+    (after,) = (each for each in run("status")["traders"] if each["account"] == f"{MARKET}@exchange")
+
+    assert any(sentence in str(found["corrected"]["error"]) for sentence in ("nothing is known to differ", "ask again"))
+    assert (row["trader"], row["ready"], row["halted"]) == ("lives", True, False)
+    assert row["seen_s_ago"] < 15
+    assert row["models"].startswith(MARKET)
+    assert (after["trader"], after["ready"]) == ("none", False)
+    assert [record["code"] != "" for record in facts(home, "start")] == [True]
+    assert len(facts(home, "stop")) == 1

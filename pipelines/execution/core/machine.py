@@ -34,6 +34,7 @@ FORM = 3
 #: Kinds of charges that are money paid in or out, in Alpaca's words: they are neither gain nor loss.
 PAID = frozenset({"CSD", "CSW", "TRANS", "JNLC", "ACATC"})
 NOTHING_DIFFERS = "nothing is known to differ from what the broker holds, other than what an open order may explain"
+NOT_READ = "the account was not read a moment ago, or not in full: it is being read, ask again"
 #: Commands remembered, so that one that comes twice is honoured once.
 REMEMBERED = 1000
 
@@ -52,6 +53,8 @@ class Readiness:
     """When the newest reading was taken in."""
     urged_ns: int = 0
     """When something happened that only a reading begun since then explains; 0 when nothing has."""
+    unbooked: bool = False
+    """The newest reading told of executions of orders that are not known yet: they explain a difference."""
     doubts: dict[str, Doubt] = field(default_factory=dict)
     offset_s: float = math.nan
     """Seconds by which our clock was ahead of the broker's at the last reading."""
@@ -262,7 +265,7 @@ class Core:
                 self._paid(float(charge.amount))
         plan.requests += [Find(name, plan.at.monotonic_ns) for name in sorted(strangers)]
         # What cannot be booked before its order is known is read again.
-        self.cursor = self.cursor if strangers else said.cursor
+        self.cursor, self.readiness.unbooked = (self.cursor, True) if strangers else (said.cursor, False)
         self.desk.forget(said)
         # A reading that was begun before a channel came back knows nothing of what was said meanwhile.
         if said.asked_ns == self.readiness.asked_ns:
@@ -342,12 +345,12 @@ class Core:
         """Let the account be what the broker holds, where a person says that it is right; the next reading shows whether it is."""
         if self.heard_before(said):
             return
-        age_ns = plan.at.monotonic_ns - self.readiness.synced_ns
-        fresh = bool(self.readiness.synced_ns) and age_ns <= self.desk.patience.quiet_ns
-        made = correct(self.desk, self.readiness.doubts, said, plan) if fresh else {}
-        refusal = "" if made else NOTHING_DIFFERS if fresh else "the account was not read a moment ago: it is being read, ask again"
-        self.readiness.doubts = {name: doubt for name, doubt in self.readiness.doubts.items() if name not in made}
-        self.readiness.urged_ns = plan.at.monotonic_ns
+        state = self.readiness
+        whole = state.synced_ns and not state.unbooked and plan.at.monotonic_ns - state.synced_ns <= self.desk.patience.quiet_ns
+        made = correct(self.desk, state.doubts, said, plan) if whole else {}
+        refusal = "" if made else NOTHING_DIFFERS if whole else NOT_READ
+        state.doubts = {name: doubt for name, doubt in state.doubts.items() if name not in made}
+        state.urged_ns = plan.at.monotonic_ns
         found = {name: [f"{each.normalize():f}" for each in (doubt.ours, doubt.theirs)] for name, doubt in made.items()}
         plan.write("verdict", said.actor, {"command": said.identity, "reason": said.reason, "refusal": refusal, "corrected": found})
 

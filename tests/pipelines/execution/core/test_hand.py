@@ -5,10 +5,21 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from domain.decision import Mode
-from domain.order import OrderKind, Terms, TimeInForce
+from domain.decision import Mode, Rule
+from domain.order import OrderKind, OrderState, Terms, TimeInForce
 from pipelines.execution.core.desk import SECOND
-from pipelines.execution.core.events import Asked, Commanded, Corrected, Decided, Garbled, Ticked, Withdrawn
+from pipelines.execution.core.events import (
+    Asked,
+    Commanded,
+    Corrected,
+    Decided,
+    Execution,
+    Found,
+    Garbled,
+    Report,
+    Ticked,
+    Withdrawn,
+)
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Cancel
 from pipelines.execution.core.proposals import Proposals
@@ -252,3 +263,50 @@ def test_what_does_not_stand_yet_or_may_be_an_orders_is_not_corrected():
     assert "nothing is known to differ" in early["refusal"]
     assert late["corrected"] == {"BBB": ["0", "5"]}
     assert hand.core.desk.holdings == {"BBB": 5}
+
+
+def filled(hand, submit, **keys):
+    """Fill an order, and let a reading tell of it."""
+    hand.fill(submit, **keys)
+    hand.second += 5
+    hand.step(Ticked())
+    hand.read()
+
+
+@pytest.mark.fault("F111")
+def test_a_loss_that_no_bar_tells_of_opens_nothing_and_counts_at_the_next_one():
+    """While the feed is gone nobody knows what is held is worth: nothing is added, what is held may go; the first bar sells."""
+    hand = Hand()
+    filled(hand, hand.bar((3.0, 0.0))["AAA"])
+    hand.second += 30 * 60
+    hand.step(Ticked())
+    hand.read()
+    added = answer(hand.step(asked(10)))
+    gone = answer(hand.step(asked(-10, identity="2-order.json")))
+    filled(hand, hand.sent[-1], price=55)
+    sent = hand.bar((3.0, 0.0), price=55.0)
+
+    assert (added["outcome"], added["quantity"]) == ("denied", "0")
+    assert (gone["outcome"], gone["quantity"]) == ("approved", "-10")
+    assert hand.core.seats[MARKET.name].trader.verdicts.rule[0] == Rule.STOP_LOSS
+    assert {symbol: submit.quantity for symbol, submit in sent.items()} == {
+        name: -size for name, size in hand.core.desk.holdings.items()
+    }
+
+
+@pytest.mark.fault("F73")
+def test_nothing_is_corrected_while_an_execution_waits_for_its_order():
+    """Somebody else bought five: until the broker has said what order that was, they would be counted twice (seed 5264)."""
+    hand = watched()
+    hand.executions = [Execution("theirs", "AAA", Decimal(5), Decimal(100), Decimal(0), Decimal(5), hand.at.ns)]
+    hand.held, hand.cash = {"AAA": Decimal(5)}, CAPITAL - 500
+    doubted(hand, 40)
+    refused = answer(hand.step(Corrected("8-correct.json", "ann", "")))["refusal"]
+    hand.step(Found("theirs", Report("theirs", "B1", "AAA", Decimal(5), OrderState.FILLED, Decimal(5)), hand.at.monotonic_ns))
+    hand.second += 5
+    hand.step(Ticked())
+    hand.read()
+
+    assert "not in full" in refused
+    assert (hand.core.desk.holdings, hand.core.desk.cash) == (hand.held, hand.cash)
+    assert hand.core.ready
