@@ -569,6 +569,14 @@ class Params(Section):
         chosen = self.markets[name]
         return Market(name, **{k: getattr(chosen, k) for k in MarketParams.model_fields if k != "override"})
 
+    def fed_by(self, market: str) -> str:
+        """Return where a market's bars come from: two feeds of one vendor are two, since they differ in volumes and in prices."""
+        chosen = self.market(market)
+        if chosen.source != "alpaca" or chosen.asset_class != AssetClass.EQUITY:
+            return chosen.source
+        # What comes late is of the same prints.
+        return f"alpaca {self.sources.alpaca.feed.removeprefix('delayed_')}"
+
     def sized(self, sizing: Sizing | None) -> Self:
         """Return the parameters by which a model that brings `sizing` is traded; None brings nothing."""
         if sizing is None:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -90,6 +90,8 @@ class Work:
     do: Do
     registry: Registry
     told: Night
+    after: int = 0
+    """Number of the promotion that stood when the champion was looked at."""
     concluded: Concluded | None = None
 
     def through(self) -> None:
@@ -98,7 +100,7 @@ class Work:
         champion = self._looked()
         plan = self._planned(champion)
         if plan.action is not Action.NOTHING:
-            self.concluded = act(self.shift.job, self.registry, plan, champion, self.do, self.shift.note.done)
+            self.concluded = self._made(plan, champion)
             number, report = self.concluded.version.number, self.concluded.report
             self._tell(version=number, gates=report, champion=number if report.promoted else self.told.champion)
 
@@ -121,12 +123,13 @@ class Work:
     def _looked(self) -> Champion | None:
         """Return the champion, beside a dataset to look at; a plan that another night made against another champion is let go."""
         shift = self.shift
-        judged = (shift.job.folder / retrain.GATES).exists()
-        if shift.resumed is not None and not judged and shift.note.champion != _number(self.registry, shift.job.market.name):
+        standing, mine = _number(self.registry, shift.job.market.name), retrain.recorded(shift.job)
+        if shift.resumed is not None and standing not in {shift.note.champion, mine}:
             shifts.abandon(shift)
         if shift.resumed is None:
             stages.run(shift.job, self.do, skip=MAKING)
         dataset = stages.load_dataset(shift.job)
+        self.after = self.registry.standing(shift.job.market.name)
         champion = evidence.champion(shift.job, self.registry, dataset)
         self._tell(champion=champion.version.number if champion is not None else None, late_bars=_late(shift, dataset))
         if champion is not None:
@@ -145,6 +148,16 @@ class Work:
         self.shift.begin(plan, _number(self.registry, self.shift.job.market.name))
         self._tell(plan=plan)
         return plan
+
+    def _made(self, plan: Plan, champion: Champion | None) -> Concluded:
+        """Make the challenger that was planned, judge it out of sample, and let the gates decide; steps that are done are left."""
+        job, done = self.shift.job, self.shift.note.done
+        if plan.action not in REFINED or champion is None:
+            stages.run(retrain.against(job, champion), self.do, skip=(*LOOKING, *JUDGING, *done))
+        elif plan.action.value not in done:
+            self.do(plan.action.value, refine, job, champion, plan.action)
+        stages.run(job, self.do, skip=(*LOOKING, *FITTING, *done))
+        return self.do("gates", retrain.conclude, job, self.registry, champion, self.after)
 
     def _tell(self, **more: Any) -> None:
         self.told = replace(self.told, **more)
@@ -191,16 +204,6 @@ def choose(moved: Drift | None, champion: Champion | None, registry: Registry, d
             reason="the champion cannot be compared with: it has seen later bars or other features, or nobody vouches for it",
         )
     return chosen
-
-
-def act(job: Job, registry: Registry, plan: Plan, champion: Champion | None, do: Do, done: Collection[str] = ()) -> Concluded:
-    """Make the challenger that was planned, judge it out of sample, and let the gates decide; steps that are done are left."""
-    if plan.action not in REFINED or champion is None:
-        stages.run(retrain.against(job, champion), do, skip=(*LOOKING, *JUDGING, *done))
-    elif plan.action.value not in done:
-        do(plan.action.value, refine, job, champion, plan.action)
-    stages.run(job, do, skip=(*LOOKING, *FITTING, *done))
-    return do("gates", retrain.conclude, job, registry, champion)
 
 
 def refine(job: Job, champion: Champion, action: Action) -> None:

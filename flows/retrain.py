@@ -79,9 +79,10 @@ def retrain(market: str, until: date | None, home: Home, params: Params, do: Do 
     registry = Registry(home.mlflow)
     with opened(market, until, home, params) as job:
         stages.run(job, do, skip=[stage.name for stage in stages.STAGES if stage.name not in stages.LOOKING])
+        after = registry.standing(market)
         champion = evidence.champion(job, registry, stages.load_dataset(job))
         stages.run(against(job, champion), do, skip=stages.LOOKING)
-        return do("gates", conclude, job, registry, champion)
+        return do("gates", conclude, job, registry, champion, after)
 
 
 def against(job: Job, champion: Champion | None) -> Job:
@@ -92,21 +93,28 @@ def against(job: Job, champion: Champion | None) -> Job:
     return replace(job, fresh=int(judged[0])) if len(judged) else job
 
 
-def conclude(job: Job, registry: Registry, champion: Champion | None) -> Concluded:
+def conclude(job: Job, registry: Registry, champion: Champion | None, after: int) -> Concluded:
     """Record a trained and replayed challenger, judge it, and promote it if every gate opens; either way the report is kept.
 
+    `after` is the number of the promotion that stood when the champion was looked at: nothing is promoted over a later one.
     Whoever was killed on the way calls it again: a version is recorded once and judged once.
     """
-    known = read(job.folder / RECORDED)
-    version = registry.version(job.market.name, known["version"]) if known is not None else record(job, registry)
+    known = recorded(job)
+    version = registry.version(job.market.name, known) if known is not None else record(job, registry)
     write(job.folder / RECORDED, json.dumps({"version": version.number}))
     said = read(job.folder / GATES)
     report = Report.from_dict(said) if said is not None else _judge(job, registry, version, champion)
     if report.promoted:
         _sign(job.made / "bundle", registry, version, job.home)
-        version = registry.promote(job.market.name, version.number, report.to_json())
+        version = registry.promote(job.market.name, version.number, report.to_json(), after)
         events.promoted(job.market.name, version.number, job.home)
     return Concluded(version, report, _keep(job, version, registry))
+
+
+def recorded(job: Job) -> int | None:
+    """Return the number under which a job's model is registered, None where it is not yet."""
+    known = read(job.folder / RECORDED)
+    return None if known is None else int(known["version"])
 
 
 def _judge(job: Job, registry: Registry, version: Version, champion: Champion | None) -> Report:

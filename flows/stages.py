@@ -247,7 +247,13 @@ def write_trained(job: Job, trained: Trained, made: Mapping[str, Any] = MappingP
         Schema(names, schema_hash),
         Golden.of(dataset, GOLDEN_ROWS + trained.model.context_bars - 1),
         params_hash=tuned(job)[0].digest(*SHAPING, *SIZING),
-        lineage={**made, "snapshot": taken.digest, "last": iso(dataset.event_at[-1]), "seed": job.params.training.seed},
+        lineage={
+            **made,
+            "snapshot": taken.digest,
+            "last": iso(dataset.event_at[-1]),
+            "seed": job.params.training.seed,
+            "fed_by": job.params.fed_by(job.market.name),
+        },
         sizing=sized.chosen,
     )
     np.save(place / "forecasts.npy", trained.forecasts, allow_pickle=False)

@@ -242,7 +242,10 @@ def _vouched(standing: Standing, market: Market, params: Params, home: Home) -> 
 def serve(folder: Path, number: str, market: Market, params: Params) -> Served:
     """Return a fetched bundle verified and ready to be served, as params.yaml wants it."""
     limits = params.serving
-    return serving.load(folder, version=number, tolerance=limits.golden_tolerance, market=market, age_bars_max=limits.age_bars_max)
+    return serving.load(
+        folder, version=number, tolerance=limits.golden_tolerance, market=market, age_bars_max=limits.age_bars_max,
+        fed_by=params.fed_by(market.name),
+    )  # fmt: skip
 
 
 def command(market: str, home: Home, word: Word, actor: str, reason: str) -> list[Path]:

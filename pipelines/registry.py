@@ -228,11 +228,13 @@ class Registry:
         with self._asked(f"to make version {number} the challenger") as client:
             client.set_registered_model_alias(_name(market), CHALLENGER, str(version.number))
 
-    def promote(self, market: str, number: int, report: str) -> Version:
+    def promote(self, market: str, number: int, report: str, after: int | None = None) -> Version:
         """Make the version champion on the strength of its gate report (JSON), and the champion before it `previous`.
 
         Running it again does nothing; a crash in between leaves one of the two champions, and the next call completes it. Where the
-        alias was moved by hand, the record says who stood before. Raises ModelError when the report does not promote.
+        alias was moved by hand, the record says who stood before. `after` is the number of the promotion that stood when it was
+        judged: a run that was given up and goes on must not undo what came since. Raises ModelError when the report does not promote,
+        or another promotion stands.
         """
         if json.loads(report).get("promoted") is not True:
             raise ModelError(f"version {number} of market '{market}' was to be promoted, but its gate report refuses it")
@@ -241,6 +243,7 @@ class Registry:
             self._settle(client, market)
             recorded = self._promotions(client, market)
             if not recorded or not self._stands(client, version, recorded[-1]):
+                _check_fence(version, after, recorded)
                 before = next((made.version for made in reversed(recorded) if made.version != version.number), None)
                 self._move(client, market, "promote", version.number, before, hashlib.sha256(report.encode()).hexdigest())
         return self.version(market, number)
@@ -297,6 +300,10 @@ class Registry:
                 if hook.name == HOOK:
                     client.delete_webhook(hook.webhook_id)
             client.create_webhook(HOOK, url, ["model_version_alias.created", "model_version_alias.deleted"], secret=secret)
+
+    def standing(self, market: str) -> int:
+        """Return the number of the newest promotion or rollback of a market, 0 before the first."""
+        return max((made.number for made in self.promotions(market)), default=0)
 
     def promotions(self, market: str) -> list[Promotion]:
         """Return every promotion and rollback of the market, oldest first."""
@@ -486,6 +493,16 @@ def market_of(model: str) -> str | None:
 
 def _name(market: str) -> str:
     return f"{PREFIX}{market}"
+
+
+def _check_fence(version: Version, after: int | None, recorded: Sequence[Promotion]) -> None:
+    """Raise ModelError where a version was judged while another promotion stood than the newest."""
+    newest = recorded[-1].number if recorded else 0
+    if after is not None and after != newest:
+        raise ModelError(
+            f"version {version.number} of market '{version.market}' was judged when promotion {after} stood, and {newest} have been "
+            "made by now: it is not promoted, train anew"
+        )
 
 
 def _version(market: str, found: "ModelVersion", aliases: Mapping[str, int]) -> Version:

@@ -87,12 +87,14 @@ def load(
     tolerance: float = 0.0,
     market: Market | None = None,
     age_bars_max: int | None = None,
+    fed_by: str | None = None,
 ) -> Served:
     """Verify a bundle and return its model ready to be served.
 
     With a market and an age it stops forecasting that many of the market's bars after the newest one that it was trained on.
 
-    Raises CorruptBundle when a byte or a golden vector differs, ModelError when its features are measured otherwise now.
+    Raises CorruptBundle when a byte or a golden vector differs, ModelError when its features are measured otherwise now, or when it
+    was trained on bars of another feed than `fed_by`.
     """
     model, manifest = bundle.load(folder, tolerance)
     features = _features(folder, manifest.features)
@@ -101,6 +103,11 @@ def load(
         raise ModelError(
             f"the model in {folder} was fitted to features with schema {manifest.schema_hash[:12]}, "
             f"this version measures {found[:12]} under the same names: train it anew"
+        )
+    if fed_by is not None and manifest.lineage.get("fed_by", fed_by) != fed_by:
+        raise ModelError(
+            f"the model in {folder} was trained on bars of '{manifest.lineage['fed_by']}', the market is fed by '{fed_by}' now: "
+            "train it anew, or choose that feed again"
         )
     expires_at = None
     if market is not None and age_bars_max is not None and "last" in manifest.lineage:

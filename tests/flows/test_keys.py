@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from domain.clock import SystemClock
 from domain.error import ConfigurationError, CorruptBundle, ModelError
 from domain.panel import Panel
+from domain.params import Params
 from flows import keys, retrain, trade
 from flows.home import Home
 from models import bundle, family, signature
@@ -334,6 +335,18 @@ def test_a_downgrade_is_refused(copied: Passed) -> None:
     (alert,) = facts(copied.home, "alert")
     said = "version 1 of market 'sim_equity' is the champion by promotion 1, but promotion 2 has been served here: promote it anew"
     assert alert["reason"] == f"version 2 goes on: {said}"
+
+
+@pytest.mark.fault("F46")
+def test_a_champion_of_another_feed_is_refused(copied: Passed) -> None:
+    """The market is fed by a vendor from one day to the next: whoever was trained before knows other volumes and prices."""
+    assert champion(copied).version == "1"
+    raw = copied.params.model_dump()
+    raw["markets"][MARKET]["source"] = "alpaca"
+    params = Params.model_validate(raw)
+
+    with pytest.raises(ModelError, match=r"trained on bars of 'simulated', the market is fed by 'alpaca iex' now: train it anew"):
+        trade.champion(params.market(MARKET), params, copied.home, Registry(copied.home.mlflow))
 
 
 def test_a_rollback_is_no_downgrade(copied: Passed) -> None:

@@ -13,7 +13,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from domain.clock import SystemClock
-from domain.error import DeadlinePassed, DiskFull, ResourceError
+from domain.error import DeadlinePassed, DiskFull, ModelError, ResourceError
 from flows import learn, prepare, retrain, sentence, shift, stages, trade
 from flows.beside import Beside
 from flows.home import Home
@@ -170,6 +170,25 @@ def test_what_does_not_fit_gives_way_to_what_does(wanted: Plan, left_s: float, e
     assert plan.action == expected
     assert plan.reason.startswith("why")
     assert (f"{left_s:.0f} s are left" in plan.reason) is (expected != wanted.action)
+
+
+@pytest.mark.fault("F108")
+def test_a_run_that_was_given_up_and_goes_on_promotes_nothing_over_what_came_since(copied: Passed) -> None:
+    """It stood still before its gates, and another run took its place: what it had to beat does not stand any more."""
+    home, params, registry = copied.home, tiny(registry=OPEN, learning=RETRAIN), Registry(copied.home.mlflow)
+
+    def overtaken(name: str, step: Callable[P, R], /, *arguments: P.args, **named: P.kwargs) -> R:
+        if name == "gates":
+            retrain.retrain(MARKET, LATER, home, params)
+        return step(*arguments, **named)
+
+    with pytest.raises(ModelError, match="judged when promotion 1 stood, and 2 have been made by now"):
+        retrain.retrain(MARKET, LATER, home, params, overtaken)
+    stopped = learn.night(MARKET, LATER + timedelta(days=30), home, params, overtaken)
+
+    assert "judged when promotion 2 stood, and 3 have been made by now" in str(stopped["stopped"])
+    assert [promotion.version for promotion in registry.promotions(MARKET)] == [1, 2, 4]
+    assert registry.version(MARKET, CHAMPION).number == 4
 
 
 @pytest.mark.fault("F107")

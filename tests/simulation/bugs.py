@@ -568,17 +568,15 @@ def a_correction_leaves_the_book(patch: Patch) -> None:
 
 @bug
 def a_correction_is_believed_at_once(patch: Patch) -> None:
-    """What was read a moment ago is taken over, while a fill that explains it is on its way."""
+    """What was read a moment ago is taken over, while an execution that explains it waits for its order (ours, until seed 5264)."""
 
-    def around(original: Any, desk: Desk, doubts: dict[str, Any], said: Any, plan: Any) -> Any:
-        known = {name: replace(each, since_ns=0) for name, each in doubts.items()}
-        patience, desk.patience, busy = desk.patience, desk.patience._replace(quiet_ns=0), Desk.busy
-        Desk.busy = lambda self: set()  # type: ignore[method-assign]
-        made = original(desk, known, said, plan)
-        desk.patience, Desk.busy = patience, busy  # type: ignore[method-assign]
-        return made
+    def around(original: Any, self: Core, said: Any, plan: Any) -> None:
+        state = self.readiness
+        state.doubts = {name: replace(each, since_ns=0) for name, each in state.doubts.items()}
+        state.unbooked, state.synced_ns = False, plan.at.monotonic_ns
+        original(self, said, plan)
 
-    wrapped(patch, machine, "correct", around)
+    wrapped(patch, Core, "_corrected", around)
 
 
 @bug

@@ -347,7 +347,7 @@ class Core:
             return
         state = self.readiness
         whole = state.synced_ns and not state.unbooked and plan.at.monotonic_ns - state.synced_ns <= self.desk.patience.quiet_ns
-        made = correct(self.desk, state.doubts, said, plan) if whole else {}
+        made = correct(self.desk, state.doubts, state.synced_ns, said, plan) if whole else {}
         refusal = "" if made else NOTHING_DIFFERS if whole else NOT_READ
         state.doubts = {name: doubt for name, doubt in state.doubts.items() if name not in made}
         state.urged_ns = plan.at.monotonic_ns
