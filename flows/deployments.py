@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 RUNS_MAX = 2
 ZOMBIES = "nightshift: crash runs whose heart stopped"
 SILENCE_S = 120
+REVIVED = "nightshift: begin traders again that died"
+#: Seconds after which a trader that died is begun again: a fault that stays must not spin.
+REVIVE_S = 15
 WAIT_S = 0.5
 
 
@@ -75,14 +78,35 @@ def _on(market: Market, flow: str, *expected: str) -> "DeploymentEventTrigger":
     )
 
 
-def install_zombie_rule() -> None:
-    """Let Prefect mark runs as crashed that died without a word, so that they give their one place back."""
+def install_rules() -> None:
+    """Let Prefect mark runs as crashed that died without a word, so that they give their one place back, and revive traders."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        for known in client.read_automations_by_name(ZOMBIES):
-            client.delete_automation(known.id)
-        client.create_automation(_zombie_rule())
+        for rule in (_zombie_rule(), _revival_rule()):
+            for known in client.read_automations_by_name(rule.name):
+                client.delete_automation(known.id)
+            client.create_automation(rule)
+
+
+def _revival_rule() -> "AutomationCore":
+    """Return the rule that begins a trader again whose run crashed; one that failed with a sentence would fail again."""
+    from prefect.automations import AutomationCore
+    from prefect.events.actions import RunDeployment
+    from prefect.events.schemas.automations import EventTrigger, Posture
+
+    return AutomationCore(
+        name=REVIVED,
+        trigger=EventTrigger(
+            expect={"prefect.flow-run.Crashed"},
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related={"prefect.resource.role": "flow", "prefect.resource.name": "trade"},
+            posture=Posture.Reactive,
+            threshold=1,
+            within=timedelta(0),
+        ),
+        actions=[RunDeployment(source="inferred", schedule_after=timedelta(seconds=REVIVE_S))],
+    )
 
 
 def _zombie_rule() -> "AutomationCore":
@@ -147,7 +171,7 @@ def main() -> None:
     from prefect import serve
 
     homes.quiet()
-    install_zombie_rule()
+    install_rules()
     params = parameters.load(homes.parameters())
     serve(*of(params), pause_on_shutdown=False, limit=len(params.markets) + RUNS_MAX, print_starting_message=False)
 

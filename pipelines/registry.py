@@ -233,8 +233,8 @@ class Registry:
 
         Running it again does nothing; a crash in between leaves one of the two champions, and the next call completes it. Where the
         alias was moved by hand, the record says who stood before. `after` is the number of the promotion that stood when it was
-        judged: a run that was given up and goes on must not undo what came since. Raises ModelError when the report does not promote,
-        or another promotion stands.
+        judged: a run that was given up and goes on must not undo what came since. Raises ModelError when the report does not
+        promote, or another promotion stands.
         """
         if json.loads(report).get("promoted") is not True:
             raise ModelError(f"version {number} of market '{market}' was to be promoted, but its gate report refuses it")
@@ -500,8 +500,8 @@ def _check_fence(version: Version, after: int | None, recorded: Sequence[Promoti
     newest = recorded[-1].number if recorded else 0
     if after is not None and after != newest:
         raise ModelError(
-            f"version {version.number} of market '{version.market}' was judged when promotion {after} stood, and {newest} have been "
-            "made by now: it is not promoted, train anew"
+            f"version {version.number} of market '{version.market}' was judged when promotion {after} stood, and {newest} have "
+            "been made by now: it is not promoted, train anew"
         )
 
 

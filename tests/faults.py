@@ -1,7 +1,7 @@
 """Faults: what can go wrong around a trader, and which test proves what happens then: `python -m tests.faults > docs/faults.md`.
 
 Tests name the faults that they are about with `@pytest.mark.fault("F09")`; this module reads the marks and never runs the tests.
-What no test names has its reason here: why it cannot occur, or that it is open.
+What no test names has its reason here: why it cannot occur, or what measured it.
 """
 
 import ast
@@ -137,21 +137,12 @@ CATALOGUE = {
     "F121": "a picture of the trader that is older than the trader",
     "F122": "alerts cannot be delivered, or are too many",
 }
-OPEN = "open: "
 REASONS = {
-    "F03": OPEN + "nothing counts starts; a start reads the account before it sends, so that each of them is harmless",
-    "F07": OPEN + "a supervisor's business, to whom nothing tells that the trader is well",
     "F11": "cannot occur: a trader writes no log of its own, what it prints is its supervisor's",
     "F18": "cannot occur: what trades starts no copy of itself",
     "F19": "measured, not tested: `benchmarks/execution/unattended.md`",
-    "F46": OPEN + "the feed is a parameter, and a model does not know by which it was trained",
-    "F73": OPEN + "it would come as a charge or as a difference of positions, which stops new orders (F70)",
     "F76": "cannot occur: stops are the gate's own and not orders that rest at the broker",
     "F88": "cannot occur: bars outside the regular session open nothing, and the trader's orders are not for extended hours",
-    "F106": OPEN + "an account is one process, and what it reads from others is signed or versioned; nothing compares versions",
-    "F108": OPEN + "Prefect's automation that ends runs without a heartbeat is installed by `nightshift up` and has no test",
-    "F111": OPEN + "equity is known at bars; without them nothing new is opened (F36), and nothing is closed",
-    "F121": OPEN + "there is no picture of a running trader yet but its journal",
 }
 
 
@@ -174,12 +165,10 @@ def _marks(node: ast.FunctionDef) -> list[str]:
 def page() -> str:
     """Return the page."""
     found = marked()
-    open_ = [fault for fault, reason in REASONS.items() if reason.startswith(OPEN)]
     lines = [
         "# What can go wrong, and what proves what happens then",
         "",
-        f"{len(CATALOGUE)} faults: {len(found)} have tests, {len(REASONS) - len(open_)} cannot occur or are measured,",
-        f"{len(open_)} are open.",
+        f"{len(CATALOGUE)} faults: {len(found)} have tests, {len(REASONS)} cannot occur or are measured.",
         "Made of the marks of the tests by `python -m tests.faults`; a test holds the page to them.",
         "",
         "| | what goes wrong | tests, or why there are none |",

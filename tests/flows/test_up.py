@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from domain.error import ResourceError
 from flows import up
 from flows.home import Home
 from flows.up import Ports
+from flows.vitals import Sign
+from tests.flows import conftest
+from tests.flows.conftest import Passed
 
 ROOT = Path(__file__).parents[2]
 MARKET = "sim_crypto"
@@ -98,6 +102,45 @@ def test_the_servers_start_work_and_stop(environment: dict[str, str], tmp_path: 
     assert len(children) >= 3
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
     assert not home.addresses.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.fault("F01", "F07")
+def test_a_trader_that_dies_is_begun_again(beside: Passed, tmp_path: Path) -> None:
+    """Killed, as by the system or by its own watch: Prefect sees it and runs it anew, on the same account."""
+    settings = {"profile": "tiny", "experiment": {"market": conftest.MARKET}}
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text()) | settings
+    raw["markets"] = {conftest.MARKET: raw["markets"][conftest.MARKET]}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+    places = {"NIGHTSHIFT_HOME": str(beside.home.root), "NIGHTSHIFT_PARAMETERS": str(tmp_path / "params.yaml")}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    ports, account = Ports(free_port(), free_port(), free_port()), beside.home.account(conftest.MARKET)
+    started = start({**others, **places}, ports)
+    try:
+        wait(started, lambda: beside.home.addresses.exists() and len(deployments(ports)) == len(FLOWS))
+        run = ask(ports, f"deployments/{flow_of(ports, 'trade', conftest.MARKET)}/create_flow_run", {})
+        wait(started, lambda: Sign.read(account) is not None)
+        (trader,) = writers(started, account)
+        os.kill(trader, signal.SIGKILL)
+        wait(started, lambda: bool(set(writers(started, account)) - {trader}))
+        died = ask(ports, f"flow_runs/{run['id']}")["state"]["type"]
+    finally:
+        started.send_signal(signal.SIGINT)
+        said, _ = started.communicate(timeout=PATIENCE_S)
+
+    assert died == "CRASHED"
+    assert started.returncode == 0, said
+
+
+def writers(started: subprocess.Popen[str], account: Path) -> list[int]:
+    """Return the processes under `nightshift up` that hold an account's journal open."""
+    journal = str(account / "journal.db")
+    found = []
+    for child in psutil.Process(started.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if journal in {file.path for file in child.open_files()}:
+                found.append(child.pid)
+    return found
 
 
 def start(environment: dict[str, str], ports: Ports) -> subprocess.Popen[str]:
@@ -178,6 +221,6 @@ def deployments(ports: Ports) -> list[dict[str, Any]]:
     return found
 
 
-def flow_of(ports: Ports, name: str) -> str:
+def flow_of(ports: Ports, name: str, market: str = MARKET) -> str:
     """Return the id of the market's deployment of a flow."""
-    return str(ask(ports, f"deployments/name/{name}/{MARKET}")["id"])
+    return str(ask(ports, f"deployments/name/{name}/{market}")["id"])

@@ -239,6 +239,27 @@ def test_a_promotion_written_by_hand_is_told_and_written_over(
         assert standing(registry, market) == {CHAMPION: number, PREVIOUS: before}
 
 
+@pytest.mark.fault("F108")
+def test_nothing_is_promoted_over_what_came_since_it_was_judged(
+    registry: Registry, market: str, run: Callable[..., Version]
+) -> None:
+    """The number of the promotion that stood then must be the newest's; whoever stands already may be asked for again."""
+    for seed in (1, 2, 3):
+        run(registry, market, seed)
+    assert registry.standing(market) == 0
+    registry.promote(market, 1, PASSED, after=0)
+    with pytest.raises(ModelError, match="was judged when promotion 0 stood, and 1 have been made by now"):
+        registry.promote(market, 2, PASSED, after=0)
+    registry.promote(market, 2, PASSED, after=1)
+    registry.promote(market, 2, PASSED, after=1)
+    registry.rollback(market)
+    with pytest.raises(ModelError, match="was judged when promotion 2 stood, and 3 have been made by now"):
+        registry.promote(market, 3, PASSED, after=2)
+
+    assert registry.standing(market) == 3
+    assert standing(registry, market) == {CHAMPION: 1, PREVIOUS: 2}
+
+
 def test_a_rollback_of_a_champion_that_no_longer_stands_does_nothing(
     registry: Registry, market: str, run: Callable[..., Version]
 ) -> None:

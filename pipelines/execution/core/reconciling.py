@@ -42,8 +42,8 @@ def differences(desk: Desk, said: Synced) -> dict[str, tuple[Decimal, Decimal]]:
 def correct(desk: Desk, doubts: dict[str, Doubt], read_ns: int, said: Corrected, plan: Plan) -> dict[str, Doubt]:
     """Let the account be what the broker holds, as far as it is known to be otherwise and nothing is on its way; return what was.
 
-    Known is what the newest reading, of `read_ns`, still told as one a while before it had: positions may lag by less than that. The
-    journal is added to and never changed: each correction is a charge in the name of whoever wanted it.
+    Known is what the newest reading, of `read_ns`, still told as one a while before it had: positions may lag by less than that.
+    The journal is added to and never changed: each correction is a charge in the name of whoever wanted it.
     """
     busy, since_ns = desk.busy(), read_ns - desk.patience.quiet_ns
     stands = {name: each for name, each in sorted(doubts.items()) if each.since_ns <= since_ns and each.ours == _held(desk, name)}
