@@ -57,7 +57,7 @@ class Broker:
     """Client order ids as they arrived, whatever became of them."""
     ledger: list[Execution] = field(default_factory=list)
     charges: list[Charge] = field(default_factory=list)
-    """One for each execution: its fee, which no execution tells of."""
+    """One for each execution: its fee, which no execution tells of; and a great loss now and then."""
     history: list[Moment] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -133,6 +133,12 @@ class Broker:
     def _end(self, held: Held, state: OrderState, now_ns: int) -> None:
         held.state, held.ended_ns = state, now_ns
         self.tell(held.report, None)
+
+    def charge(self, amount: Decimal, now_ns: int) -> None:
+        """Take money otherwise than by a trade."""
+        self.charges.append(Charge(f"loss at {now_ns}", amount.quantize(CENT), "FEE", now_ns))
+        self.cash += self.charges[-1].amount
+        self.history.append(Moment(now_ns, self.positions(), self.cash))
 
     def move(self, symbol: str, quantity: Decimal, now_ns: int) -> None:
         """Change a position without an order: what a transfer does, or a mistake."""

@@ -592,3 +592,14 @@ def an_open_order_explains_a_difference(patch: Patch) -> None:
             if name not in desk.busy() and not (name == "cash" and desk.busy())
         },
     )
+
+
+@bug
+def a_fall_is_not_written(patch: Patch) -> None:
+    """The gate halts an account of one market, and no record says so (ours, until found in seed 2771)."""
+
+    def around(original: Any, self: Core, reason: str, plan: Any, actor: str = "core") -> None:
+        if not all(risk.halted(each.trader.gate) for each in self.seats.values()):
+            original(self, reason, plan, actor)
+
+    wrapped(patch, Core, "_halt", around)

@@ -37,7 +37,7 @@ FAULTS = (
     "mute_reads", "crash_before_write", "crash_after_write", "crash_while_sending", "disk_full", "clock_jump", "halted_by_hand",
     "ordered_by_hand", "moved_by_hand", "timed_out", "late_bar", "repeated_bar", "bad_bar", "future_bar", "no_forecast",
     "cancel_ignored", "old_report", "grouped", "untradable", "another_model",
-    "by_hand", "assisted", "two_markets", "closes", "suspended", "busted",
+    "by_hand", "assisted", "two_markets", "closes", "suspended", "busted", "plunges",
 )  # fmt: skip
 EPOCH_NS = 1_700_000_000 * SECOND
 MINUTE = 60 * SECOND
@@ -207,9 +207,11 @@ class World:
         self.later(left_ns, self.correct)
 
     def let_go_on(self) -> None:
-        """Open the kill latch again."""
+        """Open the kill latch again; a great loss may only be read of after that."""
         if self.core is not None and self.core.halted:
-            self.feed(events.Commanded("heal", False, "operator", "all is well"))
+            self.feed(events.Commanded(f"heal-{self.now_ns}", False, "operator", "all is well"))
+        if "plunges" in self.faults:
+            self.later(MINUTE, self.let_go_on)
 
     # The process
 
@@ -490,13 +492,16 @@ class World:
             self.broker.submit(f"by-hand-{self.now_ns}", symbol, size, self.now_ns, by_value=by_value)
 
     def _tamper(self, chance: random.Random) -> None:
-        """Let shares move that no order moved: there and back, or because a trade is taken back; and let the account follow."""
+        """Let shares and money move that no order moved: there and back, because a trade is taken back, or as a great loss."""
         if self.fails("moved_by_hand", 0.05) and self.strange.moved is None:
             self.strange.move(chance.choice(SYMBOLS), Decimal(chance.choice([-4, 7])), self.now_ns)
         elif self.strange.moved is not None and chance.random() < 0.05:
             self.strange.move_back(self.now_ns)
         if self.fails("busted", 0.04) and self.broker.ledger:
             self.strange.bust(chance.randrange(len(self.broker.ledger)), self.now_ns)
+        if self.fails("plunges", 0.02):
+            self.broker.charge(-self.broker.cash * Decimal("0.4"), self.now_ns)
+            self.soon(2 * MINUTE, events.Commanded(f"resume-{self.now_ns}", False, "operator", "what is lost is lost"))
         if "busted" in self.faults and self.strange.stands and chance.random() < 0.2:
             self.feed(events.Corrected(f"correct-{self.now_ns}", "operator", "the broker took a trade back"))
 

@@ -229,7 +229,9 @@ class Core:
 
     def _execute(self, execution: events.Execution, plan: Plan) -> None:
         fault = self.desk.execute(execution, plan)
-        if fault:
+        if fault and self.halted:
+            plan.alert(f"{fault}: it was not booked")
+        elif fault:
             self._halt(f"{fault}: it was not booked", plan)
 
     def _cancel_refused(self, said: events.CancelRefused, plan: Plan) -> None:
@@ -359,7 +361,7 @@ class Core:
         patience = self.desk.patience
         self.starts = [*(at_ns for at_ns in self.starts if abs(plan.at.ns - at_ns) < patience.starts_ns), plan.at.ns]
         plan.write("start", "core", {"code": said.code})
-        if len(self.starts) > patience.starts_max:
+        if len(self.starts) > patience.starts_max and not self.halted:
             span = f"{patience.starts_ns // SECOND} s"
             self._halt(f"{len(self.starts)} processes have begun within {span}, and none of them ended as it was told to", plan)
 
@@ -368,11 +370,10 @@ class Core:
         plan.write("stop", "core", {})
 
     def _halt(self, reason: str, plan: Plan, actor: str = "core") -> None:
-        """Shut the kill latch of every market, once."""
-        if not all(risk.halted(seat.trader.gate) for seat in self.seats.values()):
-            for seat in self.seats.values():
-                risk.halt(seat.trader.gate)
-            plan.write("halt", actor, {"command": "", "reason": reason})
+        """Shut the kill latch of every market."""
+        for seat in self.seats.values():
+            risk.halt(seat.trader.gate)
+        plan.write("halt", actor, {"command": "", "reason": reason})
 
     @property
     def equity(self) -> float:
@@ -397,7 +398,7 @@ class Core:
         if age_ns < -self.desk.patience.early_ns:
             plan.alert(f"a bar that closes at {said.bar.event_at[0]} was heard at {plan.at.time}: one of both clocks is wrong")
             return
-        bar = seat.live(said)
+        bar, was_halted = seat.live(said), self.halted
         equity, gross = self._worth()
         timely = self.ready and age_ns <= self.desk.patience.late_ns and not self._must_go(seat, said, equity)
         forecast = said.forecast if timely else np.full_like(said.forecast, np.nan)
@@ -406,7 +407,7 @@ class Core:
         seat.trader.conditions.account[CLOSING] = said.closing
         trader.think(seat.trader, forecast, bar.close[0], bar.volume[0], said.scale, equity, said.day)
         self._send(seat, said, plan)
-        if risk.halted(seat.trader.gate):
+        if risk.halted(seat.trader.gate) and not was_halted:
             self._halt(f"equity of {equity:.2f} has fallen more than {seat.rules.drawdown_max} below its peak", plan, "risk")
         told = facts.bar(bar, trader.Worth(equity, gross, 0.0, []), float(self.desk.cash))
         plan.write("bar", "core", {"market": seat.market.name, **told})

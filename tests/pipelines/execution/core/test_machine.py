@@ -244,6 +244,25 @@ def test_a_state_of_another_version_is_refused_in_one_sentence(monkeypatch):
         machine.oldest(kept)
 
 
+@pytest.mark.fault("F118")
+def test_a_fall_below_the_peak_halts_and_is_written_down_once():
+    """In an account of one market as of several: who reads the journal, alerts above all, must hear of it (seed 2771)."""
+    hand = Hand()
+    hand.bar((0.0, 0.0))
+    hand.charges, hand.cash = [Charge("loss", -CAPITAL / 2, "FEE", hand.at.ns)], CAPITAL / 2
+    hand.second += 60
+    hand.step(Ticked())
+    hand.read()
+    assert not hand.core.halted
+    for _ in range(2):
+        hand.bar((3.0, 0.0))
+
+    assert hand.core.halted
+    assert [(each.actor, each.payload["reason"]) for each in hand.records if each.kind == "halt"] == [
+        ("risk", f"equity of 50000.00 has fallen more than {PARAMS.risk.drawdown_max} below its peak")
+    ]
+
+
 def starts(seconds, *, ended=False):
     """Start processes over and over, so many seconds apart, and return after how many of them the account is halted."""
     raw, at = b"", Moment(START_NS, 1)
