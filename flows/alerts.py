@@ -20,9 +20,10 @@ from domain.clock import Clock, SystemClock
 from domain.error import ConfigurationError, NightshiftError
 from domain.params import Alerts
 from flows import home as homes
-from flows import signals
+from flows import signals, vitals
 from flows.home import Home
 from pipelines.execution.accounts import JOURNAL
+from pipelines.execution.core.desk import CORRECTION
 from pipelines.journal import Journal, Stored
 
 #: In the environment: addresses as Apprise has them, separated by spaces.
@@ -63,8 +64,17 @@ def lines(stored: Stored) -> Iterator[Line]:
         yield Line(
             "signal", f"{told['quantity']} of {told['symbol']} at {told['mark']:g} is proposed, {told['valid_s']:g} s to answer"
         )
+    elif stored.kind == "settings":
+        changed = ", ".join(f"{name} {before} -> {now}" for name, (before, now) in told["changed"].items())
+        yield Line("model", f"{told['market']} is traded by other settings: {changed}")
+    elif stored.kind == "charge" and told["kind"] == CORRECTION:
+        yield Line("alert", f"{by} let the account follow the broker: {_corrected(told)}")
     elif stored.kind == "fill":
         yield from (Line("fill", f"{size:+g} of {symbol} at {price:g}") for symbol, size, price in _fills(told))
+
+
+def _corrected(told: Mapping[str, Any]) -> str:
+    return f"{told['quantity']} of {told['symbol']}" if told["symbol"] else f"{told['amount']} of cash"
 
 
 def _fills(told: Mapping[str, Any]) -> Iterator[tuple[str, float, float]]:
@@ -87,6 +97,8 @@ class Account:
     """Rules that the whole account was under at its newest orders: each is told when it begins."""
     broken: str = ""
     """Why the journal cannot be read."""
+    silent: bool = False
+    """The trader has given no sign of life of late, and that was noted."""
 
     def look(self, wanted: Sequence[str]) -> None:
         """Read what was written since."""
@@ -99,6 +111,15 @@ class Account:
             if str(problem) != self.broken:
                 self.waiting.append(Line("halt", str(problem)))
             self.broken = str(problem)
+        self._listen()
+
+    def _listen(self) -> None:
+        """Note once that a trader has fallen silent that did not end as it was told to."""
+        age_s = vitals.age_s(self.path.parent)
+        silent = age_s is not None and age_s > vitals.STALE_S
+        if silent and not self.silent:
+            self.waiting.append(Line("halt", f"its trader was last seen {age_s:.0f} s ago: it died, hangs, or is suspended"))
+        self.silent = silent
 
     def tell(self, send: Send, settings: Alerts, now_ns: int) -> None:
         """Deliver what waits, if it is time to."""

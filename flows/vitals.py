@@ -79,6 +79,12 @@ async def kept(folder: Path, sign: Callable[[str], Sign], hang_s: float = HANG_S
         (folder / FILE).unlink(missing_ok=True)
 
 
+def age_s(folder: Path) -> float | None:
+    """Return how old the newest sign of life is, None where there is none."""
+    sign = Sign.read(folder)
+    return None if sign is None else (SystemClock().now() - datetime.fromisoformat(sign.at)).total_seconds()
+
+
 def traders(home: Home) -> list[dict[str, Any]]:
     """Return a row an account: whether its trader lives, how old that is, and how the account stands."""
     return [_row(path) for path in sorted(home.journals.glob(f"*/{JOURNAL}"))]
@@ -88,11 +94,11 @@ def _row(path: Path) -> dict[str, Any]:
     sign = Sign.read(path.parent)
     row: dict[str, Any] = {"account": path.parent.name, "trader": "none", "seen_s_ago": None, "ready": False}
     row |= {"halted": _halted(path), "last": None, "models": None}
-    if sign is None:
+    seen_s_ago = age_s(path.parent)
+    if sign is None or seen_s_ago is None:
         return row
-    age_s = (SystemClock().now() - datetime.fromisoformat(sign.at)).total_seconds()
-    lives = age_s <= STALE_S
-    row |= {"trader": "lives" if lives else "silent", "seen_s_ago": round(age_s, 1), "ready": lives and sign.ready}
+    lives = seen_s_ago <= STALE_S
+    row |= {"trader": "lives" if lives else "silent", "seen_s_ago": round(seen_s_ago, 1), "ready": lives and sign.ready}
     return row | {"last": sign.last, "models": ", ".join(f"{market} {version}" for market, version in sign.models.items())}
 
 

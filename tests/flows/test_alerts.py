@@ -8,15 +8,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from domain.clock import SystemClock
 from domain.error import ConfigurationError
 from domain.params import Alerts
-from flows import alerts, up
+from flows import alerts, up, vitals
 from flows.home import Home
+from flows.vitals import Sign
 from pipelines.journal import Journal, Record
 
 SETTINGS = Alerts(topics=["halt", "rejection", "alert", "risk", "signal", "fill", "model"], every_s=30.0, lines_max=3)
@@ -76,7 +79,7 @@ class House:
         self.home, self.time, self.send = Home(root), Time(), alerts.apprise(box.address)
         self.journal = Journal(self.home.journals / "crypto@exchange" / "journal.db")
 
-    def write(self, kind: str, actor: str = "core", **payload: object) -> None:
+    def write(self, kind: str, actor: str = "core", /, **payload: object) -> None:
         self.journal.append(Record(0, 0, kind, actor, payload))
 
     def watch(self) -> alerts.Watch:
@@ -134,6 +137,40 @@ def test_a_rule_on_the_whole_account_is_told_when_it_begins(house: House, box: M
         house.time.second += 31
         watch.look()
     assert [lines for _, lines in box.messages] == [["risk: the account may only reduce: stale_feed"]] * 2
+
+
+@pytest.mark.fault("F104")
+def test_other_settings_and_corrections_are_told(house: House, box: Mailbox):
+    """With what they were and are; a charge that is no correction is the broker's daily work."""
+    watch = house.watch()
+    house.write("settings", market="crypto", changed={"risk.gross_max": [1.5, 1.0], "orders.age_s_max": [None, 30]}, settings={})
+    house.write("charge", "ann", identity="c:ETH", amount="0", kind="correction", symbol="ETH", quantity="-4")
+    house.write("charge", "ann", identity="c:", amount="400.5", kind="correction", symbol="", quantity="0")
+    house.write("charge", "broker", identity="f", amount="-1", kind="CFEE", symbol="ETH", quantity="0")
+    watch.look()
+    ((_, lines),) = box.messages
+    assert lines == [
+        "model: crypto is traded by other settings: risk.gross_max 1.5 -> 1.0, orders.age_s_max None -> 30",
+        "alert: ann let the account follow the broker: -4 of ETH",
+        "alert: ann let the account follow the broker: 400.5 of cash",
+    ]
+
+
+@pytest.mark.fault("F07", "F121")
+def test_a_trader_that_falls_silent_is_told_once(house: House, box: Mailbox):
+    """Each time that it does; one that ended as it was told to leaves no sign behind."""
+    watch, folder = house.watch(), house.journal.path.parent
+    for age_s in (1, 40, 50, 1, 70):
+        at = SystemClock().now() - timedelta(seconds=age_s)
+        Sign(at.isoformat(), ready=True, last=None, models={}).write(folder)
+        watch.look()
+        house.time.second += 31
+    (folder / vitals.FILE).unlink()
+    watch.look()
+    assert [(title, len(lines)) for title, lines in box.messages] == [("nightshift crypto@exchange", 1)] * 2
+    assert [lines[0] for _, lines in box.messages] == [
+        f"halt: its trader was last seen {age_s} s ago: it died, hangs, or is suspended" for age_s in (40, 70)
+    ]
 
 
 @pytest.mark.fault("F122")
