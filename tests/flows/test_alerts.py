@@ -150,7 +150,7 @@ def test_other_settings_and_corrections_are_told(house: House, box: Mailbox):
     watch.look()
     ((_, lines),) = box.messages
     assert lines == [
-        "model: crypto is traded by other settings: risk.gross_max 1.5 -> 1.0, orders.age_s_max None -> 30",
+        "model: crypto is traded by other settings: orders.age_s_max None -> 30, risk.gross_max 1.5 -> 1.0",
         "alert: ann let the account follow the broker: -4 of ETH",
         "alert: ann let the account follow the broker: 400.5 of cash",
     ]
