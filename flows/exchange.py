@@ -27,7 +27,7 @@ from pipelines.execution.exchange import tape
 from pipelines.execution.exchange.auth import Keys
 from pipelines.execution.exchange.floor import Floor
 from pipelines.execution.exchange.serving import Open, opened
-from pipelines.execution.matching.exchange import Asset, Terms
+from pipelines.execution.matching.account import Asset, Terms
 from pipelines.execution.matching.ledger import Ledger
 from pipelines.execution.matching.prices import Bar
 from pipelines.store import Store

@@ -134,6 +134,11 @@ class Broker:
         held.state, held.ended_ns = state, now_ns
         self.tell(held.report, None)
 
+    @property
+    def losses(self) -> int:
+        """How often money was taken otherwise than by a trade."""
+        return sum(charge.kind == "FEE" for charge in self.charges)
+
     def charge(self, amount: Decimal, now_ns: int) -> None:
         """Take money otherwise than by a trade."""
         self.charges.append(Charge(f"loss at {now_ns}", amount.quantize(CENT), "FEE", now_ns))

@@ -56,6 +56,8 @@ CLOSES_NS = {MARKET.name: MINUTE, OTHER.name: MINUTE * 3 // 2}
 PATIENCE = Patience(keep_ns=90 * SECOND, starts_max=1000)
 #: Charges are read from further back than executions, as many of them.
 CHARGES_BACK = 20
+#: A third great loss would be more than may be lost in a day.
+PLUNGES = 2
 SAFETY_BARS, LIVENESS_BARS = 24, 6
 
 
@@ -499,7 +501,7 @@ class World:
             self.strange.move_back(self.now_ns)
         if self.fails("busted", 0.04) and self.broker.ledger:
             self.strange.bust(chance.randrange(len(self.broker.ledger)), self.now_ns)
-        if self.fails("plunges", 0.02):
+        if self.fails("plunges", 0.02) and self.broker.losses < PLUNGES:
             self.broker.charge(-self.broker.cash * Decimal("0.4"), self.now_ns)
             self.soon(2 * MINUTE, events.Commanded(f"resume-{self.now_ns}", False, "operator", "what is lost is lost"))
         if "busted" in self.faults and self.strange.stands and chance.random() < 0.2:

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from pipelines.execution.exchange import wire
 from pipelines.execution.exchange.wire import Json
-from pipelines.execution.matching.exchange import Asset, Exchange, Terms
+from pipelines.execution.matching.account import Asset, Terms
+from pipelines.execution.matching.exchange import Exchange
 from pipelines.execution.matching.ledger import Ledger, Recorded
 from pipelines.execution.matching.prices import Bar
 from pipelines.execution.matching.tickets import Activity, Update

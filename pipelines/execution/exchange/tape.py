@@ -10,7 +10,7 @@ from domain.market import Market
 from domain.panel import Panel, TimeArray
 from domain.params import Params
 from pipelines.execution import fills, serving
-from pipelines.execution.matching.exchange import Asset
+from pipelines.execution.matching.account import Asset
 from pipelines.execution.matching.prices import Bar
 
 

@@ -17,7 +17,8 @@ from domain import venue as venues
 from domain.market import AssetClass
 from domain.order import OrderClass, OrderKind, OrderState, TimeInForce
 from domain.venue import Ask, Leg, Refused, Side
-from pipelines.execution.matching.exchange import NAMESPACE, Asset, Exchange
+from pipelines.execution.matching.account import NAMESPACE, Asset
+from pipelines.execution.matching.exchange import Exchange
 from pipelines.execution.matching.holdings import Holding
 from pipelines.execution.matching.tickets import ZERO, Activity, Execution, Ticket, Update
 

@@ -22,7 +22,8 @@ from domain.error import ConfigurationError, DiskFull, ResourceError, TradingErr
 from domain.market import AssetClass
 from domain.order import TimeInForce
 from domain.venue import Ask, Refused
-from pipelines.execution.matching.exchange import Asset, Exchange, Terms
+from pipelines.execution.matching.account import Asset, Terms
+from pipelines.execution.matching.exchange import Exchange
 from pipelines.execution.matching.prices import Bar, Quote
 from pipelines.execution.matching.tickets import ZERO, Activity, Ticket, Update
 

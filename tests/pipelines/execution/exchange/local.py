@@ -14,7 +14,7 @@ from pipelines.execution.exchange.auth import Keys
 from pipelines.execution.exchange.floor import Floor
 from pipelines.execution.exchange.serving import Open, opened
 from pipelines.execution.fills import Venue
-from pipelines.execution.matching.exchange import Asset, Terms
+from pipelines.execution.matching.account import Asset, Terms
 from tests.pipelines.execution.matching.made import FREE, MINUTE, START
 
 KEYS = Keys("PKLOCAL", "local-secret")

@@ -27,7 +27,7 @@ from pipelines.execution.exchange import tape
 from pipelines.execution.exchange.floor import Floor
 from pipelines.execution.exchange.serving import opened
 from pipelines.execution.live import Live
-from pipelines.execution.matching.exchange import Terms
+from pipelines.execution.matching.account import Terms
 from pipelines.execution.mind import Mind
 from pipelines.journal import Journal, Record
 from tests.pipelines.execution import recorded

@@ -8,7 +8,8 @@ from domain.market import AssetClass
 from domain.order import OrderKind, TimeInForce
 from domain.venue import Ask, Side
 from pipelines.execution.fills import Venue
-from pipelines.execution.matching.exchange import Asset, Exchange, Terms
+from pipelines.execution.matching.account import Asset, Terms
+from pipelines.execution.matching.exchange import Exchange
 from pipelines.execution.matching.prices import Bar
 
 START = datetime(2024, 3, 4, 14, 30, tzinfo=UTC)

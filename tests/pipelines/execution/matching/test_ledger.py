@@ -16,10 +16,11 @@ import pytest
 
 from domain.cost import Cost
 from domain.error import ConfigurationError, DiskFull, TradingError
+from domain.market import AssetClass
 from domain.order import OrderClass
 from domain.venue import Leg, Refused
 from pipelines.execution.fills import Venue
-from pipelines.execution.matching.exchange import Asset, AssetClass, Terms
+from pipelines.execution.matching.account import Asset, Terms
 from pipelines.execution.matching.ledger import Ledger, Recorded
 from tests.pipelines.execution.matching.made import START, ask, bar
 

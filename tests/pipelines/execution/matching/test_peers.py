@@ -14,7 +14,8 @@ from domain.order import TimeInForce
 from domain.panel import Panel
 from domain.venue import Ask, Side
 from pipelines.execution.fills import Venue
-from pipelines.execution.matching.exchange import Asset, Exchange, Terms
+from pipelines.execution.matching.account import Asset, Terms
+from pipelines.execution.matching.exchange import Exchange
 from pipelines.execution.matching.prices import Bar, exact
 from tests.pipelines.execution import recorded
 

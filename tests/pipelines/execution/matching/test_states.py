@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from domain.cost import Cost
+from domain.market import AssetClass
 from domain.order import MOVES, TERMINAL, OrderClass, OrderKind, OrderState, TimeInForce
 from domain.venue import Ask, Leg, Refused, Side
 from pipelines.execution.fills import Venue
-from pipelines.execution.matching.exchange import Asset, AssetClass, Exchange, Terms
+from pipelines.execution.matching.account import Asset, Terms
+from pipelines.execution.matching.exchange import Exchange
 from pipelines.execution.matching.tickets import Update
 from tests.pipelines.execution.matching.made import START, ask, bar
 
