@@ -9,6 +9,7 @@ from domain import clock
 from domain.clock import SystemClock
 from domain.error import ConfigurationError, NoData, OrderRefused, nearest
 from domain.order import OrderKind, Terms, TimeInForce
+from flows import vitals
 from flows.home import Broker, Home
 from pipelines.execution import commands
 from pipelines.execution.accounts import JOURNAL
@@ -89,13 +90,14 @@ def ask(market: str, broker: Broker, home: Home, word: Word, actor: str, reason:
 
 
 def standing(market: str, broker: Broker, home: Home) -> dict[str, list[dict[str, Any]]]:
-    """Return the open orders and proposals of an account, as its journal has them."""
-    with Journal.read_only(folder(market, broker, home) / JOURNAL) as journal:
+    """Return an account's open orders, as its journal has them, and the proposals of its trader, which end with its process."""
+    place = folder(market, broker, home)
+    with Journal.read_only(place / JOURNAL) as journal:
         kept = journal.latest_snapshot()
         if kept is None:
             return {"orders": [], "proposals": []}
         found = remembered.rebuilt(journal.records(since=machine.oldest(kept[1])))
-    proposals = machine.progress(kept[1])["proposals"]
+    proposals = machine.progress(kept[1])["proposals"] if vitals.lives(place) else {}
     return {
         "orders": [_order(working) for working in found.values() if not working.settled],
         "proposals": [{"proposal": name, **each} for name, each in proposals.items()],

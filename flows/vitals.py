@@ -85,6 +85,12 @@ def age_s(folder: Path) -> float | None:
     return None if sign is None else (SystemClock().now() - datetime.fromisoformat(sign.at)).total_seconds()
 
 
+def lives(folder: Path) -> bool:
+    """Return whether the trader of an account was seen a moment ago."""
+    seen_s_ago = age_s(folder)
+    return seen_s_ago is not None and seen_s_ago <= STALE_S
+
+
 def traders(home: Home) -> list[dict[str, Any]]:
     """Return a row an account: whether its trader lives, how old that is, and how the account stands."""
     return [_row(path) for path in sorted(home.journals.glob(f"*/{JOURNAL}"))]
@@ -97,8 +103,8 @@ def _row(path: Path) -> dict[str, Any]:
     seen_s_ago = age_s(path.parent)
     if sign is None or seen_s_ago is None:
         return row
-    lives = seen_s_ago <= STALE_S
-    row |= {"trader": "lives" if lives else "silent", "seen_s_ago": round(seen_s_ago, 1), "ready": lives and sign.ready}
+    seen = lives(path.parent)
+    row |= {"trader": "lives" if seen else "silent", "seen_s_ago": round(seen_s_ago, 1), "ready": seen and sign.ready}
     return row | {"last": sign.last, "models": ", ".join(f"{market} {version}" for market, version in sign.models.items())}
 
 

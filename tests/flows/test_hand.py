@@ -96,6 +96,8 @@ def test_a_person_is_asked_and_answers(home: Passed):
     assert [order["client_order_id"] for order in orders] == [found["proposals"][0]["proposal"]]
     assert Decimal(orders[0]["qty"]) == abs(found["half"])
     assert "no proposal" in str(found["again"]["error"])
+    assert len(found["proposals"]) > 2
+    assert run("orders", *AT)["proposals"] == []
     assert [told["state"] for told in facts(home, "proposal")].count("accepted") == 1
 
 
