@@ -7,6 +7,7 @@ for longer than any work of its own takes is ended by a watch that needs no lock
 import asyncio
 import faulthandler
 import json
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -27,6 +28,8 @@ STDERR = 2
 STALE_S = 15.0
 #: Seconds without a sign of life after which a process ends itself: compiling all features anew takes less.
 HANG_S = 300.0
+
+log = logging.getLogger("nightshift.vitals")
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,10 @@ async def kept(folder: Path, sign: Callable[[str], Sign], hang_s: float = HANG_S
     async def beat() -> None:
         while True:
             faulthandler.dump_traceback_later(hang_s, exit=True, file=STDERR)
-            sign(SystemClock().now().isoformat(timespec="seconds")).write(folder)
+            try:
+                sign(SystemClock().now().isoformat(timespec="seconds")).write(folder)
+            except OSError as problem:  # a trader must not die of its picture
+                log.warning("no sign of life could be left in %s: %s", folder, problem)
             await asyncio.sleep(BEAT_S)
 
     task = asyncio.get_running_loop().create_task(beat())

@@ -68,6 +68,27 @@ def test_a_trader_gives_signs_of_life_until_it_ends(tmp_path: Path):
     assert Sign.read(tmp_path) is None
 
 
+@pytest.mark.fault("F11")
+def test_a_sign_that_cannot_be_left_is_left_later(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """A full disk, say: the trader goes on, and tells its log."""
+    seen: list[Sign | None] = []
+    blocked = tmp_path / f".{vitals.FILE}"
+    blocked.mkdir()
+
+    async def live() -> None:
+        async with vitals.kept(tmp_path, lambda at: Sign(at, ready=False, last=None, models={})):
+            for _ in range(2):
+                await asyncio.sleep(0.6)
+                seen.append(Sign.read(tmp_path))
+                if blocked.is_dir():
+                    blocked.rmdir()
+
+    asyncio.run(live())
+
+    assert [each is None for each in seen] == [True, False]
+    assert "no sign of life could be left" in caplog.text
+
+
 HANGS = """
 import asyncio, pathlib, time
 from flows import vitals
