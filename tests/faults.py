@@ -138,7 +138,6 @@ CATALOGUE = {
     "F122": "alerts cannot be delivered, or are too many",
 }
 REASONS = {
-    "F11": "cannot occur: a trader writes no log of its own, what it prints is its supervisor's",
     "F18": "cannot occur: what trades starts no copy of itself",
     "F19": "measured, not tested: `benchmarks/execution/unattended.md`",
     "F76": "cannot occur: stops are the gate's own and not orders that rest at the broker",
