@@ -572,8 +572,8 @@ def a_correction_is_believed_at_once(patch: Patch) -> None:
 
     def around(original: Any, self: Core, said: Any, plan: Any) -> None:
         state = self.readiness
-        state.doubts = {name: replace(each, since_ns=0) for name, each in state.doubts.items()}
-        state.unbooked, state.synced_ns = False, plan.at.monotonic_ns
+        state.doubts = {name: replace(each, since_ns=0) for name, each in state.doubts.items() if name != machine.UNBOOKED}
+        state.synced_ns = plan.at.monotonic_ns
         original(self, said, plan)
 
     wrapped(patch, Core, "_corrected", around)

@@ -33,6 +33,8 @@ from pipelines.journal import Stored
 FORM = 3
 #: Kinds of charges that are money paid in or out, in Alpaca's words: they are neither gain nor loss.
 PAID = frozenset({"CSD", "CSW", "TRANS", "JNLC", "ACATC"})
+#: What differs where executions were read whose orders are not known yet.
+UNBOOKED = "executions of unknown orders"
 NOTHING_DIFFERS = "nothing is known to differ from what the broker holds, other than what an open order may explain"
 NOT_READ = "the account was not read a moment ago, or not in full: it is being read, ask again"
 #: Commands remembered, so that one that comes twice is honoured once.
@@ -53,8 +55,6 @@ class Readiness:
     """When the newest reading was taken in."""
     urged_ns: int = 0
     """When something happened that only a reading begun since then explains; 0 when nothing has."""
-    unbooked: bool = False
-    """The newest reading told of executions of orders that are not known yet: they explain a difference."""
     doubts: dict[str, Doubt] = field(default_factory=dict)
     offset_s: float = math.nan
     """Seconds by which our clock was ahead of the broker's at the last reading."""
@@ -267,14 +267,16 @@ class Core:
                 self._paid(float(charge.amount))
         plan.requests += [Find(name, plan.at.monotonic_ns) for name in sorted(strangers)]
         # What cannot be booked before its order is known is read again.
-        self.cursor, self.readiness.unbooked = (self.cursor, True) if strangers else (said.cursor, False)
+        self.cursor = self.cursor if strangers else said.cursor
         self.desk.forget(said)
         # A reading that was begun before a channel came back knows nothing of what was said meanwhile.
         if said.asked_ns == self.readiness.asked_ns:
             self.cash_read = self.desk.cash
             self.readiness.offset_s = math.nan if said.clock_ns is None else (plan.at.ns - said.clock_ns) / SECOND
             self.power = None if said.power is None else self._power(said.power)
-            self._judge(differences(self.desk, said), plan)
+            # Holdings that agree without what these executions moved agree by chance.
+            unbooked = {UNBOOKED: (Decimal(0), Decimal(len(strangers)))} if strangers else {}
+            self._judge(differences(self.desk, said) | unbooked, plan)
             self.readiness.asked_ns, self.readiness.synced_ns = 0, plan.at.monotonic_ns
             self.readiness.urged_ns = 0 if said.asked_ns >= self.readiness.urged_ns else self.readiness.urged_ns
 
@@ -348,7 +350,11 @@ class Core:
         if self.heard_before(said):
             return
         state = self.readiness
-        whole = state.synced_ns and not state.unbooked and plan.at.monotonic_ns - state.synced_ns <= self.desk.patience.quiet_ns
+        whole = (
+            state.synced_ns
+            and UNBOOKED not in state.doubts
+            and plan.at.monotonic_ns - state.synced_ns <= self.desk.patience.quiet_ns
+        )
         made = correct(self.desk, state.doubts, state.synced_ns, said, plan) if whole else {}
         refusal = "" if made else NOTHING_DIFFERS if whole else NOT_READ
         state.doubts = {name: doubt for name, doubt in state.doubts.items() if name not in made}

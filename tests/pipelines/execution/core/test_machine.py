@@ -377,6 +377,26 @@ def test_news_of_somebody_elses_order_is_read_up_at_once_by_a_reading_begun_afte
     assert hand.core.ready
 
 
+@pytest.mark.fault("F73")
+def test_positions_that_agree_without_an_execution_agree_by_chance():
+    """Somebody bought, and the broker took it back: until the order is known the account is not, whatever is held (seed 5812)."""
+    hand = Hand()
+    hand.executions = [Execution("theirs", "AAA", Decimal(5), Decimal(100), Decimal(0), Decimal(5), hand.at.ns)]
+    for _ in range(3):
+        hand.second += 60
+        hand.step(Ticked())
+        hand.read()
+    doubted = hand.core.ready
+    hand.step(Found("theirs", Report("theirs", "B1", "AAA", Decimal(5), OrderState.FILLED, Decimal(5)), hand.at.monotonic_ns))
+    hand.second += 60
+    hand.step(Ticked())
+    hand.read()
+
+    assert not doubted
+    assert hand.core.desk.holdings == {"AAA": Decimal(5)}  # and the broker holds none: this is a difference now
+    assert not hand.core.ready
+
+
 @pytest.mark.fault("F70")
 def test_an_open_order_does_not_explain_a_difference():
     """Positions are not compared while an order of their symbol is open; what was believed before stands until they are."""
