@@ -99,13 +99,17 @@ class Practised:
     async def reach(self, at: datetime, client: httpx.AsyncClient) -> None:
         """Wait until the exchange has lived up to a moment; raise ResourceError where it answers no more."""
         while self.at < at:
-            try:
-                answer = (await client.get("/now")).raise_for_status()
-            except httpx.HTTPError as problem:
-                raise ResourceError(f"the exchange at {self.url} answers no more: {problem}") from None
-            self.advance(datetime.fromisoformat(answer.json()["now"].replace("Z", "+00:00")))
+            await self.glance(client)
             if self.at < at:
                 await asyncio.sleep(GLANCE_S)
+
+    async def glance(self, client: httpx.AsyncClient) -> None:
+        """Hear where the exchange stands; raise ResourceError where it does not answer."""
+        try:
+            answer = (await client.get("/now")).raise_for_status()
+        except httpx.HTTPError as problem:
+            raise ResourceError(f"the exchange at {self.url} answers no more: {problem}") from None
+        self.advance(datetime.fromisoformat(answer.json()["now"].replace("Z", "+00:00")))
 
 
 class Timed:
@@ -184,6 +188,9 @@ async def trade_at(
     Raises what `trade.trade` raises, ConfigurationError for an account that is not the one of the journal and for a symbol of two
     markets, and TradingError for a new account that holds more than cash.
     """
+    if isinstance(venue.time, Practised):
+        async with venue.time.client() as client:
+            await venue.time.glance(client)
     folder = home.account(*params, broker=venue.name)
     trading = [Trading.opened(market, each, home, folder) for market, each in sorted(params.items())]
     symbols = tuple(symbol for each in trading for symbol in each.desk.symbols)

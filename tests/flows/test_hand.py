@@ -12,8 +12,9 @@ from domain.decision import Mode
 from flows import cli, live
 from flows.home import Broker
 from tests.flows.conftest import MARKET, Passed
-from tests.flows.test_live import PATIENCE_S, facts, opened, truth
+from tests.flows.test_live import PATIENCE_S, facts, opened, records, truth
 
+YEAR_2016_NS = 1_451_606_400 * 10**9
 AT = ("--market", MARKET, "--broker", "exchange")
 
 
@@ -138,6 +139,7 @@ def test_the_account_is_the_brokers_and_the_status_says_who_trades_it(home: Pass
 
     with opened(home, pace_s=15.0):
         found = beside_a_trader(home, Mode.MANUAL, act)
+        beside_a_trader(home, Mode.MANUAL, dict)
     (row,) = (each for each in found["status"]["traders"] if each["account"] == f"{MARKET}@exchange")
     (after,) = (each for each in run("status")["traders"] if each["account"] == f"{MARKET}@exchange")
 
@@ -146,5 +148,6 @@ def test_the_account_is_the_brokers_and_the_status_says_who_trades_it(home: Pass
     assert row["seen_s_ago"] < 15
     assert row["models"].startswith(MARKET)
     assert (after["trader"], after["ready"]) == ("none", False)
-    assert [record["code"] != "" for record in facts(home, "start")] == [True]
-    assert len(facts(home, "stop")) == 1
+    assert [record["code"] != "" for record in facts(home, "start")] == [True, True]
+    assert len(facts(home, "stop")) == 2
+    assert all(stored.event_at_ns > YEAR_2016_NS for stored in records(home))  # a start is at the time of the exchange
