@@ -209,10 +209,10 @@ class World:
         self.later(left_ns, self.correct)
 
     def let_go_on(self) -> None:
-        """Open the kill latch again; a great loss may only be read of after that."""
+        """Open the kill latch again; a great loss may only be read of after that, and a halt that was lost be said again."""
         if self.core is not None and self.core.halted:
             self.feed(events.Commanded(f"heal-{self.now_ns}", False, "operator", "all is well"))
-        if "plunges" in self.faults:
+        if self.faults & {"plunges", "halted_by_hand"}:
             self.later(MINUTE, self.let_go_on)
 
     # The process
