@@ -14,7 +14,7 @@ from flows.home import Home
 from flows.stages import Job
 from models import bundle, signature
 from pipelines.data import materialize
-from pipelines.model.learning import Action, Plan
+from pipelines.model.learning import Action
 from pipelines.registry import Registry
 from pipelines.store import Store
 from tests.flows.conftest import FIRST_NIGHT, MARKET, OPEN, Passed, tiny
@@ -165,7 +165,10 @@ def test_a_recalibrated_version_is_its_parent_but_for_its_quantiles(copied: Pass
     with retrain.opened(MARKET, LATER, home, params) as job:
         stages.run(job, skip=learn.MAKING)
         champion = evidence.champion(job, registry, stages.load_dataset(job))
-        done = learn.act(job, registry, Plan(Action.RECALIBRATE, "the forecast errors moved"), champion, stages.direct)
+        assert champion is not None
+        learn.refine(job, champion, Action.RECALIBRATE)
+        stages.run(job, skip=(*stages.LOOKING, *learn.FITTING))
+        done = retrain.conclude(job, registry, champion, registry.standing(MARKET))
 
     parent, child = (home.models / MARKET / registry.version(MARKET, number).run_id for number in (1, 2))
     registry.fetch(done.version, child)
