@@ -20,8 +20,9 @@ from domain.clock import Clock, SystemClock
 from domain.error import ConfigurationError, NightshiftError
 from domain.params import Alerts
 from flows import home as homes
-from flows import signals, vitals
+from flows import signals
 from flows.home import Home
+from flows.vitals import Sign
 from pipelines.execution.accounts import JOURNAL
 from pipelines.execution.core.desk import CORRECTION
 from pipelines.journal import Journal, Stored
@@ -115,11 +116,10 @@ class Account:
 
     def _listen(self) -> None:
         """Note once that a trader has fallen silent that did not end as it was told to."""
-        age_s = vitals.age_s(self.path.parent)
-        silent = age_s is not None and age_s > vitals.STALE_S
-        if silent and not self.silent:
-            self.waiting.append(Line("halt", f"its trader was last seen {age_s:.0f} s ago: it died, hangs, or is suspended"))
-        self.silent = silent
+        sign = Sign.read(self.path.parent)
+        if sign is not None and not sign.lives and not self.silent:
+            self.waiting.append(Line("halt", f"its trader was last seen {sign.age_s:.0f} s ago: it died, hangs, or is suspended"))
+        self.silent = sign is not None and not sign.lives
 
     def tell(self, send: Send, settings: Alerts, now_ns: int) -> None:
         """Deliver what waits, if it is time to."""

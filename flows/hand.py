@@ -9,8 +9,8 @@ from domain import clock
 from domain.clock import SystemClock
 from domain.error import ConfigurationError, NoData, OrderRefused, nearest
 from domain.order import OrderKind, Terms, TimeInForce
-from flows import vitals
 from flows.home import Broker, Home
+from flows.vitals import Sign
 from pipelines.execution import commands
 from pipelines.execution.accounts import JOURNAL
 from pipelines.execution.commands import Word
@@ -97,7 +97,8 @@ def standing(market: str, broker: Broker, home: Home) -> dict[str, list[dict[str
         if kept is None:
             return {"orders": [], "proposals": []}
         found = remembered.rebuilt(journal.records(since=machine.oldest(kept[1])))
-    proposals = machine.progress(kept[1])["proposals"] if vitals.lives(place) else {}
+    sign = Sign.read(place)
+    proposals = machine.progress(kept[1])["proposals"] if sign is not None and sign.lives else {}
     return {
         "orders": [_order(working) for working in found.values() if not working.settled],
         "proposals": [{"proposal": name, **each} for name, each in proposals.items()],

@@ -45,6 +45,16 @@ class Sign:
     models: dict[str, str | None]
     """The version that trades, by market."""
 
+    @property
+    def age_s(self) -> float:
+        """How long ago it was given."""
+        return (SystemClock().now() - datetime.fromisoformat(self.at)).total_seconds()
+
+    @property
+    def lives(self) -> bool:
+        """Whether that was a moment ago."""
+        return self.age_s <= STALE_S
+
     def write(self, folder: Path) -> None:
         """Leave it, whole or not at all."""
         partial = folder / f".{FILE}"
@@ -64,7 +74,8 @@ class Sign:
 async def kept(folder: Path, sign: Callable[[str], Sign], hang_s: float = HANG_S) -> AsyncIterator[None]:
     """Give a sign of life every second while the block runs; the process ends, and prints where it stood, when none came for long.
 
-    `sign` makes one of the moment that it is handed.
+    `sign` makes one of the moment that it is handed. Whoever ends as they were told to leaves none behind; of an error the last one
+    stays, and grows old.
     """
 
     async def beat() -> None:
@@ -76,25 +87,17 @@ async def kept(folder: Path, sign: Callable[[str], Sign], hang_s: float = HANG_S
                 log.warning("no sign of life could be left in %s: %s", folder, problem)
             await asyncio.sleep(BEAT_S)
 
-    task = asyncio.get_running_loop().create_task(beat())
+    task, failed = asyncio.get_running_loop().create_task(beat()), False
     try:
         yield
+    except Exception:
+        failed = True
+        raise
     finally:
         task.cancel()
         faulthandler.cancel_dump_traceback_later()
-        (folder / FILE).unlink(missing_ok=True)
-
-
-def age_s(folder: Path) -> float | None:
-    """Return how old the newest sign of life is, None where there is none."""
-    sign = Sign.read(folder)
-    return None if sign is None else (SystemClock().now() - datetime.fromisoformat(sign.at)).total_seconds()
-
-
-def lives(folder: Path) -> bool:
-    """Return whether the trader of an account was seen a moment ago."""
-    seen_s_ago = age_s(folder)
-    return seen_s_ago is not None and seen_s_ago <= STALE_S
+        if not failed:
+            (folder / FILE).unlink(missing_ok=True)
 
 
 def traders(home: Home) -> list[dict[str, Any]]:
@@ -106,11 +109,10 @@ def _row(path: Path) -> dict[str, Any]:
     sign = Sign.read(path.parent)
     row: dict[str, Any] = {"account": path.parent.name, "trader": "none", "seen_s_ago": None, "ready": False}
     row |= {"halted": _halted(path), "last": None, "models": None}
-    seen_s_ago = age_s(path.parent)
-    if sign is None or seen_s_ago is None:
+    if sign is None:
         return row
-    seen = lives(path.parent)
-    row |= {"trader": "lives" if seen else "silent", "seen_s_ago": round(seen_s_ago, 1), "ready": seen and sign.ready}
+    lives = sign.lives
+    row |= {"trader": "lives" if lives else "silent", "seen_s_ago": round(sign.age_s, 1), "ready": lives and sign.ready}
     return row | {"last": sign.last, "models": ", ".join(f"{market} {version}" for market, version in sign.models.items())}
 
 

@@ -89,6 +89,21 @@ def test_a_sign_that_cannot_be_left_is_left_later(tmp_path: Path, caplog: pytest
     assert "no sign of life could be left" in caplog.text
 
 
+@pytest.mark.fault("F08")
+def test_who_dies_of_an_error_falls_silent(tmp_path: Path):
+    """The last sign stays and grows old, so that somebody is told."""
+
+    async def live() -> None:
+        async with vitals.kept(tmp_path, lambda at: Sign(at, ready=True, last=None, models={})):
+            await asyncio.sleep(0.1)
+            raise ValueError("a task of it failed")
+
+    with pytest.raises(ValueError, match="a task of it failed"):
+        asyncio.run(live())
+
+    assert Sign.read(tmp_path) is not None
+
+
 HANGS = """
 import asyncio, pathlib, time
 from flows import vitals
