@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 
 class OrderState(StrEnum):
@@ -30,6 +30,9 @@ class OrderState(StrEnum):
     EXPIRED = "expired"
     REPLACED = "replaced"  # another order has taken its place
     REJECTED = "rejected"
+
+    # As of any word: an enumeration's own is written in Python, and states are looked up with every order at every event.
+    __hash__ = str.__hash__
 
 
 TERMINAL = frozenset({
@@ -145,8 +148,7 @@ class Terms:
 NEXT_OPEN = Terms()
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(NamedTuple):
     """One order: how much of what, decided when, by whom and on which terms."""
 
     client_order_id: str

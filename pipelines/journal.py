@@ -1,9 +1,10 @@
 """The door for facts: an append-only, hash-chained SQLite journal with one writer.
 
-Each record carries the hash of the one before it: `hash = sha256(previous || canonical record)`, where the canonical record is JSON
-with sorted keys, no spaces, ASCII only and floats by repr. Beside the database lie two small files: `.lock` is the lease of the one
-writer, `.head` the newest sequence and hash, rewritten after every commit, and the digest of the whole database once it was closed.
-A chain alone cannot show that its tail was cut or that all of it was written anew; a head that was kept elsewhere can.
+Each record carries the hash of the one before it: `hash = sha256(previous || record)`, where the record is JSON of its fields with
+sorted keys and no spaces, ASCII but for the payload, which stands in it as it is stored (`pipelines/notation.py`). Beside the
+database lie two small files: `.lock` is the lease of the one writer, `.head` the newest sequence and hash, rewritten after every
+commit, and the digest of the whole database once it was closed. A chain alone cannot show that its tail was cut or that all of it
+was written anew; a head that was kept elsewhere can.
 """
 
 import errno
@@ -18,12 +19,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from domain.error import DiskFull, JournalBroken, LeaseTaken, NightshiftError, NoData, ResourceError, nearest
-from pipelines import lease
+from pipelines import lease, notation
 
 KINDS = (
     "session", "bar", "decision", "verdict", "intent", "order", "fill", "halt", "resume", "model", "reconcile", "alert",
     "score", "shadow", "charge", "proposal", "settings", "start", "stop",
 )  # fmt: skip
+#: Writes what stands around a payload.
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 GENESIS = "0" * 64
 HEAD_BYTES = 256
 BATCH = 1000
@@ -277,12 +280,9 @@ def _checked(record: Record) -> tuple[int, int, str, str, str]:
         if type(value := getattr(record, name)) is not int or not -(2**63) <= value < 2**63:
             raise ValueError(f"{name} of a '{record.kind}' record must be integer nanoseconds in 64 bits, was {value!r}")
     try:
-        payload = _canonical(record.payload)
-        faithful = json.loads(payload) == record.payload
-    except (TypeError, ValueError, RecursionError) as problem:
+        payload = notation.written(record.payload)
+    except ValueError as problem:
         raise ValueError(f"the payload of a '{record.kind}' record cannot be kept as JSON: {problem}") from problem
-    if not faithful:
-        raise ValueError(f"the payload of a '{record.kind}' record must read back as written: string keys, and lists for tuples")
     return record.event_at_ns, record.monotonic_ns, record.kind, record.actor, payload
 
 
@@ -292,11 +292,11 @@ def _check_kind(kind: str) -> None:
 
 
 def _canonical(value: object) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return CANONICAL.encode(value)
 
 
 def _hash(previous: str, row: Sequence[Any]) -> str:
-    """Hash one row; the text is what `_canonical` makes of the whole record, without parsing its payload again."""
+    """Hash one row; its payload stands in the text as it is stored."""
     sequence, event_at_ns, monotonic_ns, kind, actor, payload, snapshot = row
     record = (
         f'{{"actor":{_canonical(actor)},"event_at_ns":{event_at_ns},"kind":{_canonical(kind)},"monotonic_ns":{monotonic_ns},'

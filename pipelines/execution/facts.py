@@ -10,7 +10,7 @@ import numpy.typing as npt
 from domain import decision
 from domain.market import Market
 from domain.order import Order
-from domain.panel import Panel
+from domain.panel import FloatArray, Panel
 from pipelines.execution import accounts, orders
 from pipelines.execution.outcome import Curve, Filled, Ordered, Outcome
 from pipelines.execution.risk import Verdict
@@ -45,15 +45,20 @@ def filled(panel: Panel, worth: Worth, symbols: Sequence[str]) -> dict[str, list
 
 
 def intents(who: Trader, symbols: Sequence[str], model_version: str) -> dict[str, Any]:
-    """Return the record of one bar's orders, each with its decision's reason and the gate's answer; denied ones have quantity 0."""
+    """Return the record of one bar's orders, each with its decision's reason and the gate's answer; denied ones have quantity 0.
+
+    It is empty where nothing was asked.
+    """
     said = who.verdicts
     rows = np.flatnonzero(said.outcome != decision.Outcome.NONE)
+    if not len(rows):
+        return {}
     columns = {"asked": said.asked, "quantity": said.order, "mark": who.book.mark, "found": said.found, "limit": said.limit}
     codes = {"outcome": said.outcome, "rule": said.rule, "reason": who.targets.reason}
     return {
         "model": model_version,
         "symbol": [symbols[s] for s in rows.tolist()],
-        **{name: [_told(value) for value in values[rows].tolist()] for name, values in columns.items()},
+        **{name: _column_told(values[rows]) for name, values in columns.items()},
         **{name: [NAMES[name][code] for code in values[rows].tolist()] for name, values in codes.items()},
     }
 
@@ -69,6 +74,12 @@ def asked(order: Order, quantity: float, verdict: Verdict, reason: decision.Reas
         **{name: [_told(value)] for name, value in {**numbers, "limit": verdict.limit}.items()},
         **{name: [NAMES[name][code]] for name, code in codes.items()},
     }
+
+
+def _column_told(values: FloatArray) -> list[float | None]:
+    """Return numbers as JSON has them."""
+    told = values.tolist()
+    return told if np.isfinite(values).all() else [_told(value) for value in told]
 
 
 def _told(value: float) -> float | None:

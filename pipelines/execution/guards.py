@@ -6,7 +6,7 @@ Nothing is decided here: a guard says that a symbol, or the account, may only re
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,8 +27,7 @@ class Sent(NamedTuple):
 
     at_ns: int
     """By the same monotonic clock as the `now_ns` that it is compared with."""
-    symbol: int | None
-    """Its place in the market that is judged; None where it is of another one of the account."""
+    symbol: str
     quantity: float
     """Signed."""
 
@@ -98,17 +97,19 @@ ACCOUNT = (
 )
 
 
-def watch(rules: Risk, facts: Facts, sent: Sequence[Sent], now_ns: int, conditions: Conditions) -> None:
+def watch(
+    rules: Risk, facts: Facts, sent: Sequence[Sent], now_ns: int, places: Mapping[str, int], conditions: Conditions
+) -> None:  # fmt: skip
     """Write to `conditions` what the rules over time say: who may only reduce, by which rule, and how many orders were sent.
 
-    `sent` holds the orders of the two windows of `rules` at least, older ones do no harm. Raises ValueError where the arrays of
-    `facts` are not of one number a symbol.
+    `sent` holds the account's orders of the two windows of `rules` at least, older ones do no harm; `places` are those of the
+    symbols of the market that is judged. Raises ValueError where the arrays of `facts` are not of one number a symbol.
     """
     _demand(rules, facts, conditions)
     conditions.account[SENT] = len(_within(sent, now_ns, rules.orders_window_s))
     conditions.blocked[:], conditions.found[:], conditions.limit[:] = Rule.NONE, 0.0, 0.0
     # Later blocks speak over earlier ones.
-    _throttle(rules, sent, now_ns, conditions)
+    _throttle(rules, sent, now_ns, places, conditions)
     _block(
         ~(facts.symbol_age_bars <= rules.symbol_age_bars_max),
         Rule.STALE_SYMBOL,
@@ -135,16 +136,17 @@ def _demand(rules: Risk, facts: Facts, conditions: Conditions) -> None:
 
 def _within(sent: Sequence[Sent], now_ns: int, window_s: float) -> list[Sent]:
     """Return the orders of the window that ends now; one that seems to come from later counts too."""
-    return [each for each in sent if now_ns - each.at_ns < window_s * NANOSECONDS]
+    since_ns = now_ns - window_s * NANOSECONDS
+    return [each for each in sent if each.at_ns > since_ns]
 
 
-def _throttle(rules: Risk, sent: Sequence[Sent], now_ns: int, conditions: Conditions) -> None:
+def _throttle(rules: Risk, sent: Sequence[Sent], now_ns: int, places: Mapping[str, int], conditions: Conditions) -> None:
     """Block the symbols of which one more order like the newest ones would be one too many."""
     recent = _within(sent, now_ns, rules.repeats_window_s)
-    for (symbol, _), count in Counter((each.symbol, each.quantity) for each in recent).items():
-        if symbol is not None and count + 1 > rules.repeats_max:
-            conditions.blocked[symbol] = Rule.REPEATED_ORDER
-            conditions.found[symbol], conditions.limit[symbol] = count + 1, rules.repeats_max
+    for (symbol, _), count in Counter([each[1:] for each in recent]).items():
+        if count + 1 > rules.repeats_max and (place := places.get(symbol)) is not None:
+            conditions.blocked[place] = Rule.REPEATED_ORDER
+            conditions.found[place], conditions.limit[place] = count + 1, rules.repeats_max
 
 
 def _block(broken: npt.NDArray[np.bool_], rule: Rule, found: npt.NDArray[np.generic], limit: float, conditions: Conditions) -> None:

@@ -29,7 +29,7 @@ def microseconds(at: np.datetime64) -> int:
 
 def prefix(market: str, model_version: str, decided_at: np.datetime64) -> str:
     """Return what the client order ids of one decision have in common: market, model version and the close that was seen."""
-    return f"{market}:{model_version}:{np.datetime_as_string(decided_at, unit='s')}:"
+    return f"{market}:{model_version}:{moment(decided_at):%Y-%m-%dT%H:%M:%S}:"
 
 
 def intents(
@@ -37,17 +37,17 @@ def intents(
     terms: Terms = NEXT_OPEN,
 ) -> list[Order]:  # fmt: skip
     """Return the orders of one bar, in the order of the symbols; `quantity` and `mark` are [S], 0 sends nothing."""
-    start, at = prefix(market, model_version, decided_at), moment(decided_at)
+    start, at, rows = prefix(market, model_version, decided_at), moment(decided_at), np.flatnonzero(quantity)
     return [
-        Order(start + symbols[s], market, symbols[s], float(quantity[s]), at, model_version, float(mark[s]), terms)
-        for s in np.flatnonzero(quantity).tolist()
+        Order(start + symbols[s], market, symbols[s], size, at, model_version, price, terms)
+        for s, size, price in zip(rows.tolist(), quantity[rows].tolist(), mark[rows].tolist(), strict=True)
     ]
 
 
 def exact(quantity: float, lot: Decimal) -> Decimal:
     """Return a signed quantity in whole lots, as it goes over the wire: 0.30000000000000004 of lots of 0.1 is 0.3."""
-    lots = fills.whole_lots(quantity, float(lot)) / float(lot)
-    return Decimal(round(lots)) * lot
+    unit = float(lot)
+    return Decimal(round(fills.whole_lots(quantity, unit) / unit)) * lot
 
 
 def digest(table: pl.DataFrame) -> str:

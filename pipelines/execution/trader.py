@@ -16,6 +16,7 @@ from domain.market import Market
 from domain.order import Fill
 from domain.panel import FloatArray, Panel
 from domain.params import Params
+from pipelines import notation
 from pipelines.execution import decisions, fills, limits, risk
 from pipelines.execution.brokers.contract import Activity
 from pipelines.execution.conditions import Conditions
@@ -108,7 +109,7 @@ def book_bar(trader: Trader, symbols: dict[str, int], bar: Panel, activities: Se
 def packed(traders: Sequence[Trader], progress: dict[str, Any]) -> bytes:
     """Return all that an account's traders carry over a restart, to the last bit, with `progress`, JSON values, before it."""
     arrays = _carried(traders)
-    header = json.dumps({"progress": progress, "sizes": [len(values) for values in arrays]}, sort_keys=True)
+    header = notation.text({"progress": progress, "sizes": [len(values) for values in arrays]})
     return header.encode() + b"\n" + np.concatenate(arrays).astype("<f8", copy=False).tobytes()
 
 

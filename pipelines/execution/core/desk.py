@@ -21,6 +21,7 @@ from pipelines.execution.core.events import EPOCH, Answer, Answered, Charge, Cor
 from pipelines.execution.core.plan import Cancel, Find, Plan, Submit
 from pipelines.execution.core.working import ZERO, Working
 from pipelines.execution.fills import Book
+from pipelines.execution.guards import Sent
 
 SECOND = 1_000_000_000
 #: The finest quantity that a broker knows.
@@ -29,15 +30,6 @@ SMALLEST = Decimal("1e-9")
 CORRECTION = "correction"
 #: Orders of which nobody knows what became of them yet.
 UNRESOLVED = frozenset({OrderState.INTENT, OrderState.UNKNOWN})
-
-
-class Sent(NamedTuple):
-    """One order that was sent, whatever became of it."""
-
-    at_ns: int
-    symbol: str
-    quantity: float
-    """Signed."""
 
 
 class Place(NamedTuple):
@@ -104,6 +96,8 @@ class Desk:
     """The journal's, of the newest record that is durable."""
     oldest: int = 0
     """Sequence after which all that is written of the remembered orders lies."""
+    _told: dict[str, str] = field(default_factory=dict)
+    """The holdings as they are written."""
 
     def begin(self, said: Synced, plan: Plan) -> None:
         """Begin with the cash that a reading tells of; whatever led to it is known now, so that none books it again."""
@@ -231,17 +225,12 @@ class Desk:
         """Ask for the orders of which nothing is known, when it is time to, and stop counting what was sent long ago."""
         while self.sent and plan.at.monotonic_ns - self.sent[0].at_ns > self.sent_ns:
             self.sent.popleft()
-        for name, working in list(self.unresolved.items()):
-            if working.state not in UNRESOLVED:
-                del self.unresolved[name]
-                continue
-            age_ns = plan.at.monotonic_ns - working.since_ns
-            if working.state == OrderState.INTENT and age_ns >= self.patience.answer_ns:
-                working.state = OrderState.UNKNOWN
-                self._note(working, plan, "no answer came")
-            if working.state == OrderState.UNKNOWN and plan.at.monotonic_ns >= self._next_look_ns(working):
-                working.looked_ns = plan.at.monotonic_ns
-                plan.requests.append(Find(working.order.client_order_id, plan.at.monotonic_ns))
+        # Most of them were sent a moment ago, and their answers are on the way.
+        expected_ns = plan.at.monotonic_ns - self.patience.answer_ns
+        for working in [
+            each for each in self.unresolved.values() if each.since_ns <= expected_ns or each.state is not OrderState.INTENT
+        ]:  # fmt: skip
+            self._look_for(working, plan)
 
     def cancel(self, working: Working, plan: Plan) -> None:
         """Ask for a cancel, unless that was asked a moment ago, or nothing can be asked yet."""
@@ -266,8 +255,16 @@ class Desk:
         self.charged &= {each.identity for each in said.charges}
         self.oldest = min((each.since for each in (*self.orders.values(), *self.ended.values())), default=self.sequence)
 
-    def restore(self, found: dict[str, Working], now_ns: int) -> None:
-        """Put back the orders that the journal tells of."""
+    def packed(self) -> dict[str, Any]:
+        """Return what a restart needs beside the orders, which the journal tells of."""
+        return {"cash": str(self.cash), "holdings": self._told, "charged": sorted(self.charged), "oldest": self.oldest}
+
+    def restore(self, kept: dict[str, Any], found: dict[str, Working], now_ns: int) -> None:
+        """Put back what `packed` kept, and the orders that the journal tells of."""
+        self.cash, self.charged, self.oldest = Decimal(kept["cash"]), set(kept["charged"]), kept["oldest"]
+        self.holdings, self._told = {}, {}
+        for symbol, held in kept["holdings"].items():
+            self._put(symbol, Decimal(held))
         self.orders, self.ended, self.unresolved = {}, {}, {}
         for working in found.values():
             self._file(working)
@@ -306,9 +303,8 @@ class Desk:
         """Book an execution: exactly here, and by the compiled function in the book, which then follows what is exact."""
         symbol, quantity = execution.symbol, execution.quantity
         numbers = float(quantity), float(execution.price), float(execution.fee)
-        held = self.holdings.pop(symbol, ZERO) + quantity
-        if held != ZERO:
-            self.holdings[symbol] = held
+        held = self.holdings.get(symbol, ZERO) + quantity
+        self._put(symbol, held)
         self.cash -= quantity * execution.price + execution.fee
         realised = self._book(symbol, float(held), *numbers)
         plan.write("fill", "broker", {
@@ -340,12 +336,29 @@ class Desk:
 
     def _hold(self, symbol: str, quantity: Decimal, average: float) -> None:
         """Hold a quantity of a symbol that cost so much a unit."""
-        self.holdings.pop(symbol, None)
-        if quantity != ZERO:
-            self.holdings[symbol] = quantity
+        self._put(symbol, quantity)
         place = self.places.get(symbol)
         if place is not None:
             place.book.quantity[place.row], place.book.average[place.row] = float(quantity), average if quantity else 0.0
+
+    def _put(self, symbol: str, held: Decimal) -> None:
+        """Keep a holding, and its digits beside it: hundreds of them are written with every record."""
+        self.holdings.pop(symbol, None)
+        self._told.pop(symbol, None)
+        if held != ZERO:
+            self.holdings[symbol], self._told[symbol] = held, str(held)
+
+    def _look_for(self, working: Working, plan: Plan) -> None:
+        """Ask for an order if nothing is known of it still, and it is time to."""
+        now_ns = plan.at.monotonic_ns
+        if working.state == OrderState.INTENT:
+            working.state = OrderState.UNKNOWN
+            self._note(working, plan, "no answer came")
+        if working.state != OrderState.UNKNOWN:
+            del self.unresolved[working.order.client_order_id]
+        elif now_ns >= self._next_look_ns(working):
+            working.looked_ns = now_ns
+            plan.requests.append(Find(working.order.client_order_id, now_ns))
 
     def _proves_absence(self, working: Working, asked_ns: int) -> bool:
         return asked_ns - working.since_ns >= self.patience.horizon_ns

@@ -4,7 +4,6 @@ The gate judges an order by hand as it does any other, between two bars as at on
 """
 
 import math
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -127,7 +126,7 @@ class Hand:
         core.tell(seat, plan, seat.outlook.due_ns, reason == Reason.HAND or seat.outlook.model_valid)
         verdict = self._verdict(seat, order, float(quantity))
         exact = seat.exact(verdict.quantity)
-        order = replace(order, quantity=float(exact))
+        order = order._replace(quantity=float(exact))
         told = facts.asked(order, float(quantity), verdict, reason)
         # A halt lets nothing but reductions pass, and they are what it wants.
         plan.write("intent", said.actor, {**told, "orders": core.desk.intend([(order, exact, core.halted)], plan)})

@@ -158,12 +158,10 @@ class Core:
 
     def packed(self) -> bytes:
         """Return everything that a new process needs to go on."""
-        desk = self.desk
         return trader.packed([seat.trader for seat in self.seats.values()], {
-            "form": FORM, "cursor": self.cursor, "commands": list(self.commands)[-REMEMBERED:], "oldest": desk.oldest,
-            "cash": str(desk.cash), "holdings": {symbol: str(held) for symbol, held in desk.holdings.items()},
-            "charged": sorted(desk.charged), "starts": self.starts, "proposals": self.proposals.packed(),
-            "seats": {name: seat.packed() for name, seat in self.seats.items()},
+            "form": FORM, "cursor": self.cursor, "commands": list(self.commands)[-REMEMBERED:], "starts": self.starts,
+            "proposals": self.proposals.packed(), "seats": {name: seat.packed() for name, seat in self.seats.items()},
+            **self.desk.packed(),
         })  # fmt: skip
 
     def noted(self, sequence: int) -> None:
@@ -175,16 +173,13 @@ class Core:
 
         `records` are those of the journal after sequence `oldest(raw)`, up to the one that `raw` was kept with.
         """
-        kept, desk = trader.restore([seat.trader for seat in self.seats.values()], raw), self.desk
+        kept = trader.restore([seat.trader for seat in self.seats.values()], raw)
         self.cursor, self.commands = kept["cursor"], dict.fromkeys(kept["commands"])
         for name, seat in self.seats.items():
             seat.restore(kept["seats"][name])
         self.proposals.restore(kept["proposals"])
         self.starts = kept.get("starts", [])
-        desk.cash, desk.charged = Decimal(kept["cash"]), set(kept["charged"])
-        desk.holdings = {symbol: Decimal(held) for symbol, held in kept["holdings"].items()}
-        desk.oldest = kept["oldest"]
-        desk.restore(remembered.rebuilt(records, at.monotonic_ns), at.monotonic_ns)
+        self.desk.restore(kept, remembered.rebuilt(records, at.monotonic_ns), at.monotonic_ns)
         return self
 
     def _tend(self, plan: Plan) -> None:
@@ -210,7 +205,7 @@ class Core:
 
     def _listed(self, said: events.Listed, plan: Plan) -> None:
         for seat in self.seats.values():
-            seat.outlook.untradable = said.untradable
+            seat.outlook.listed(said.untradable)
 
     def _took_over(self, said: events.TookOver, plan: Plan) -> None:
         self.seats[said.market].take_over(said)
@@ -433,7 +428,7 @@ class Core:
         intents, forced = seat.intents(), seat.forced()
         made = seat.orders(heard, seat.trader.verdicts.order)
         sent = self.desk.intend(((each, seat.exact(each.quantity), each.symbol in forced) for each in made), plan)
-        if intents["symbol"]:
+        if intents:
             plan.write("intent", "core", {**intents, "orders": sent})
         if self.proposals.mode == Mode.ASSISTED:
             for order in seat.orders(heard, kept_back):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from domain.panel import FloatArray
 from domain.params import Risk
 from pipelines.execution import guards
 from pipelines.execution.core.desk import SECOND, Desk
@@ -17,15 +18,19 @@ class Outlook:
 
     def __init__(self, places: dict[str, int], desk: Desk, rules: Risk) -> None:
         self._places, self._desk, self._rules = places, desk, rules
-        self.untradable: frozenset[str] = frozenset()
+        self._tradable = np.ones(len(places), dtype=np.bool_)
         self.ages = np.zeros(len(places))
         """[S] bars since each symbol had one."""
         self.open, self.due_ns = False, 0
         self.model_valid = True
 
-    def lived(self, said: BarClosed, closed_ns: int) -> None:
-        """Take in a bar."""
-        self.ages[:] = np.where(np.isnan(said.bar.close[0]), self.ages + 1.0, 0.0)
+    def listed(self, untradable: frozenset[str]) -> None:
+        """Take in which symbols the broker does not trade now."""
+        self._tradable[:] = [symbol not in untradable for symbol in self._places]
+
+    def lived(self, said: BarClosed, close: FloatArray, closed_ns: int) -> None:
+        """Take in a bar; `close` [S] is NaN where there is no price."""
+        self.ages[:] = np.where(np.isnan(close), self.ages + 1.0, 0.0)
         self.open, self.due_ns, self.model_valid = said.open, said.due_ns or closed_ns, said.model_valid
 
     def tell(
@@ -36,7 +41,7 @@ class Outlook:
         self.list_working(trader)
         facts = guards.Facts(
             open=np.full(len(self._places), self.open),
-            tradable=np.array([symbol not in self.untradable for symbol in self._places]),
+            tradable=self._tradable,
             symbol_age_bars=self.ages,
             feed_silence_s=max(at.ns - silent_since_ns, 0) / SECOND,
             account_age_s=(at.monotonic_ns - synced_ns) / SECOND if synced_ns else math.inf,
@@ -44,7 +49,7 @@ class Outlook:
             loop_lag_s=(at.monotonic_ns - heard_ns) / SECOND if heard_ns else 0.0,
             model_valid=model_valid,
         )
-        guards.watch(self._rules, facts, self._sent(), at.monotonic_ns, trader.conditions)
+        guards.watch(self._rules, facts, self._desk.sent, at.monotonic_ns, self._places, trader.conditions)
 
     def list_working(self, trader: Trader) -> None:
         """Write to the trader's conditions what orders may still do."""
@@ -70,7 +75,3 @@ class Outlook:
                 mark = float(trader.book.mark[place])
                 found.append(guards.Working(place, left, math.nan if limit is None else limit, mark))
         return found
-
-    def _sent(self) -> list[guards.Sent]:
-        """Return what the account sent not long ago, whatever became of it."""
-        return [guards.Sent(each.at_ns, self._places.get(each.symbol), each.quantity) for each in self._desk.sent]

@@ -9,7 +9,7 @@ from pipelines.execution.core.events import Moment
 from pipelines.journal import Record
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Submit:
     """Send an order, once: whatever is not understood of the answer is UNKNOWN and never sent again."""
 

@@ -77,7 +77,7 @@ class Seat:
         bar = sound(said.bar)
         fills.mark(self.trader.book, bar.close[0])
         self.bars, self.last_us = self.bars + 1, orders.microseconds(bar.event_at[0])
-        self.outlook.lived(replace(said, bar=bar), self.last_us * 1000)
+        self.outlook.lived(said, bar.close[0], self.last_us * 1000)
         return bar
 
     def worst(self) -> Totals:
@@ -105,10 +105,11 @@ class Seat:
     def hold_back(self, busy: set[str], *, ready: bool, flips: bool) -> None:
         """Deny what cannot be sent now, and cut what the broker would refuse."""
         said = self.trader.verdicts
-        for s in np.flatnonzero(said.order).tolist():
-            if self.symbols[s] in busy or not ready:
-                said.order[s], said.outcome[s] = 0.0, Outcome.DENIED
-            elif not flips:
+        asked = np.flatnonzero(said.order).tolist()
+        denied = [s for s in asked if not ready or self.symbols[s] in busy]
+        said.order[denied], said.outcome[denied] = 0.0, Outcome.DENIED
+        if not flips:
+            for s in np.flatnonzero(said.order).tolist():
                 self._close_first(s)
 
     def for_person(self, mode: Mode) -> FloatArray:
@@ -144,5 +145,7 @@ def sound(bar: Panel) -> Panel:
     """Return a bar in which whatever is not a positive price is missing, so that nothing of it reaches a decision."""
     prices = np.stack((bar.open, bar.high, bar.low, bar.close))
     right = (np.isfinite(prices) & (prices > 0.0)).all(axis=0) & (bar.high >= bar.low)
+    if right.all():
+        return bar
     cleaned: dict[str, Any] = {name: np.where(right, getattr(bar, name), math.nan) for name in PRICES}
     return replace(bar, **cleaned)

@@ -39,7 +39,7 @@ def _possible(booked: dict[Decimal, Decimal]) -> bool:
     return True
 
 
-@dataclass
+@dataclass(slots=True)
 class Working:
     """An order that we sent or found, until nothing more can come of it."""
 

@@ -81,6 +81,11 @@ def facts(count, **known):
     return guards.Facts(**{**arrays, **HEALTHY, **known})
 
 
+def places(count):
+    """Return where each symbol stands."""
+    return {f"S{s}": s for s in range(count)}
+
+
 def judge(wanted, *, held=(), average=(), close=100.0, mark=None, volume=1e6, aim=None, state=None, world=None, sent=(), **known):
     """Put one bar through the gate and return what came out, the state and the book; `known` are conditions, then limits."""
     count = len(wanted)
@@ -88,7 +93,7 @@ def judge(wanted, *, held=(), average=(), close=100.0, mark=None, volume=1e6, ai
     terms = {name: known.pop(name) for name in ("lot", "shortable", "notional_min") if name in known}
     chosen = rules(**known)
     if world is not None or sent:
-        guards.watch(chosen, facts(count, **(world or {})), list(sent), NOW_NS, surrounding)
+        guards.watch(chosen, facts(count, **(world or {})), list(sent), NOW_NS, places(count), surrounding)
     book = fills.Book.opened(count, EQUITY)
     book.quantity[:] = list(held) or 0.0
     book.average[:] = list(average) or np.where(book.quantity != 0, 100.0, 0.0)
@@ -109,7 +114,7 @@ def answers(judged):
     return [(o, Outcome(c), Rule(r)) for o, c, r in zip(out.order, out.outcome, out.rule, strict=True)]
 
 
-def ago(seconds, symbol=0, quantity=100.0):
+def ago(seconds, symbol="S0", quantity=100.0):
     """Return an order that was sent so many seconds ago."""
     return Sent(NOW_NS - int(seconds * 1e9), symbol, quantity)
 
@@ -833,14 +838,14 @@ def test_sectors_are_counted_and_the_unknown_are_one():
 def test_facts_of_another_number_of_symbols_are_refused():
     """A fact too few would let a symbol trade unwatched."""
     with pytest.raises(ValueError, match=r"session needs one fact for each of 2 symbols, found \(1,\)"):
-        guards.watch(rules(), facts(2, open=np.array([True])), [], NOW_NS, Conditions.blank(2))
+        guards.watch(rules(), facts(2, open=np.array([True])), [], NOW_NS, places(2), Conditions.blank(2))
 
 
 def test_guards_that_are_satisfied_again_let_go():
     """Each look is a fresh one: nothing of an earlier block remains."""
     known = Conditions.blank(1)
-    guards.watch(rules(), facts(1, open=np.array([False]), model_valid=False), [ago(1)], NOW_NS, known)
-    guards.watch(rules(), facts(1), [], NOW_NS, known)
+    guards.watch(rules(), facts(1, open=np.array([False]), model_valid=False), [ago(1)], NOW_NS, places(1), known)
+    guards.watch(rules(), facts(1), [], NOW_NS, places(1), known)
 
     blank = Conditions.blank(1)
     assert all(np.array_equal(a, b, equal_nan=True) for a, b in itertools.zip_longest(known, blank))
