@@ -42,7 +42,7 @@ def test_keys_are_sorted_and_nothing_is_between():
 )
 def test_what_would_read_back_as_something_else_is_refused(value):
     """Nothing is written for a number that is none, nor for a tuple, which comes back as a list."""
-    with pytest.raises(ValueError, match="read back|serializable"):
+    with pytest.raises(ValueError, match=r"read back|serializable"):
         notation.written({"value": value})
 
 
