@@ -17,13 +17,14 @@ import pytest
 from domain.decision import Outcome
 from domain.order import OrderState
 from pipelines.execution import risk, trader
-from pipelines.execution.core import desk, machine, reconciling, remembered, seat, working
+from pipelines.execution.core import desk, machine, readiness, reconciling, remembered, seat, working
 from pipelines.execution.core.desk import Desk
 from pipelines.execution.core.events import Answer, Answered
 from pipelines.execution.core.hand import Hand
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Find, Submit
 from pipelines.execution.core.proposals import Proposals
+from pipelines.execution.core.readiness import Readiness
 from pipelines.execution.core.seat import Seat
 from pipelines.execution.core.working import Working
 from tests.simulation.world import SYMBOLS, World
@@ -189,19 +190,19 @@ def ready_at_once(patch: Patch) -> None:
 @bug
 def difference_is_ignored(patch: Patch) -> None:
     """A position at the broker that is not in the journal is noted and nothing else (bytex, issue 30)."""
-    patch.setattr(machine, "differences", lambda desk, said: {})
+    patch.setattr(readiness, "differences", lambda desk, said: {})
 
 
 @bug
 def difference_is_final(patch: Patch) -> None:
     """A single reading decides: a broker whose positions lag for seconds stops the trader for good."""
 
-    def around(original: Any, self: Core, found: Any, plan: Any) -> None:
-        original(self, found, plan)
-        if found:
-            self.readiness.lost.add("trust")
+    def around(original: Any, self: Readiness, said: Any, strangers: int, plan: Any) -> None:
+        original(self, said, strangers, plan)
+        if self.doubts:
+            self.lost.add("trust")
 
-    wrapped(patch, Core, "_judge", around)
+    wrapped(patch, Readiness, "judge", around)
 
 
 @bug
@@ -358,8 +359,8 @@ def foreign_orders_are_unseen(patch: Patch) -> None:
 @bug
 def lost_channel_is_ignored(patch: Patch) -> None:
     """A reconnect changes nothing: what was known before is trusted."""
-    patch.setattr(Core, "_joined", lambda self, said, plan: self.readiness.lost.discard(said.channel))
-    patch.setattr(Core, "_sync_due", lambda self, now_ns: not self.readiness.synced_ns)
+    patch.setattr(Readiness, "joined", lambda self, channel: self.lost.discard(channel))
+    patch.setattr(Readiness, "due", lambda self, now_ns: not self.synced_ns)
 
 
 @bug
@@ -395,7 +396,7 @@ def a_cent_is_a_dollar(patch: Patch) -> None:
     """Cash is compared so loosely that any difference passes, and positions are not compared."""
     patch.setattr(reconciling, "CENT", Decimal(10**9))
     wrapped(
-        patch, machine, "differences", lambda original, desk, said: {
+        patch, readiness, "differences", lambda original, desk, said: {
             name: pair for name, pair in original(desk, said).items() if name == reconciling.CASH
         },
     )  # fmt: skip
@@ -491,11 +492,11 @@ def moves_without_a_beginning_are_adopted(patch: Patch) -> None:
 def readings_may_overlap(patch: Patch) -> None:
     """Of two readings under way the one begun later is believed, though it was read first: what is forgotten comes again."""
 
-    def around(original: Any, self: Core, said: Any, plan: Any) -> None:
-        self.readiness.taken_ns = 0
-        original(self, said, plan)
+    def around(original: Any, self: Readiness, said: Any, now_ns: int) -> bool:
+        self.taken_ns = 0
+        return original(self, said, now_ns)
 
-    wrapped(patch, Core, "_synced", around)
+    wrapped(patch, Readiness, "admits", around)
 
 
 @bug
@@ -570,13 +571,12 @@ def a_correction_leaves_the_book(patch: Patch) -> None:
 def a_correction_is_believed_at_once(patch: Patch) -> None:
     """What was read a moment ago is taken over, while an execution that explains it waits for its order (ours, until seed 5264)."""
 
-    def around(original: Any, self: Core, said: Any, plan: Any) -> None:
-        state = self.readiness
-        state.doubts = {name: replace(each, since_ns=0) for name, each in state.doubts.items() if name != machine.UNBOOKED}
-        state.synced_ns = plan.at.monotonic_ns
+    def around(original: Any, self: Readiness, said: Any, plan: Any) -> None:
+        self.doubts = {name: replace(each, since_ns=0) for name, each in self.doubts.items() if name != readiness.UNBOOKED}
+        self.synced_ns = plan.at.monotonic_ns
         original(self, said, plan)
 
-    wrapped(patch, Core, "_corrected", around)
+    wrapped(patch, Readiness, "correct", around)
 
 
 @bug
@@ -584,7 +584,7 @@ def an_open_order_explains_a_difference(patch: Patch) -> None:
     """Positions are not compared while an order of their symbol is open, nor money while any is (ours, until found in seed 460)."""
     wrapped(
         patch,
-        machine,
+        readiness,
         "differences",
         lambda original, desk, said: {
             name: pair

@@ -7,7 +7,6 @@ booked, cancels are sent, and bars are lived through without a forecast.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Self
 
@@ -25,7 +24,7 @@ from pipelines.execution.core.events import Event, Moment, Power
 from pipelines.execution.core.hand import HAND, Hand
 from pipelines.execution.core.plan import Find, Plan, Sync
 from pipelines.execution.core.proposals import Proposals
-from pipelines.execution.core.reconciling import Doubt, correct, differences
+from pipelines.execution.core.readiness import Readiness
 from pipelines.execution.core.seat import Seat, Traded
 from pipelines.journal import Stored
 
@@ -33,36 +32,8 @@ from pipelines.journal import Stored
 FORM = 3
 #: Kinds of charges that are money paid in or out, in Alpaca's words: they are neither gain nor loss.
 PAID = frozenset({"CSD", "CSW", "TRANS", "JNLC", "ACATC"})
-#: What differs where executions were read whose orders are not known yet.
-UNBOOKED = "executions of unknown orders"
-NOTHING_DIFFERS = "nothing is known to differ from what the broker holds, other than what an open order may explain"
-NOT_READ = "the account was not read a moment ago, or not in full: it is being read, ask again"
 #: Commands remembered, so that one that comes twice is honoured once.
 REMEMBERED = 1000
-
-
-@dataclass
-class Readiness:
-    """What must hold before anything new is opened."""
-
-    synced: bool = False
-    """The account was read since the start and since every channel came back, and no difference stands."""
-    lost: set[events.Channel] = field(default_factory=lambda: {events.Channel.ORDERS})
-    synced_ns: int = 0
-    asked_ns: int = 0
-    """When the reading under way was asked for; 0 when none is."""
-    taken_ns: int = 0
-    """When the newest reading was taken in."""
-    urged_ns: int = 0
-    """When something happened that only a reading begun since then explains; 0 when nothing has."""
-    doubts: dict[str, Doubt] = field(default_factory=dict)
-    offset_s: float = math.nan
-    """Seconds by which our clock was ahead of the broker's at the last reading."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether new positions may be opened."""
-        return self.synced and not self.lost
 
 
 class Core:
@@ -82,7 +53,7 @@ class Core:
         self._owners = {symbol: seat for seat in self.seats.values() for symbol in seat.symbols}
         windows = [max(seat.rules.orders_window_s, seat.rules.repeats_window_s) for seat in self.seats.values()]
         self.desk.sent_ns = round(max(windows) * SECOND)
-        self.flips, self.cursor, self.readiness = flips, "", Readiness()
+        self.flips, self.cursor, self.readiness = flips, "", Readiness(self.desk)
         self.commands: dict[str, None] = {}
         self.power: Power | None = None
         """What the broker said that may be spent, nothing while it has not; `cash_read` is what the account held then."""
@@ -151,7 +122,7 @@ class Core:
         """Take in one event and return what follows; the time of `at` is the only time there is."""
         plan = Plan(at)
         # Whoever was suspended wakes up to a bar: what has become true meanwhile is true before it.
-        self._believe(plan)
+        self.readiness.believe(plan)
         self._handlers[type(event)](event, plan)
         self._tend(plan)
         return plan
@@ -186,22 +157,15 @@ class Core:
         """Do what the state alone asks for, at whatever event: look, cancel, read the account."""
         desk, now_ns = self.desk, plan.at.monotonic_ns
         desk.look(plan)
-        self._believe(plan)
+        self.readiness.believe(plan)
         self.proposals.lapse(plan)
         halted = self.halted
         for working in desk.orders.values():
             if working.unwanted or (halted and not working.forced):
                 desk.cancel(working, plan)
-        if self._sync_due(now_ns):
+        if self.readiness.due(now_ns):
             self.readiness.asked_ns = now_ns
             plan.requests.append(Sync(self.cursor, tuple(desk.orders), now_ns))
-
-    def _sync_due(self, now_ns: int) -> bool:
-        patience, state = self.desk.patience, self.readiness
-        if state.asked_ns and now_ns - state.asked_ns < patience.answer_ns:
-            return False
-        waits = patience.busy_sync_ns if not state.synced or state.doubts or self.desk.orders else patience.sync_ns
-        return bool(state.urged_ns) or not state.synced_ns or now_ns - state.synced_ns >= waits
 
     def _listed(self, said: events.Listed, plan: Plan) -> None:
         for seat in self.seats.values():
@@ -234,23 +198,15 @@ class Core:
         self.readiness.urged_ns = plan.at.monotonic_ns
 
     def _joined(self, said: events.Joined, plan: Plan) -> None:
-        """Trust nothing that was known before: what a stream said while it was gone is lost."""
-        self.readiness.lost.discard(said.channel)
-        self.readiness.synced, self.readiness.synced_ns, self.readiness.asked_ns = False, 0, 0
+        self.readiness.joined(said.channel)
 
     def _lost(self, said: events.Lost, plan: Plan) -> None:
         self.readiness.lost.add(said.channel)
 
     def _synced(self, said: events.Synced, plan: Plan) -> None:
-        """Take in a reading of the account, and be ready if it is what we hold.
-
-        One that was begun before another was taken in knows nothing of it: it may be older, or bring again what is forgotten since.
-        """
-        if said.asked_ns < self.readiness.taken_ns:
-            if said.asked_ns == self.readiness.asked_ns:
-                self.readiness.urged_ns, self.readiness.asked_ns = plan.at.monotonic_ns, 0
+        """Take in a reading of the account, and be ready if it is what we hold."""
+        if not self.readiness.admits(said, plan.at.monotonic_ns):
             return
-        self.readiness.taken_ns = plan.at.monotonic_ns
         for report in said.orders:
             self.desk.report(report, plan)
         strangers = {name for name in (each.client_order_id for each in said.executions) if self.desk.known(name) is None}
@@ -267,13 +223,8 @@ class Core:
         # A reading that was begun before a channel came back knows nothing of what was said meanwhile.
         if said.asked_ns == self.readiness.asked_ns:
             self.cash_read = self.desk.cash
-            self.readiness.offset_s = math.nan if said.clock_ns is None else (plan.at.ns - said.clock_ns) / SECOND
             self.power = None if said.power is None else self._power(said.power)
-            # Holdings that agree without what these executions moved agree by chance.
-            unbooked = {UNBOOKED: (Decimal(0), Decimal(len(strangers)))} if strangers else {}
-            self._judge(differences(self.desk, said) | unbooked, plan)
-            self.readiness.asked_ns, self.readiness.synced_ns = 0, plan.at.monotonic_ns
-            self.readiness.urged_ns = 0 if said.asked_ns >= self.readiness.urged_ns else self.readiness.urged_ns
+            self.readiness.judge(said, len(strangers), plan)
 
     def _paid(self, amount: float) -> None:
         """Measure losses from what the account is worth with money that was paid in or out: that is neither gain nor loss."""
@@ -284,27 +235,6 @@ class Core:
         """Return what the broker lets the account spend before the orders that work, which it has taken off already."""
         pending = Decimal(sum(seat.worst().pending for seat in self.seats.values()))
         return said if not pending.is_finite() else Power(said.marginable + pending, said.cash + pending)
-
-    def _judge(self, found: dict[str, tuple[Decimal, Decimal]], plan: Plan) -> None:
-        """Remember since when each difference stands; be ready again when none is left."""
-        state, now_ns = self.readiness, plan.at.monotonic_ns
-        kept = {name: state.doubts.get(name) for name in found}
-        state.doubts = {
-            name: doubt if (doubt := kept[name]) is not None and doubt.same(*found[name]) else Doubt(*found[name], now_ns)
-            for name in found
-        }
-        if not state.doubts and not state.synced:
-            state.synced = True
-            plan.write("reconcile", "core", {"positions": len(self.desk.holdings), "cash": str(self.desk.cash)})
-
-    def _believe(self, plan: Plan) -> None:
-        """Believe a difference that has stood for a while, even if no reading has come since that could have ended it."""
-        state, now_ns = self.readiness, plan.at.monotonic_ns
-        stands = {name: each for name, each in state.doubts.items() if now_ns - each.since_ns >= self.desk.patience.quiet_ns}
-        if stands and state.synced:
-            state.synced = False
-            name, doubt = next(iter(sorted(stands.items())))
-            plan.alert(f"the broker holds {doubt.theirs} of {name}, the journal says {doubt.ours}: nothing new is opened")
 
     def heard_before(self, said: events.Word) -> bool:
         """Say whether a word of a person has been honoured; from now on it has."""
@@ -341,21 +271,8 @@ class Core:
         return float(power) - max(float(self.cash_read - self.desk.cash), 0.0) - pending
 
     def _corrected(self, said: events.Corrected, plan: Plan) -> None:
-        """Let the account be what the broker holds, where a person says that it is right; the next reading shows whether it is."""
-        if self.heard_before(said):
-            return
-        state = self.readiness
-        whole = (
-            state.synced_ns
-            and UNBOOKED not in state.doubts
-            and plan.at.monotonic_ns - state.synced_ns <= self.desk.patience.quiet_ns
-        )
-        made = correct(self.desk, state.doubts, state.synced_ns, said, plan) if whole else {}
-        refusal = "" if made else NOTHING_DIFFERS if whole else NOT_READ
-        state.doubts = {name: doubt for name, doubt in state.doubts.items() if name not in made}
-        state.urged_ns = plan.at.monotonic_ns
-        found = {name: [f"{each.normalize():f}" for each in (doubt.ours, doubt.theirs)] for name, doubt in made.items()}
-        plan.write("verdict", said.actor, {"command": said.identity, "reason": said.reason, "refusal": refusal, "corrected": found})
+        if not self.heard_before(said):
+            self.readiness.correct(said, plan)
 
     def _began(self, said: events.Began, plan: Plan) -> None:
         """Halt where processes begin over and over: whatever ends them, none has looked at it."""

@@ -1,0 +1,113 @@
+"""Readiness: whether the account is known to be what the journal says, so that something new may be opened.
+
+It is known from readings. One is due every so often, and whenever something has happened that only a reading begun since then
+explains. A difference stands until it has been compared and is gone; what has stood for a while is believed.
+"""
+
+import math
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from pipelines.execution.core.desk import SECOND, Desk
+from pipelines.execution.core.events import Channel, Corrected, Synced
+from pipelines.execution.core.plan import Plan
+from pipelines.execution.core.reconciling import Doubt, correct, differences
+
+#: What differs where executions were read whose orders are not known yet.
+UNBOOKED = "executions of unknown orders"
+NOTHING_DIFFERS = "nothing is known to differ from what the broker holds, other than what an open order may explain"
+NOT_READ = "the account was not read a moment ago, or not in full: it is being read, ask again"
+
+
+@dataclass
+class Readiness:
+    """What must hold before anything new is opened."""
+
+    desk: Desk
+    synced: bool = False
+    """The account was read since the start and since every channel came back, and no difference stands."""
+    lost: set[Channel] = field(default_factory=lambda: {Channel.ORDERS})
+    synced_ns: int = 0
+    asked_ns: int = 0
+    """When the reading under way was asked for; 0 when none is."""
+    taken_ns: int = 0
+    """When the newest reading was taken in."""
+    urged_ns: int = 0
+    """When something happened that only a reading begun since then explains; 0 when nothing has."""
+    doubts: dict[str, Doubt] = field(default_factory=dict)
+    offset_s: float = math.nan
+    """Seconds by which our clock was ahead of the broker's at the last reading."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether new positions may be opened."""
+        return self.synced and not self.lost
+
+    def due(self, now_ns: int) -> bool:
+        """Say whether the account should be read now."""
+        patience = self.desk.patience
+        if self.asked_ns and now_ns - self.asked_ns < patience.answer_ns:
+            return False
+        waits = patience.busy_sync_ns if not self.synced or self.doubts or self.desk.orders else patience.sync_ns
+        return bool(self.urged_ns) or not self.synced_ns or now_ns - self.synced_ns >= waits
+
+    def joined(self, channel: Channel) -> None:
+        """Trust nothing that was known before: what a stream said while it was gone is lost."""
+        self.lost.discard(channel)
+        self.synced, self.synced_ns, self.asked_ns = False, 0, 0
+
+    def admits(self, said: Synced, now_ns: int) -> bool:
+        """Say whether a reading may be taken in, which it then is.
+
+        One that was begun before another was taken in knows nothing of it: it may be older, or bring again what is forgotten since.
+        """
+        if said.asked_ns >= self.taken_ns:
+            self.taken_ns = now_ns
+            return True
+        if said.asked_ns == self.asked_ns:
+            self.urged_ns, self.asked_ns = now_ns, 0
+        return False
+
+    def judge(self, said: Synced, strangers: int, plan: Plan) -> None:
+        """Compare the account with a reading that was asked for since every channel came back; all that it tells of is booked.
+
+        `strangers` are orders of which it brought executions, and which are not known yet: what agrees without these agrees by
+        chance.
+        """
+        now_ns = plan.at.monotonic_ns
+        unbooked = {UNBOOKED: (Decimal(0), Decimal(strangers))} if strangers else {}
+        self._doubt(differences(self.desk, said) | unbooked, plan)
+        self.offset_s = math.nan if said.clock_ns is None else (plan.at.ns - said.clock_ns) / SECOND
+        self.asked_ns, self.synced_ns = 0, now_ns
+        self.urged_ns = 0 if said.asked_ns >= self.urged_ns else self.urged_ns
+
+    def believe(self, plan: Plan) -> None:
+        """Believe a difference that has stood for a while, even if no reading has come since that could have ended it."""
+        since_ns = plan.at.monotonic_ns - self.desk.patience.quiet_ns
+        stands = {name: each for name, each in self.doubts.items() if each.since_ns <= since_ns}
+        if stands and self.synced:
+            self.synced = False
+            name, doubt = next(iter(sorted(stands.items())))
+            plan.alert(f"the broker holds {doubt.theirs} of {name}, the journal says {doubt.ours}: nothing new is opened")
+
+    def correct(self, said: Corrected, plan: Plan) -> None:
+        """Let the account be what the broker holds, where a person says that it is right; the next reading shows whether it is."""
+        fresh = self.synced_ns and plan.at.monotonic_ns - self.synced_ns <= self.desk.patience.quiet_ns
+        whole = fresh and UNBOOKED not in self.doubts
+        made = correct(self.desk, self.doubts, self.synced_ns, said, plan) if whole else {}
+        refusal = "" if made else NOTHING_DIFFERS if whole else NOT_READ
+        self.doubts = {name: doubt for name, doubt in self.doubts.items() if name not in made}
+        self.urged_ns = plan.at.monotonic_ns
+        found = {name: [f"{each.normalize():f}" for each in (doubt.ours, doubt.theirs)] for name, doubt in made.items()}
+        plan.write("verdict", said.actor, {"command": said.identity, "reason": said.reason, "refusal": refusal, "corrected": found})
+
+    def _doubt(self, found: dict[str, tuple[Decimal, Decimal]], plan: Plan) -> None:
+        """Remember since when each difference stands; be ready again when none is left."""
+        kept = {name: self.doubts.get(name) for name in found}
+        self.doubts = {
+            name: doubt if (doubt := kept[name]) is not None and doubt.same(*pair) else Doubt(*pair, plan.at.monotonic_ns)
+            for name, pair in found.items()
+        }
+        if not self.doubts and not self.synced:
+            self.synced = True
+            plan.write("reconcile", "core", {"positions": len(self.desk.holdings), "cash": str(self.desk.cash)})
