@@ -4,13 +4,14 @@ import hashlib
 import json
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from domain import market as markets
 from domain.cost import Cost
+from domain.decision import Mode
 from domain.error import ConfigurationError, UnknownMarket, UnknownParameter, nearest
 from domain.instrument import Instrument
 from domain.market import AssetClass, Market, Universe
@@ -487,6 +488,17 @@ class Alerts(Section):
     """Lines of one message."""
 
 
+class AccountParams(Section):
+    """An account at a broker that `nightshift up` trades, beside the paper account that every market has of its own."""
+
+    broker: Literal["alpaca", "exchange"]
+    """Alpaca's paper account: what trades with money is begun by hand, where its number is typed."""
+    markets: tuple[str, ...] = Field(min_length=1)
+    mode: Mode
+    answer_s: float = Field(gt=0)
+    """Seconds that a person has to answer a proposal."""
+
+
 class SizingSearch(Section):
     """Settings of sizing that a night tries: combinations of these values and those of `decisions`; without any it tries none."""
 
@@ -545,6 +557,7 @@ class Params(Section):
     profile: Literal["tiny", "demo", "full"]
     experiment: Experiment
     markets: dict[str, MarketParams]
+    accounts: tuple[AccountParams, ...]
     sources: Sources
     store: Store
     quality: Quality
@@ -649,7 +662,22 @@ def check(merged: dict[str, Any]) -> Params:
     params.market(params.experiment.market)
     for name, market in params.markets.items():
         markets.check_lengths(name, market.timeframe, market.stored)
+    _check_accounts(params)
     return params
+
+
+def _check_accounts(params: Params) -> None:
+    """Raise ConfigurationError for accounts that cannot be: of markets that are not there, or two that the same keys open."""
+    for account in params.accounts:
+        for market in account.markets:
+            params.market(market)
+    brokers = [account.broker for account in params.accounts]
+    for broker in sorted(set(brokers)):
+        if brokers.count(broker) > 1:
+            raise ConfigurationError(
+                f"accounts names {brokers.count(broker)} accounts at {broker}, and one is all that its keys open: "
+                "name the markets of all of them in one"
+            )
 
 
 def _explain(problem: ValidationError) -> ConfigurationError:
@@ -661,13 +689,12 @@ def _explain(problem: ValidationError) -> ConfigurationError:
 
 
 def _known(path: tuple[int | str, ...]) -> list[str]:
-    """Return the keys of the section at `path`, following dictionaries of sections."""
+    """Return the keys of the section at `path`, through dictionaries and lists of sections."""
     section: Any = Params
     for part in path:
-        if section is Params and part == "markets":
-            section = dict[str, MarketParams]
-        elif isinstance(section, type) and issubclass(section, BaseModel):
+        if isinstance(section, type) and issubclass(section, BaseModel):
             section = section.model_fields[str(part)].annotation
         else:
-            section = MarketParams
+            # A dictionary or a list of sections.
+            section = next((each for each in get_args(section) if isinstance(each, type) and issubclass(each, BaseModel)), Params)
     return list(section.model_fields)

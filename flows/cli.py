@@ -585,16 +585,12 @@ def _traded(
     if broker is Broker.PAPER:
         if driven[0] is not Mode.AUTONOMOUS:
             raise ConfigurationError(f"mode {driven[0]} was asked for on the paper account, which trades by itself: name a broker")
-        if len(params) > 1:
-            raise ConfigurationError(
-                f"{' and '.join(params)} were to be traded on paper, where each market has an account of its own: start one each, "
-                "or open `nightshift exchange` for all of them and trade them at --broker exchange"
-            )
-        (market, settings), *_ = params.items()
-        return trade.run(market, home, settings)
-    if broker is Broker.EXCHANGE:
-        return live.run(live.practice(list(params), home), live.Driving(*driven), params, home)
-    typed = "" if live_account is None else typer.prompt("This trades with money. Type the account's number to go on", err=True)
+        if len(params) == 1:
+            (market, settings), *_ = params.items()
+            return trade.run(market, home, settings)
+    if live_account is None:
+        return live.run(live.venue(broker, list(params), home), live.Driving(*driven), params, home)
+    typed = typer.prompt("This trades with money. Type the account's number to go on", err=True)
     return live.run(live.alpaca(live_account, typed), live.Driving(*driven), params, home)
 
 

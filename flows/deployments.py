@@ -1,19 +1,21 @@
 """Deployments: every flow of every market with its schedule and triggers, served by one process (`python -m flows.deployments`)."""
 
 import threading
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from domain import params as parameters
 from domain.clock import SystemClock
 from domain.market import Market
-from domain.params import Params
+from domain.params import AccountParams, Params
 from flows import events, timetable
 from flows import home as homes
+from flows.home import label
 
 if TYPE_CHECKING:
     from prefect.automations import AutomationCore
-    from prefect.client.schemas.objects import FlowRun
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig, FlowRun
     from prefect.deployments.runner import RunnerDeployment
     from prefect.events import DeploymentEventTrigger
 
@@ -28,21 +30,21 @@ WAIT_S = 0.5
 
 
 def of(params: Params) -> list["RunnerDeployment"]:
-    """Return six deployments a market, named after it: prepare, learn, retrain and trade; tune and admit wait to be asked."""
-    return [deployment for name in sorted(params.markets) for deployment in _of_market(params.market(name))]
+    """Return six deployments a market, named after it: prepare, learn, retrain and trade; tune and admit wait to be asked.
+
+    Beside them stands one for each account at a broker, under the name of its folder.
+    """
+    markets = [deployment for name in sorted(params.markets) for deployment in _of_market(params.market(name))]
+    return markets + [_of_account(account, params) for account in params.accounts]
 
 
 def _of_market(market: Market) -> list["RunnerDeployment"]:
-    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.schedules import Cron
     from prefect.types.entrypoint import EntrypointType
 
     from flows import scheduled
 
     table = timetable.of(market)
-    alone = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
-    # An alias that is moved again, while the first move is looked at, must be looked at as well.
-    queued = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
     rows: list[tuple[Any, str | None]] = [
         (scheduled.prepare, table.prepare),
         (scheduled.learn, table.learn),
@@ -51,14 +53,19 @@ def _of_market(market: Market) -> list["RunnerDeployment"]:
         (scheduled.tune, None),
         (scheduled.admit, None),
     ]
-    triggers = {"trade": [_on(market, "trade", events.PROMOTED)], "admit": [_on(market, "admit", events.PROMOTED, events.MOVED)]}
+    asked = {"market": market.name}
+    triggers = {
+        "trade": [_on([market.name], "trade", market.name, asked, events.PROMOTED)],
+        "admit": [_on([market.name], "admit", market.name, asked, events.PROMOTED, events.MOVED)],
+    }
     return [
         flow.to_deployment(
             market.name,
             schedules=[Cron(cron, timezone=table.zone)] if cron is not None else [],
-            parameters={"market": market.name},
+            parameters=asked,
             tags=["nightshift", market.name, market.asset_class.value],
-            concurrency_limit=queued if flow is scheduled.admit else alone,
+            # An alias that is moved again, while the first move is looked at, must be looked at as well.
+            concurrency_limit=_alone(waits=flow is scheduled.admit),
             entrypoint_type=EntrypointType.MODULE_PATH,
             triggers=triggers.get(flow.name, []),
         )
@@ -66,15 +73,47 @@ def _of_market(market: Market) -> list["RunnerDeployment"]:
     ]
 
 
-def _on(market: Market, flow: str, *expected: str) -> "DeploymentEventTrigger":
+def _of_account(account: AccountParams, params: Params) -> "RunnerDeployment":
+    """Return the trader of an account at a broker: it gets up with each of its markets."""
+    from prefect.schedules import Cron
+    from prefect.types.entrypoint import EntrypointType
+
+    from flows import scheduled
+
+    name, tables = label(account.markets, account.broker), [timetable.of(params.market(market)) for market in account.markets]
+    asked = account.model_dump(mode="json")
+    trader: Any = scheduled.trade_at
+    made: RunnerDeployment = trader.to_deployment(
+        name,
+        schedules=[Cron(cron, timezone=zone) for cron, zone in sorted({(table.trade, table.zone) for table in tables})],
+        parameters=asked,
+        tags=["nightshift", account.broker, *account.markets],
+        concurrency_limit=_alone(),
+        entrypoint_type=EntrypointType.MODULE_PATH,
+        triggers=[_on(account.markets, "trade-at", name, asked, events.PROMOTED)],
+    )
+    return made
+
+
+def _alone(*, waits: bool = False) -> "ConcurrencyLimitConfig":
+    """Let one run at a time, and another one wait for its turn or be cancelled."""
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+
+    strategy = ConcurrencyLimitStrategy.ENQUEUE if waits else ConcurrencyLimitStrategy.CANCEL_NEW
+    return ConcurrencyLimitConfig(limit=1, collision_strategy=strategy)
+
+
+def _on(
+    markets: Sequence[str], flow: str, deployment: str, asked: dict[str, Any], *expected: str
+) -> "DeploymentEventTrigger":  # fmt: skip
     """Run a flow when a champion of its market appears; a trader that already runs swaps by itself and the new run is cancelled."""
     from prefect.events import DeploymentEventTrigger
 
     return DeploymentEventTrigger(
-        name=f"{flow} {market.name} on promotion",
+        name=f"{flow} {deployment} on promotion",
         expect=set(expected),
-        match={"prefect.resource.id": events.resource(market.name)},
-        parameters={"market": market.name},
+        match={"prefect.resource.id": [events.resource(market) for market in markets]},
+        parameters=asked,
     )
 
 
@@ -100,7 +139,7 @@ def _revival_rule() -> "AutomationCore":
         trigger=EventTrigger(
             expect={"prefect.flow-run.Crashed"},
             match={"prefect.resource.id": "prefect.flow-run.*"},
-            match_related={"prefect.resource.role": "flow", "prefect.resource.name": "trade"},
+            match_related={"prefect.resource.role": "flow", "prefect.resource.name": ["trade", "trade-at"]},
             posture=Posture.Reactive,
             threshold=1,
             within=timedelta(0),
@@ -173,7 +212,8 @@ def main() -> None:
     homes.quiet()
     install_rules()
     params = parameters.load(homes.parameters())
-    serve(*of(params), pause_on_shutdown=False, limit=len(params.markets) + RUNS_MAX, print_starting_message=False)
+    traders = len(params.markets) + len(params.accounts)
+    serve(*of(params), pause_on_shutdown=False, limit=traders + RUNS_MAX, print_starting_message=False)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Home: where run-time state lies, and the switches that keep libraries from phoning home."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +30,12 @@ class Broker(StrEnum):
     """The trader's own process; every other broker is reached by wire."""
     EXCHANGE = "exchange"
     ALPACA = "alpaca"
+
+
+def label(markets: Iterable[str], broker: str) -> str:
+    """Return the name of the account that trades these markets at a broker."""
+    name = "+".join(sorted(markets))
+    return name if broker == Broker.PAPER else f"{name}@{broker}"
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,7 @@ class Home:
 
     def account(self, *markets: str, broker: Broker = Broker.PAPER) -> Path:
         """Return the folder of the account that trades these markets at a broker."""
-        name = "+".join(sorted(markets))
-        return self.journals / (name if broker == Broker.PAPER else f"{name}@{broker}")
+        return self.journals / label(markets, broker)
 
     def accounts(self, market: str, broker: Broker | None = None) -> list[Path]:
         """Return the folders of the accounts that trade a market, alone or beside others, at a broker or at any."""

@@ -126,6 +126,16 @@ class Timed:
         return said
 
 
+def venue(broker: Broker, markets: Sequence[str], home: Home) -> Venue:
+    """Return a broker behind a wire, where nothing costs money; raise ConfigurationError for paper, and for one out of reach."""
+    if broker is Broker.PAPER:
+        raise ConfigurationError(
+            f"{' and '.join(markets)} were to be traded on paper, where each market has an account of its own: start one each, or "
+            "open `nightshift exchange` for all of them and trade them at --broker exchange"
+        )
+    return practice(markets, home) if broker is Broker.EXCHANGE else alpaca()
+
+
 def practice(markets: Sequence[str], home: Home) -> Venue:
     """Return the exchange that is open in this home; raise ConfigurationError where none is, or one that lacks a market."""
     path, named = home.root / exchange.OPEN, " and ".join(f"'{market}'" for market in markets)

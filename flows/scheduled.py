@@ -18,19 +18,20 @@ from prefect.tasks import Task
 
 from domain import params as parameters
 from domain.clock import SystemClock
+from domain.decision import Mode
 from domain.error import DeadlinePassed, DiskFull, NoChampion, ResourceError
 from domain.params import Params
 from flows import admit as admitting
 from flows import health as page
 from flows import home as homes
 from flows import learn as learning
+from flows import live, timetable
 from flows import prepare as preparing
 from flows import retrain as retraining
 from flows import tidy as tidying
-from flows import timetable
 from flows import trade as trading
 from flows import tune as searching
-from flows.home import Home
+from flows.home import Broker, Home, label
 from flows.stages import P, R
 from pipelines.data import ingest
 from pipelines.store import Store
@@ -44,6 +45,12 @@ def run_name() -> str:
     """Return a name that tells what a run is about: retrain-us_equity-2016-02-08."""
     asked = runtime.flow_run.parameters
     return f"{runtime.flow_run.flow_name}-{asked['market']}-{asked.get('until') or 'now'}"
+
+
+def account_name() -> str:
+    """Return a name that tells which account a run trades: trade-at-crypto+us_equity@alpaca."""
+    asked = runtime.flow_run.parameters
+    return f"{runtime.flow_run.flow_name}-{label(asked['markets'], asked['broker'])}"
 
 
 @flow(name="prepare", flow_run_name=run_name)
@@ -109,6 +116,25 @@ def trade(market: str) -> Any:
         return idle
     try:
         return asyncio.run(trading.trade(market, home, params))
+    except NoChampion as nobody:
+        return Completed(message=str(nobody))
+
+
+@flow(name="trade-at", flow_run_name=account_name)
+def trade_at(broker: Broker, markets: list[str], mode: Mode = Mode.AUTONOMOUS, answer_s: float = 300.0) -> Any:
+    """Trade the champions of an account at a broker until cancelled; Alpaca's keys lie in the environment of `nightshift up`.
+
+    Raises ConfigurationError for paper, where each market has a trader of its own, and what `live.run` raises. Money is never
+    traded from here: `nightshift trade` asks for the number of such an account.
+    """
+    homes.quiet()
+    home, params = homes.from_environment(), {market: parameters.load(homes.parameters(), market) for market in markets}
+    for market, each in params.items():
+        if idle := _unfed(market, home, each):
+            return idle
+    venue = live.venue(broker, markets, home)
+    try:
+        return live.run(venue, live.Driving(mode, answer_s), params, home)
     except NoChampion as nobody:
         return Completed(message=str(nobody))
 

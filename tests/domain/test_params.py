@@ -25,7 +25,7 @@ def test_a_section_exists_for_every_stop_in_the_order_of_the_path() -> None:
     sections = [name for name in raw if name in params.STOPS]
 
     assert sections == list(params.STOPS)
-    assert set(raw) - set(params.STOPS) == {"profile", "profiles", "experiment", "markets", "alerts"}
+    assert set(raw) - set(params.STOPS) == {"profile", "profiles", "experiment", "markets", "accounts", "alerts"}
 
 
 @pytest.mark.parametrize("profile", ["tiny", "demo", "full"])
@@ -61,6 +61,32 @@ def test_an_unknown_override_section_suggests_the_right_one(tmp_path: Path) -> N
     """An override may only name stops."""
     with pytest.raises(UnknownParameter, match=r"markets\.fx\.override\.rsik is not a parameter: did you mean 'risk'"):
         params.load(written(tmp_path, {"markets": {"fx": {"override": {"rsik": {}}}}}), market="fx")
+
+
+ACCOUNT = {"broker": "alpaca", "markets": ["us_equity", "crypto"], "mode": "autonomous", "answer_s": 300}
+
+
+def test_an_account_at_a_broker_may_trade_several_markets(tmp_path: Path) -> None:
+    """Its markets and who decides are read as they stand."""
+    (account,) = params.load(written(tmp_path, {"accounts": [ACCOUNT]})).accounts
+
+    assert (account.broker, account.markets, account.mode.value) == ("alpaca", ("us_equity", "crypto"), "autonomous")
+
+
+@pytest.mark.parametrize(
+    ("accounts", "fault"),
+    [
+        ([{**ACCOUNT, "mdoe": "manual"}], r"accounts\.0\.mdoe is not a parameter: did you mean 'mode'"),
+        ([{**ACCOUNT, "markets": ["crypot"]}], "did you mean 'crypto'"),
+        ([{**ACCOUNT, "markets": []}], r"accounts\.0\.markets"),
+        ([{**ACCOUNT, "broker": "paper"}], r"accounts\.0\.broker.*'alpaca' or 'exchange'"),
+        ([ACCOUNT, {**ACCOUNT, "markets": ["fx"]}], "2 accounts at alpaca, and one is all that its keys open"),
+    ],
+)
+def test_an_account_that_cannot_be_is_one_sentence(tmp_path: Path, accounts: list[dict[str, object]], fault: str) -> None:
+    """A misspelt word, a market that is not there, none, one on paper, and two that the same keys would open."""
+    with pytest.raises(ConfigurationError, match=fault):
+        params.load(written(tmp_path, {"accounts": accounts}))
 
 
 def test_an_unknown_market_suggests_the_right_one() -> None:

@@ -91,5 +91,25 @@ def test_a_promotion_wakes_the_trader_of_its_market_and_whoever_admits(
     assert set(woken) == set(SCHEDULES)
     for name, trigger in woken.items():
         assert trigger.expect == heard  # type: ignore[union-attr]
-        assert trigger.match.root == {"prefect.resource.id": f"nightshift.model.{name}"}  # type: ignore[union-attr]
+        assert trigger.match.root == {"prefect.resource.id": [f"nightshift.model.{name}"]}  # type: ignore[union-attr]
         assert trigger.parameters == {"market": name}
+
+
+def test_an_account_at_a_broker_has_a_trader_that_gets_up_with_each_of_its_markets() -> None:
+    """One deployment under the account's name, told everything that params.yaml says of it, woken by any of its promotions."""
+    account = {"broker": "alpaca", "markets": ["us_equity", "crypto"], "mode": "assisted", "answer_s": 60.0}
+    shipped = parameters.load(ROOT / "params.yaml").model_dump(mode="json")
+    (made,) = (
+        each for each in deployments.of(parameters.check({**shipped, "accounts": [account]})) if each.flow_name == "trade-at"
+    )
+
+    assert made.name == "crypto+us_equity@alpaca"
+    assert made.parameters == account
+    assert [(each.schedule.cron, each.schedule.timezone) for each in made.schedules or []] == [  # type: ignore[union-attr]
+        SCHEDULES["us_equity"]["trade"], SCHEDULES["crypto"]["trade"]
+    ]  # fmt: skip
+    assert made.concurrency_options is not None
+    assert (made.concurrency_limit, made.concurrency_options.collision_strategy) == (1, "CANCEL_NEW")
+    (trigger,) = made.triggers
+    assert trigger.match.root == {"prefect.resource.id": ["nightshift.model.us_equity", "nightshift.model.crypto"]}  # type: ignore[union-attr]
+    assert trigger.parameters == account

@@ -20,11 +20,14 @@ from domain import params as parameters
 from domain.clock import SystemClock
 from domain.error import ResourceError
 from flows import up
-from flows.home import Home
+from flows.home import Broker, Home
 from flows.up import Ports
 from flows.vitals import Sign
+from pipelines import journal as journals
+from pipelines.execution.accounts import JOURNAL
 from tests.flows import conftest
 from tests.flows.conftest import Passed
+from tests.flows.test_live import facts, opened
 
 ROOT = Path(__file__).parents[2]
 MARKET = "sim_crypto"
@@ -104,18 +107,22 @@ def test_the_servers_start_work_and_stop(environment: dict[str, str], tmp_path: 
     assert not home.addresses.exists()
 
 
+def places_of(there: Passed, folder: Path, **changed: Any) -> dict[str, str]:
+    """Return the environment of a home whose market has a champion, with parameters that are changed in their sections."""
+    settings = {"profile": "tiny", "experiment": {"market": conftest.MARKET}}
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text()) | settings | changed
+    raw["markets"] = {conftest.MARKET: raw["markets"][conftest.MARKET]}
+    (folder / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
+    places = {"NIGHTSHIFT_HOME": str(there.home.root), "NIGHTSHIFT_PARAMETERS": str(folder / "params.yaml")}
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}, **places}
+
+
 @pytest.mark.slow
 @pytest.mark.fault("F01", "F07")
 def test_a_trader_that_dies_is_begun_again(beside: Passed, tmp_path: Path) -> None:
     """Killed, as by the system or by its own watch: Prefect sees it and runs it anew, on the same account."""
-    settings = {"profile": "tiny", "experiment": {"market": conftest.MARKET}}
-    raw = yaml.safe_load((ROOT / "params.yaml").read_text()) | settings
-    raw["markets"] = {conftest.MARKET: raw["markets"][conftest.MARKET]}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
-    places = {"NIGHTSHIFT_HOME": str(beside.home.root), "NIGHTSHIFT_PARAMETERS": str(tmp_path / "params.yaml")}
-    others = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     ports, account = Ports(free_port(), free_port(), free_port()), beside.home.account(conftest.MARKET)
-    started = start({**others, **places}, ports)
+    started = start(places_of(beside, tmp_path), ports)
     try:
         wait(started, lambda: beside.home.addresses.exists() and len(deployments(ports)) == len(FLOWS))
         run = ask(ports, f"deployments/{flow_of(ports, 'trade', conftest.MARKET)}/create_flow_run", {})
@@ -130,6 +137,40 @@ def test_a_trader_that_dies_is_begun_again(beside: Passed, tmp_path: Path) -> No
 
     assert died == "CRASHED"
     assert started.returncode == 0, said
+
+
+@pytest.mark.slow
+def test_an_account_at_a_broker_is_traded_until_it_is_cancelled(beside: Passed, tmp_path: Path) -> None:
+    """Served under its name; killed, it is begun again; cancelled in Prefect, it ends as it was told to, its journal closed."""
+    asked = {"broker": "exchange", "markets": [conftest.MARKET], "mode": "autonomous", "answer_s": 60.0}
+    ports, account = Ports(free_port(), free_port(), free_port()), beside.home.account(conftest.MARKET, broker=Broker.EXCHANGE)
+    with opened(beside):
+        started = start(places_of(beside, tmp_path, accounts=[asked]), ports)
+        try:
+            wait(started, lambda: beside.home.addresses.exists() and len(deployments(ports)) == len(FLOWS) + 1)
+            deployment = flow_of(ports, "trade-at", f"{conftest.MARKET}@exchange")
+            ask(ports, f"deployments/{deployment}/create_flow_run", {})
+            wait(started, lambda: bool(writers(started, account)) and bool(facts(beside, "fill")))
+            (trader,) = writers(started, account)
+            os.kill(trader, signal.SIGKILL)
+            wait(started, lambda: bool(set(writers(started, account)) - {trader}) and len(facts(beside, "start")) > 1)
+            wait(started, lambda: len(facts(beside, "reconcile")) > 1)
+            revived = last_run(ports, deployment)
+            ask(ports, f"flow_runs/{revived}/set_state", {"state": {"type": "CANCELLING"}})
+            wait(started, lambda: ask(ports, f"flow_runs/{revived}")["state"]["type"] == "CANCELLED")
+        finally:
+            started.send_signal(signal.SIGINT)
+            said, _ = started.communicate(timeout=PATIENCE_S)
+
+    assert started.returncode == 0, said
+    assert len(facts(beside, "stop")) == 1
+    assert journals.verify(account / JOURNAL).sealed
+
+
+def last_run(ports: Ports, deployment: str) -> str:
+    """Return the newest run of a deployment."""
+    wanted = {"deployments": {"id": {"any_": [deployment]}}, "sort": "START_TIME_DESC", "limit": 1}
+    return str(ask(ports, "flow_runs/filter", wanted)[0]["id"])
 
 
 def writers(started: subprocess.Popen[str], account: Path) -> list[int]:
