@@ -4,7 +4,6 @@ The account is the broker's. It is begun with the cash that it holds, and is fro
 """
 
 import asyncio
-import gc
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -213,9 +212,6 @@ async def trade_at(
         live = Opening(venue, driving, trading, journal, rest, told).live()
         feeds = [await each.begun(live, venue, stop) for each in trading]
         _agree(live, trading, journal)
-        # What a start has made stays: to look through all of it for garbage would hold up a bar by a fifth of a second.
-        gc.collect()
-        gc.freeze()
         async with vitals.kept(folder, lambda at: _sign(at, live.core)):
             await live.run(
                 *feeds, ordered(folder, live.core), _listed(rest, symbols),

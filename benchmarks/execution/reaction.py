@@ -27,7 +27,7 @@ from domain.panel import Panel
 from domain.params import Alerts
 from flows import alerts
 from flows.home import Home
-from pipelines.execution import commands
+from pipelines.execution import commands, live
 from pipelines.execution.core.desk import SECOND
 from pipelines.execution.core.events import Answer, Answered, BarClosed, Channel, Execution, Heard, Joined, Moment, Report, Synced
 from pipelines.execution.core.machine import Core
@@ -40,7 +40,7 @@ from tests.pipelines.execution.live import served
 SYMBOLS, BARS, WARM = 500, 220, 20
 HALTS = 60
 #: How far a position must be from its aim to be changed: every symbol trades, or few.
-BANDS = (0.0, 1.0, 3.0)
+BANDS = (0.0, 1.0, 3.0, 4.0, 4.5)
 CAPITAL = Decimal(100_000_000)
 #: A folder of Linux whose files never reach a disk: what the disk costs is the difference.
 MEMORY = Path("/dev", "shm")
@@ -137,10 +137,15 @@ def reactions(folder: Path, band: float) -> list[Reaction]:
         account = Account(journal, band)
         for _ in range(WARM):
             account.bar()
-        # As `flows/live.py` does before its first bar.
-        gc.collect()
-        gc.freeze()
-        return [account.bar() for _ in range(BARS - WARM)]
+        with live.unhurried():
+            return [_one(account) for _ in range(BARS - WARM)]
+
+
+def _one(account: Account) -> Reaction:
+    """Live through a bar, and look for garbage after it, as a trader does every second."""
+    took = account.bar()
+    gc.collect(live.YOUNG)
+    return took
 
 
 class Mailbox(ThreadingHTTPServer):

@@ -7,8 +7,11 @@ recovers.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+import gc
+import itertools
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from decimal import Decimal
 from itertools import takewhile
 from pathlib import Path
@@ -39,6 +42,8 @@ from pipelines.execution.core.plan import Cancel, Plan, Request, Submit
 from pipelines.journal import Journal
 
 TICK_S = 1.0
+#: Generations of objects, as `gc.collect` counts them, and ticks between two looks through all of them.
+YOUNG, ALL, WHOLE_S = 1, 2, 60
 #: Seconds between two looks for commands.
 LOOK_S = 0.05
 #: Requests under way at once, of those that send and of those that read: what sends never waits for what reads.
@@ -91,26 +96,31 @@ class Live:
         `beside` is a stream that calls `hear` by itself.
         """
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._listen(feed)) for feed in feeds]
-                tasks.append(group.create_task(self._tick()))
-                if beside is not None:
-                    tasks.append(group.create_task(beside))
-                self._do([self.core.start(self.now, self._code)], group)
-                while not stop.is_set():
-                    event = await self._next(stop)
-                    if event is not None:
-                        self._do(self._taken(event), group)
-                    if stepped is not None:
-                        stepped()
-                for task in tasks:
-                    task.cancel()
-                self._write([self.core.step(Ended(), self.now)])
+            with unhurried():
+                await self._live(feeds, stop, beside, stepped)
         except BaseExceptionGroup as failed:
             raise _cause(failed) from None
         finally:
             for pool in (self._sending, self._reading):
                 pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _live(
+        self, feeds: Sequence[AsyncIterator[Event]], stop: asyncio.Event, beside: Coroutine[Any, Any, None] | None,
+        stepped: Callable[[], None] | None,
+    ) -> None:  # fmt: skip
+        async with asyncio.TaskGroup() as group:
+            within = [self._tick(), sweep(), *(self._listen(feed) for feed in feeds), *([] if beside is None else [beside])]
+            tasks = [group.create_task(each) for each in within]
+            self._do([self.core.start(self.now, self._code)], group)
+            while not stop.is_set():
+                event = await self._next(stop)
+                if event is not None:
+                    self._do(self._taken(event), group)
+                if stepped is not None:
+                    stepped()
+            for task in tasks:
+                task.cancel()
+            self._write([self.core.step(Ended(), self.now)])
 
     def _taken(self, event: Event) -> list[Plan]:
         """Take in an event and those that wait behind it, up to one that sends an order."""
@@ -161,6 +171,30 @@ class Live:
         while True:
             self.hear(Ticked())
             await asyncio.sleep(TICK_S)
+
+
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """Let no bar wait for the garbage of those before it: who enters looks for it between them, as `sweep` does.
+
+    Left to itself Python looks whenever so many objects have been made, which is in the middle of a bar of many orders: up to a
+    twentieth of a second each time. What a start has made stays, and is not looked through at all.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
+async def sweep() -> None:
+    """Look for the garbage of the last second, and every minute for all that there is."""
+    for second in itertools.count(1):
+        await asyncio.sleep(TICK_S)
+        gc.collect(ALL if second % WHOLE_S == 0 else YOUNG)
 
 
 def _cause(failed: BaseException) -> BaseException:
