@@ -206,7 +206,7 @@ async def trade_at(
     rest = Rest(venue.access, symbols)
     told = {"broker": venue.name, "account": _number(venue, rest)}
     _alone(told, folder, home)
-    with Journal(folder / JOURNAL) as journal:
+    with Journal(folder / JOURNAL, deferred=True) as journal:
         for each in trading:
             each.mind.restore(journal, each.desk.market.name)
         live = Opening(venue, driving, trading, journal, rest, told).live()

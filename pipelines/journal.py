@@ -92,7 +92,11 @@ class Proof:
 class Journal:
     """The journal of one account. Opening it takes the lease; closing it seals the file and gives the lease back."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, deferred: bool = False) -> None:
+        """Open it for writing; `deferred` leaves it to `checkpoint` when what was written moves from SQLite's log to its file.
+
+        By default that happens in the middle of every so many appends, which then take some milliseconds more.
+        """
         self.path = path
         self._lease = self._head_file = -1
         try:
@@ -100,7 +104,7 @@ class Journal:
             self._lease = lease.take(_beside(path, ".lock"), lambda holder: LeaseTaken(
                 f"journal {path} is being written by {holder}: stop that trader first, one account has one"
             ))  # fmt: skip
-            self._connection = _open_for_writing(path)
+            self._connection = _open_for_writing(path, deferred)
             self._head = _tail(self._connection, path)
             self._head_file = _open_head(path, self._head, self._connection)
         except (sqlite3.Error, OSError) as problem:
@@ -140,6 +144,16 @@ class Journal:
                 self._connection.execute("ROLLBACK")
             raise _explained(problem, self.path, f"written after record {self._head.sequence}") from problem
         return self._head.sequence
+
+    def checkpoint(self) -> None:
+        """Move what was written into the file, so that the log beside it begins anew; nothing waits for it, as all is durable.
+
+        Raises DiskFull where the file has no room to grow: everything stays in the log.
+        """
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        except sqlite3.Error as problem:
+            raise _explained(problem, self.path, "brought up to date") from problem
 
     def records(self, kind: str | None = None, since: int = 0) -> Iterator[Stored]:
         """Yield the records after sequence `since`, oldest first, each checked against its own hash; raise JournalBroken."""
@@ -333,12 +347,14 @@ def _tail(connection: sqlite3.Connection, path: Path) -> Head:
     return Head(rows[0][0], _stored(rows[0], path).hash) if rows else Head(0, GENESIS)
 
 
-def _open_for_writing(path: Path) -> sqlite3.Connection:
+def _open_for_writing(path: Path, deferred: bool) -> sqlite3.Connection:
     if not path.exists():
         _create(path)
     connection = sqlite3.connect(path, isolation_level=None)
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "trusted_schema = OFF"):
         connection.execute(f"PRAGMA {pragma}")
+    if deferred:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
     return connection
 
 

@@ -133,7 +133,7 @@ class Account:
 
 def reactions(folder: Path, band: float) -> list[Reaction]:
     """Return what each bar took, the first few left out."""
-    with Journal(folder / "journal.db") as journal:
+    with Journal(folder / "journal.db", deferred=True) as journal:
         account = Account(journal, band)
         for _ in range(WARM):
             account.bar()
@@ -142,9 +142,10 @@ def reactions(folder: Path, band: float) -> list[Reaction]:
 
 
 def _one(account: Account) -> Reaction:
-    """Live through a bar, and look for garbage after it, as a trader does every second."""
+    """Live through a bar, and do after it what a trader does every few seconds."""
     took = account.bar()
     gc.collect(live.YOUNG)
+    account.journal.checkpoint()
     return took
 
 

@@ -44,6 +44,8 @@ from pipelines.journal import Journal
 TICK_S = 1.0
 #: Generations of objects, as `gc.collect` counts them, and ticks between two looks through all of them.
 YOUNG, ALL, WHOLE_S = 1, 2, 60
+#: Seconds between two times that the journal's log is emptied.
+SETTLE_S = 10.0
 #: Seconds between two looks for commands.
 LOOK_S = 0.05
 #: Requests under way at once, of those that send and of those that read: what sends never waits for what reads.
@@ -109,7 +111,13 @@ class Live:
         stepped: Callable[[], None] | None,
     ) -> None:  # fmt: skip
         async with asyncio.TaskGroup() as group:
-            within = [self._tick(), sweep(), *(self._listen(feed) for feed in feeds), *([] if beside is None else [beside])]
+            within = [
+                self._tick(),
+                self._settle(),
+                sweep(),
+                *(self._listen(feed) for feed in feeds),
+                *([] if beside is None else [beside]),
+            ]
             tasks = [group.create_task(each) for each in within]
             self._do([self.core.start(self.now, self._code)], group)
             while not stop.is_set():
@@ -171,6 +179,12 @@ class Live:
         while True:
             self.hear(Ticked())
             await asyncio.sleep(TICK_S)
+
+    async def _settle(self) -> None:
+        """Keep the journal's log short, between bars."""
+        while True:
+            await asyncio.sleep(SETTLE_S)
+            self._journal.checkpoint()
 
 
 @contextmanager

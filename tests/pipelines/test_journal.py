@@ -97,6 +97,27 @@ def test_whatever_json_can_say_reads_back_as_it_was_written(records: list[Record
         assert journal.verify(path).head == (len(records), stored[-1].hash)
 
 
+def test_who_defers_the_checkpoint_says_when(path: Path) -> None:
+    """No append moves the log into the file by itself; asked to, one does, and the log is written from its beginning again."""
+    state, log = b"s" * 100_000, path.with_name(path.name + "-wal")
+    with Journal(path, deferred=True) as book:
+        empty = path.stat().st_size
+        for number in range(1, 81):
+            book.append(fact(number), snapshot=state)
+        before, longest = path.stat().st_size, log.stat().st_size
+        book.checkpoint()
+        after = path.stat().st_size
+        for number in range(81, 121):
+            book.append(fact(number), snapshot=state)
+        again = log.stat().st_size
+
+    assert before == empty
+    assert longest > 80 * len(state)
+    assert after > before
+    assert again == longest
+    assert journal.verify(path).head.sequence == 120
+
+
 class Account(RuleBasedStateMachine):
     """A journal that is appended to, closed, killed and read in any order, beside a plain list."""
 

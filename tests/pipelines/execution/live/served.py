@@ -149,7 +149,7 @@ def trade(url: str, folder: Path) -> None:
 
     async def run() -> None:
         rest = Rest(access, SYMBOLS, timeout_s=1.0)
-        with Journal(folder / "journal.db") as journal:
+        with Journal(folder / "journal.db", deferred=True) as journal:
             live = Live(core, journal, rest, time_)
             live.recover()
             await live.run(
