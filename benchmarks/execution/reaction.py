@@ -250,7 +250,7 @@ def main() -> None:
         "",
         f"{SYMBOLS} symbols, {BARS - WARM} bars: milliseconds from the bar, its forecasts made, to where its orders may be sent.",
         "The gate has judged them and the journal holds them durably by then. Every order is filled at once, and the account is",
-        "read as often as in earnest.",
+        "read as often as in earnest. Garbage and the journal's log wait until a bar is over, as in earnest.",
         "",
         "| journal on | orders a bar | part | 50% | 90% | 99% | most |",
         "|---|---:|---|---:|---:|---:|---:|",
