@@ -31,7 +31,7 @@ from pipelines.execution.accounts import JOURNAL
 from pipelines.execution.brokers.alpaca import stream
 from pipelines.execution.brokers.alpaca.access import Access
 from pipelines.execution.brokers.alpaca.rest import Failed, Rest
-from pipelines.execution.core.events import Event, Listed, Moment, Synced
+from pipelines.execution.core.events import Event, Listed, Moment, Synced, Unread
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Request, Sync
 from pipelines.execution.core.proposals import Proposals
@@ -302,7 +302,7 @@ class Opening:
         except Failed as problem:
             raise ResourceError(f"the account could not be read: {problem}") from None
         if not isinstance(said, Synced):
-            raise ResourceError("the account could not be read: the log says why")
+            raise ResourceError(f"the account could not be read: {said.reason if isinstance(said, Unread) else said}")
         return said
 
 

@@ -54,6 +54,8 @@ class Patience(NamedTuple):
     """Between two readings of the whole account."""
     busy_sync_ns: int = 5 * SECOND
     """The same while orders are open."""
+    unread_ns: int = 20 * SECOND
+    """How long readings must have failed before somebody is told."""
     quiet_ns: int = 10 * SECOND
     """How long a difference must stand before it is believed: a broker's positions may lag its orders."""
     keep_ns: int = 3600 * SECOND

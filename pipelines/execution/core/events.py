@@ -154,6 +154,15 @@ class Found:
     """When the look was begun, as the request says."""
 
 
+@dataclass(frozen=True)
+class Unread:
+    """The account was asked for, and what came was nothing, or cannot be read."""
+
+    reason: str
+    asked_ns: int
+    """As in `Found`."""
+
+
 class Power(NamedTuple):
     """What a broker lets an account spend, beside what its open orders hold; in account currency."""
 
@@ -308,4 +317,4 @@ class Garbled:
 #: What people say.
 Word = Commanded | Asked | Decided | Withdrawn | Corrected | Garbled
 Happening = Began | Ended | Joined | Lost | Ticked | Listed | TookOver
-Event = BarClosed | Answered | CancelRefused | Heard | Found | Synced | Happening | Word
+Event = BarClosed | Answered | CancelRefused | Heard | Found | Synced | Unread | Happening | Word

@@ -69,6 +69,7 @@ class Core:
             events.Heard: self._heard,
             events.Found: self.desk.found,
             events.Synced: self._synced,
+            events.Unread: self.readiness.unread,
             events.Listed: self._listed,
             events.TookOver: self._took_over,
             events.Joined: self._joined,

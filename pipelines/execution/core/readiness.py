@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from pipelines.execution.core.desk import SECOND, Desk
-from pipelines.execution.core.events import Channel, Corrected, Synced
+from pipelines.execution.core.events import Channel, Corrected, Synced, Unread
 from pipelines.execution.core.plan import Plan
 from pipelines.execution.core.reconciling import Doubt, correct, differences
 
@@ -34,6 +34,10 @@ class Readiness:
     """When the newest reading was taken in."""
     urged_ns: int = 0
     """When something happened that only a reading begun since then explains; 0 when nothing has."""
+    unread_ns: int = 0
+    """When the first of the readings failed that have since; 0 when the newest did not."""
+    unread_told: bool = False
+    """Whether somebody has been told of it."""
     doubts: dict[str, Doubt] = field(default_factory=dict)
     offset_s: float = math.nan
     """Seconds by which our clock was ahead of the broker's at the last reading."""
@@ -62,11 +66,22 @@ class Readiness:
         One that was begun before another was taken in knows nothing of it: it may be older, or bring again what is forgotten since.
         """
         if said.asked_ns >= self.taken_ns:
-            self.taken_ns = now_ns
+            self.taken_ns, self.unread_ns, self.unread_told = now_ns, 0, False
             return True
         if said.asked_ns == self.asked_ns:
             self.urged_ns, self.asked_ns = now_ns, 0
         return False
+
+    def unread(self, said: Unread, plan: Plan) -> None:
+        """Tell somebody, once, that the account cannot be read, and why; it is asked for again by itself."""
+        now_ns = plan.at.monotonic_ns
+        self.unread_ns = self.unread_ns or now_ns
+        failing_ns = now_ns - self.unread_ns
+        if failing_ns >= self.desk.patience.unread_ns and not self.unread_told:
+            self.unread_told = True
+            plan.alert(
+                f"the account has not been read for {failing_ns // SECOND} s ({said.reason}): before long nothing new is opened"
+            )
 
     def judge(self, said: Synced, strangers: int, plan: Plan) -> None:
         """Compare the account with a reading that was asked for since every channel came back; all that it tells of is booked.

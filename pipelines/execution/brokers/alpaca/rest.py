@@ -55,7 +55,7 @@ class Rest:
         self._clients: dict[str, str] = {}
 
     def perform(self, request: Request) -> Event | None:
-        """Carry out a request and return what is known then; None where nothing is, and it may be asked again."""
+        """Carry out a request and return what is known then; None where nothing is, and it is asked again."""
         if isinstance(request, Submit):
             return self._submit(request)
         try:
@@ -63,8 +63,10 @@ class Rest:
                 return self._cancel(request)
             return self._find(request) if isinstance(request, Find) else self._sync(request)
         except (Failed, Unreadable, KeyError, TypeError) as problem:
-            log.warning("Alpaca did not answer %s: %s", type(request).__name__, problem)
-            return None
+            known = isinstance(problem, Failed | Unreadable)
+            reason = str(problem) if known else f"what came cannot be read, {type(problem).__name__} {problem}"
+            log.warning("Alpaca did not answer %s: %s", type(request).__name__, reason)
+            return events.Unread(reason, request.asked_ns) if isinstance(request, Sync) else None
 
     def account(self) -> Json:
         """Return the account; raise Failed."""

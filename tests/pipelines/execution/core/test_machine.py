@@ -30,6 +30,7 @@ from pipelines.execution.core.events import (
     Report,
     Synced,
     Ticked,
+    Unread,
 )
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Find, Submit, Sync
@@ -490,3 +491,31 @@ def powered(power):
 def worth(sent):
     """Return what orders come to at 100."""
     return float(sum(abs(each.quantity) for each in sent.values())) * 100.0
+
+
+def test_who_cannot_read_the_account_says_so_once_and_why():
+    """Not at the first failure, which may pass; not at every one; and again when it happens again."""
+    hand = Hand()
+
+    def fail(reason, seconds):
+        hand.second += seconds
+        hand.step(Ticked())
+        hand.step(Unread(reason, hand.asked))
+
+    def alerts():
+        return [record.payload["reason"] for record in hand.records if record.kind == "alert"]
+
+    fail("status 500", 70)
+    fail("status 500", 10)
+    assert alerts() == []
+    fail("an order of no symbol", 10)
+    fail("an order of no symbol", 10)
+    assert alerts() == ["the account has not been read for 20 s (an order of no symbol): before long nothing new is opened"]
+    hand.second += 10
+    hand.step(Ticked())
+    hand.read()
+    fail("status 500", 70)
+    fail("status 500", 10)
+    assert len(alerts()) == 1
+    fail("status 500", 30)
+    assert len(alerts()) == 2

@@ -10,7 +10,7 @@ from domain import clock
 from domain.order import Order, OrderKind, OrderState, Terms, TimeInForce
 from pipelines.execution.brokers.alpaca.access import Access
 from pipelines.execution.brokers.alpaca.rest import Rest
-from pipelines.execution.core.events import Answer, Answered, CancelRefused, Found, Synced
+from pipelines.execution.core.events import Answer, Answered, CancelRefused, Found, Synced, Unread
 from pipelines.execution.core.plan import Cancel, Find, Submit, Sync
 from tests.pipelines.execution.exchange import local
 
@@ -122,7 +122,9 @@ def test_a_reading_of_the_account(venue, rest):
     again = rest.perform(Sync(said.cursor, (), 6))
     assert {done.client_order_id for done in again.executions} == {"bought"}  # read again: the margin
     venue.faults({"action": "status_before", "method": "GET", "path": "/v2/positions", "status": 500})
-    assert rest.perform(Sync(said.cursor, (), 7)) is None
+    failed = rest.perform(Sync(said.cursor, (), 7))
+    assert isinstance(failed, Unread)
+    assert (failed.asked_ns, "500" in failed.reason) == (7, True)
 
 
 @pytest.mark.fault("F45", "F68")
