@@ -8,7 +8,7 @@ from domain.params import Params
 
 
 class Limits(NamedTuple):
-    """The numbers of the gate; `Risk` in `domain/params.py` says what each means and in which unit."""
+    """The numbers of the gate; `Risk` in `domain/params/trading.py` says what each means and in which unit."""
 
     lot: float
     shortable: bool

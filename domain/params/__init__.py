@@ -1,0 +1,65 @@
+"""params.yaml as frozen types: one section per stop of the path, an unknown key suggests the right one."""
+
+from domain.params.learning import (
+    Datasets,
+    Evaluation,
+    Features,
+    Hardware,
+    Learning,
+    Network,
+    Registry,
+    Search,
+    Sequence,
+    SizingSearch,
+    Tft,
+    Training,
+    Trees,
+)
+from domain.params.reading import check, load, overlay
+from domain.params.section import Section
+from domain.params.sources import Alpaca, Ask, Bloomberg, News, Quality, Recorder, Simulated, Sources, Store, Yahoo
+from domain.params.trading import AccountParams, Alerts, Decisions, Fills, Journal, Orders, Risk, Serving, Sizing
+from domain.params.whole import STOPS, Experiment, MarketParams, Params
+
+__all__ = [
+    "STOPS",
+    "AccountParams",
+    "Alerts",
+    "Alpaca",
+    "Ask",
+    "Bloomberg",
+    "Datasets",
+    "Decisions",
+    "Evaluation",
+    "Experiment",
+    "Features",
+    "Fills",
+    "Hardware",
+    "Journal",
+    "Learning",
+    "MarketParams",
+    "Network",
+    "News",
+    "Orders",
+    "Params",
+    "Quality",
+    "Recorder",
+    "Registry",
+    "Risk",
+    "Search",
+    "Section",
+    "Sequence",
+    "Serving",
+    "Simulated",
+    "Sizing",
+    "SizingSearch",
+    "Sources",
+    "Store",
+    "Tft",
+    "Training",
+    "Trees",
+    "Yahoo",
+    "check",
+    "load",
+    "overlay",
+]
