@@ -9,6 +9,7 @@ recovers.
 import asyncio
 import gc
 import itertools
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from typing import Any, Protocol
 
 from domain import clock
 from domain.clock import Clock, SystemClock
+from domain.error import DiskFull
 from domain.order import Terms
 from pipelines.execution import commands
 from pipelines.execution.commands import Command
@@ -52,6 +54,8 @@ LOOK_S = 0.05
 WORKERS = 4
 #: Events that are written together at most.
 TOGETHER = 1000
+
+log = logging.getLogger("nightshift.live")
 
 
 class Broker(Protocol):
@@ -181,10 +185,13 @@ class Live:
             await asyncio.sleep(TICK_S)
 
     async def _settle(self) -> None:
-        """Keep the journal's log short, between bars."""
+        """Keep the journal's log short, between bars. On a full disk it stays long, which who writes will find."""
         while True:
             await asyncio.sleep(SETTLE_S)
-            self._journal.checkpoint()
+            try:
+                self._journal.checkpoint()
+            except DiskFull as problem:
+                log.warning("%s", problem)
 
 
 @contextmanager

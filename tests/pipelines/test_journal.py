@@ -533,3 +533,25 @@ def test_ctrl_c_in_the_middle_of_a_transaction_undoes_it(path: Path, monkeypatch
     with Journal(path) as kept:
         kept.append(*facts(3))
         assert len(list(kept.records())) == 3
+
+
+def test_a_log_that_a_full_disk_has_no_room_to_move_stays_as_it_is(small_disk: Path) -> None:
+    """The checkpoint says so in the same sentence, nothing is lost, and with room it is done."""
+    ballast, path = small_disk / "ballast", small_disk / "journal.db"
+    ballast.write_bytes(b"0" * 60_000)
+    with Journal(path, deferred=True) as book:
+        while True:
+            try:
+                book.append(*facts(*range(40)))
+            except DiskFull:
+                break
+        last, before = book.head().sequence, path.stat().st_size
+
+        with pytest.raises(DiskFull, match="brought up to date .*free some space"):
+            book.checkpoint()
+        ballast.unlink()
+        book.checkpoint()
+
+        assert path.stat().st_size > before
+        assert book.append(fact(0)) == last + 1
+    assert journal.verify(path).head.sequence == last + 1
