@@ -547,7 +547,7 @@ def test_a_log_that_a_full_disk_has_no_room_to_move_stays_as_it_is(small_disk: P
                 break
         last, before = book.head().sequence, path.stat().st_size
 
-        with pytest.raises(DiskFull, match="brought up to date .*free some space"):
+        with pytest.raises(DiskFull, match=r"brought up to date .*free some space"):
             book.checkpoint()
         ballast.unlink()
         book.checkpoint()
