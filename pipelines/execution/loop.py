@@ -206,7 +206,7 @@ class Loop:
         intents = facts.intents(self._trader, self._symbols, version)
         if worth.booked:
             told.append(self._record("fill", "broker", facts.filled(bar, worth, self._symbols), at))
-        if intents["symbol"]:
+        if intents:
             told.append(self._record("intent", "loop", intents, at))
         told.append(self._record("bar", "loop", facts.bar(bar, worth, float(self._trader.book.cash[0])), at))
         self._journal.append(*told, snapshot=trader.packed([self._trader], self._progress))
