@@ -4,6 +4,7 @@ The account is the broker's. It is begun with the cash that it holds, and is fro
 """
 
 import asyncio
+import gc
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -212,6 +213,8 @@ async def trade_at(
         live = Opening(venue, driving, trading, journal, rest, told).live()
         feeds = [await each.begun(live, venue, stop) for each in trading]
         _agree(live, trading, journal)
+        # What a start leaves behind would stay as long as the trader lives, which looks through none of it again.
+        gc.collect()
         async with vitals.kept(folder, lambda at: _sign(at, live.core)):
             await live.run(
                 *feeds, ordered(folder, live.core), _listed(rest, symbols),

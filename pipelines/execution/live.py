@@ -201,7 +201,6 @@ def unhurried() -> Iterator[None]:
     Left to itself Python looks whenever so many objects have been made, which is in the middle of a bar of many orders: up to a
     twentieth of a second each time. What a start has made stays, and is not looked through at all.
     """
-    gc.collect()
     gc.freeze()
     gc.disable()
     try:

@@ -144,7 +144,8 @@ def test_an_account_at_a_broker_is_traded_until_it_is_cancelled(beside: Passed, 
     """Served under its name; killed, it is begun again; cancelled in Prefect, it ends as it was told to, its journal closed."""
     asked = {"broker": "exchange", "markets": [conftest.MARKET], "mode": "autonomous", "answer_s": 60.0}
     ports, account = Ports(free_port(), free_port(), free_port()), beside.home.account(conftest.MARKET, broker=Broker.EXCHANGE)
-    with opened(beside):
+    # As slow as servers may be to start: the exchange must not come to the end of its bars before.
+    with opened(beside, pace_s=3.0):
         started = start(places_of(beside, tmp_path, accounts=[asked]), ports)
         try:
             wait(started, lambda: beside.home.addresses.exists() and len(deployments(ports)) == len(FLOWS) + 1)
