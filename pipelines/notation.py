@@ -12,7 +12,10 @@ import orjson
 
 
 def text(value: Any) -> str:
-    """Return the text of a value; raise TypeError, ValueError or RecursionError for one that JSON cannot hold."""
+    """Return the text of a value, in which a number that is none is null; raise TypeError, ValueError or RecursionError for others.
+
+    Whoever reads it back for good wants `written`, which refuses such a number.
+    """
     return _told(value)[0]
 
 

@@ -57,3 +57,8 @@ def test_what_refers_to_itself_is_refused():
     endless.append(endless)
     with pytest.raises(ValueError, match="Circular"):
         notation.written(endless)
+
+
+def test_a_text_that_is_only_shown_has_null_for_a_number_that_is_none():
+    """A mark that is not known yet must not end a trader, as `written` would."""
+    assert notation.text({"mark": math.nan}) == '{"mark":null}'

@@ -13,6 +13,5 @@ def test_nothing_is_lost_or_doubled_whenever_it_dies(tmp_path):
     """Every order of the exchange was intended once, every execution is booked once, and the money is the same to the cent."""
     truth, records, ready = rounds(tmp_path, ROUNDS, 3)
     assert len(truth["executions"]) > 20
-    # Some must have lived long enough to be ready, or nothing was tried: how many is a matter of the machine.
-    assert len(ready) >= ROUNDS // 6
+    assert len(ready) >= ROUNDS // 3
     audit(tmp_path, truth, records)
