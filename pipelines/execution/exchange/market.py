@@ -9,7 +9,7 @@ import binascii
 import itertools
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,19 +18,13 @@ from starlette.routing import Route
 from domain.venue import Refused
 from pipelines.execution.exchange import wire
 from pipelines.execution.exchange.floor import Floor
+from pipelines.execution.exchange.timeframe import Timeframe
 from pipelines.execution.exchange.wire import Json
 from pipelines.execution.matching.prices import Bar, Quote
 
 STOCKS, CRYPTO = "/v2/stocks", "/v1beta3/crypto/us"
 BARS_USUAL, BARS_MAX = 1000, 10_000
-#: Words of Alpaca's timeframes, and what they last.
-UNITS = {
-    "Min": timedelta(minutes=1), "T": timedelta(minutes=1), "Hour": timedelta(hours=1), "H": timedelta(hours=1),
-    "Day": timedelta(days=1), "D": timedelta(days=1), "Week": timedelta(weeks=1), "W": timedelta(weeks=1),
-}  # fmt: skip
-#: The longest of the floor's bars that still counts as a day: a session, or a whole one.
-SHORTEST_DAY, DAY = timedelta(hours=2), timedelta(days=1)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY = Timeframe.parsed("1Day")
 
 
 class Unanswerable(Exception):
@@ -58,8 +52,8 @@ class Market:
 
     async def bars(self, request: Request) -> Json:
         """Return bars page by page, symbol by symbol, of a length that is made of those that the exchange lives through."""
-        length = _length(request.query_params.get("timeframe", "1Day"))
-        return self._paged(request, "bars", lambda symbol: self._made(symbol, length), lambda bar: bar.opened_at, bar_of)
+        frame = _frame(request.query_params.get("timeframe", "1Day"))
+        return self._paged(request, "bars", lambda symbol: self._made(symbol, frame), lambda bar: bar.opened_at, bar_of)
 
     async def trades(self, request: Request) -> Json:
         """Return the trades that are known of: a bar's last one."""
@@ -113,17 +107,17 @@ class Market:
     def _lived(self, symbol: str) -> Sequence[Bar]:
         return self.floor.bars.get(symbol, ())
 
-    def _made(self, symbol: str, length: timedelta) -> Sequence[Bar]:
-        """Return bars of a length, summed up from the exchange's own where it is a multiple of theirs; days are those of UTC."""
+    def _made(self, symbol: str, frame: Timeframe) -> Sequence[Bar]:
+        """Return a timeframe's bars, summed up from the exchange's own where whole ones fill its windows."""
         kept = self._lived(symbol)
-        ours = kept[0].event_at - kept[0].opened_at if kept else length
-        if ours == length or (length == DAY and SHORTEST_DAY < ours <= DAY):
+        own = kept[0].event_at - kept[0].opened_at if kept else None
+        if own is None or frame.is_of(own):
             return kept
-        if length % ours or DAY % length:
+        if not frame.is_made_of(own):
             raise Unanswerable(
-                f"invalid timeframe: this exchange lives through bars of {ours}, of which none of {length} can be made"
+                f"invalid timeframe: this exchange lives through bars of {own}, of which none of {frame.said} can be made"
             )
-        return [_summed(list(each)) for _, each in itertools.groupby(kept, lambda bar: (bar.opened_at - EPOCH) // length)]
+        return [_summed(list(each)) for _, each in itertools.groupby(kept, lambda bar: frame.window(bar.opened_at))]
 
     def _book(self, symbol: str) -> Json:
         quote = self._quote(symbol)
@@ -139,10 +133,10 @@ class Market:
         return quote_of(self.floor.bars[symbol][-1], self.floor.exchange.quotes.get(symbol))
 
     def _snapshot(self, symbol: str) -> Json:
-        newest = self.floor.bars[symbol]
-        before = {"prevDailyBar": bar_of(newest[-2])} if len(newest) > 1 else {}
-        bar = self._bar(symbol)
-        return {"latestTrade": self._trade(symbol), "latestQuote": self._quote(symbol), "minuteBar": bar, "dailyBar": bar, **before}
+        newest = itertools.groupby(reversed(self.floor.bars[symbol]), lambda bar: DAY.window(bar.opened_at))
+        day, *before = (bar_of(_summed(list(bars)[::-1])) for _, bars in itertools.islice(newest, 2))
+        last = {"latestTrade": self._trade(symbol), "latestQuote": self._quote(symbol), "minuteBar": self._bar(symbol)}
+        return last | {"dailyBar": day, "prevDailyBar": before[0] if before else None}
 
 
 def _summed(bars: Sequence[Bar]) -> Bar:
@@ -189,13 +183,11 @@ def _ordered(bars: Sequence[Bar], *, newest_first: bool) -> Iterable[Bar]:
     return reversed(bars) if newest_first else bars
 
 
-def _length(said: str) -> timedelta:
-    """Return what a timeframe lasts, such as 5Min or 1Day."""
-    digits = said.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-    unit = UNITS.get(said[len(digits) :])
-    if unit is None or not digits.isdigit() or not int(digits):
-        raise Unanswerable(f"invalid timeframe: {said}")
-    return int(digits) * unit
+def _frame(said: str) -> Timeframe:
+    try:
+        return Timeframe.parsed(said)
+    except ValueError as problem:
+        raise Unanswerable(str(problem)) from None
 
 
 def _time(said: str | None) -> datetime | None:

@@ -73,8 +73,9 @@ def test_longer_bars_are_summed_up(stocks, coins):
         (START + 5 * MINUTE, 105, 111, 104, 110, 5035),
         (START + 10 * MINUTE, 110, 113, 109, 112, 2021),
     ]  # fmt: skip
-    day = ask.CryptoBarsRequest(symbol_or_symbols=COIN, timeframe=TimeFrame.Day)
-    assert rows(coins.get_crypto_bars(day)[COIN]) == [(START, 100, 113, 99, 112, 12066)]
+    for long in (TimeFrame.Day, TimeFrame.Week, TimeFrame(3, TimeFrameUnit.Month)):
+        whole = ask.CryptoBarsRequest(symbol_or_symbols=COIN, timeframe=long)
+        assert rows(coins.get_crypto_bars(whole)[COIN]) == [(START, 100, 113, 99, 112, 12066)]
 
 
 def test_trades_and_quotes_of_the_past(stocks, coins):
@@ -111,7 +112,8 @@ def test_the_newest_of_everything(stocks, coins):
     assert (quote.bid_price, quote.ask_price) == (112.0, 112.0)
     assert coins.get_crypto_latest_trade(ask.CryptoLatestTradeRequest(**coin))[COIN].price == 112.0
     snapshot = stocks.get_stock_snapshot(ask.StockSnapshotRequest(**one))["AAA"]
-    assert (snapshot.daily_bar.close, snapshot.previous_daily_bar.close, snapshot.latest_trade.price) == (112.0, 111.0, 112.0)
+    assert rows([snapshot.minute_bar, snapshot.daily_bar]) == [*lived(11, 12), (START, 100, 113, 99, 112, 12066)]
+    assert (snapshot.previous_daily_bar, snapshot.latest_trade.price) == (None, 112.0)
     assert coins.get_crypto_snapshot(ask.CryptoSnapshotRequest(**coin))[COIN].latest_quote.ask_price == 112.0
 
 
@@ -129,7 +131,6 @@ def test_a_quote_that_was_given_is_the_newest(venue, stocks):
     [
         ({"symbol_or_symbols": "ZZZ", "timeframe": TimeFrame.Minute}, "invalid symbol"),
         ({"symbol_or_symbols": "AAA", "timeframe": TimeFrame(7, TimeFrameUnit.Minute)}, "lives through bars of 0:01:00"),
-        ({"symbol_or_symbols": "AAA", "timeframe": TimeFrame.Week}, "of which none of 7 days"),
     ],
 )
 def test_what_is_not_there_is_refused(stocks, asked, sentence):
