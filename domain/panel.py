@@ -52,6 +52,7 @@ COVARIATES: dict[str, str] = {
     "macro_oil_return": "log change of crude oil over 20 prices",
     "macro_inflation": "log change of the core consumer price index over 12 months",
     "macro_inflation_surprise": "newest monthly log change of that index less the mean of the 12 before, in their deviations",
+    "shares": "product of the new shares for an old one of all splits: a volume times it is what was printed",
 }
 
 

@@ -6,6 +6,7 @@ import hashlib
 import heapq
 import itertools
 import json
+import operator
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,9 +28,9 @@ from pipelines.execution.exchange import tape
 from pipelines.execution.exchange.auth import Keys
 from pipelines.execution.exchange.floor import Floor
 from pipelines.execution.exchange.serving import Open, opened
+from pipelines.execution.exchange.tape import Row
 from pipelines.execution.matching.account import Asset, Terms
 from pipelines.execution.matching.ledger import Ledger
-from pipelines.execution.matching.prices import Bar
 from pipelines.store import Store
 
 KEYS = "exchange.key"
@@ -104,23 +105,21 @@ def _listing(name: str, params: Params, store: Store) -> Listing:
     return Listing(market, params, materialize.read(store, market))
 
 
-def _rows(listing: Listing, floor: Floor) -> Iterator[list[Bar]]:
-    """Return the rows of bars that a floor has not lived through in full; it is told of some before them."""
+def _rows(listing: Listing, floor: Floor) -> Iterator[Row]:
+    """Return the rows that a floor has not lived through in full; it is told of some before them."""
     first = listing.reached(floor.exchange.now)
     before = tape.rows(listing.panel.rows(0, first), listing.market, max(first - BARS_BEFORE, 0))
-    for bar in itertools.chain.from_iterable(before):
+    for bar in itertools.chain.from_iterable(row.bars for row in before):
         floor.keep(bar)
     return tape.rows(listing.panel, listing.market, first)
 
 
-def _together(rows: Iterable[Iterator[list[Bar]]]) -> Iterator[list[Bar]]:
-    """Yield all bars that close at a moment, of whichever market, in the order of time; a row without a bar is passed over."""
-    merged = heapq.merge(*(filter(None, each) for each in rows), key=_closes)
-    return (list(itertools.chain.from_iterable(found)) for _, found in itertools.groupby(merged, key=_closes))
-
-
-def _closes(bars: list[Bar]) -> datetime:
-    return bars[0].event_at
+def _together(rows: Iterable[Iterator[Row]]) -> Iterator[Row]:
+    """Yield what happens until each moment, of whichever market, in the order of time."""
+    closes = operator.attrgetter("closes")
+    for _, found in itertools.groupby(heapq.merge(*rows, key=closes), key=closes):
+        bars, before = zip(*found, strict=True)
+        yield Row(list(itertools.chain(*bars)), list(itertools.chain(*before)))
 
 
 def _taken(path: Path, holder: str) -> LeaseTaken:
@@ -153,7 +152,7 @@ def _assets(listings: Sequence[Listing]) -> dict[str, Asset]:
 
 
 async def _guarded(
-    floor: Floor, rows: Iterator[list[Bar]], wish: Wish, markets: list[str], home: Home, began: Callable[[dict[str, Any]], None]
+    floor: Floor, rows: Iterator[Row], wish: Wish, markets: list[str], home: Home, began: Callable[[dict[str, Any]], None]
 ) -> None:  # fmt: skip
     """Serve until a signal, the bars of a moment each `pace_s` seconds."""
     stop = asyncio.Event()
@@ -166,21 +165,24 @@ async def _guarded(
         where = _where(markets, wish, served, str(home.keys / KEYS))
         with _noted(home.root / OPEN, where):
             began(where)
-            for bars in rows:
-                _live(floor, bars)
+            for row in rows:
+                _live(floor, row)
                 if await _stopped(stop, wish.pace_s):
                     return
             await stop.wait()
 
 
-def _live(floor: Floor, bars: list[Bar]) -> None:
-    """Live through bars that close together, once, and end the sessions of which they are the last."""
+def _live(floor: Floor, row: Row) -> None:
+    """Live through bars that close together, once, and what came before them; end the sessions of which they are the last."""
     exchange = floor.exchange
-    for bar in bars:
+    for done in row.before:
+        if exchange.lived.get(done.symbol, BEFORE) < row.closes:
+            exchange.overnight(*done)
+    for bar in row.bars:
         if exchange.lived.get(bar.symbol, BEFORE) < bar.event_at:
             floor.live(bar)
-    for ended in sorted({exchange.assets[bar.symbol].asset_class for bar in bars if bar.last}):
-        if exchange.closed_at.get(ended, BEFORE) < bars[0].event_at:
+    for ended in sorted({exchange.assets[bar.symbol].asset_class for bar in row.bars if bar.last}):
+        if exchange.closed_at.get(ended, BEFORE) < row.closes:
             exchange.close_session(ended)
 
 

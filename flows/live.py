@@ -21,6 +21,7 @@ from domain import clock
 from domain.clock import Clock, SystemClock
 from domain.decision import Mode
 from domain.error import ConfigurationError, ResourceError
+from domain.factors import Factors
 from domain.panel import Panel
 from domain.params import Params
 from flows import exchange, lineage, trade, vitals
@@ -187,7 +188,8 @@ class Trading(NamedTuple):
         log.info("version %s trades %s at %s: %d bars seen", seat.version, desk.market.name, venue.name, start)
         bars = trade.feed(desk, seen, history, start, 0.0, stop)
         bars = _reached(bars, venue.time) if isinstance(venue.time, Practised) else bars
-        return thinking.closed(mind, desk.market, bars, seat.bars, venue.time)
+        laid = Factors.blank(len(desk.symbols)).after(history.rows(0, start))
+        return thinking.closed(mind, desk.market, bars, seat.bars, venue.time, laid)
 
 
 async def trade_at(

@@ -23,6 +23,7 @@ from domain import panel as panels
 from domain import params as parameters
 from domain.clock import SystemClock
 from domain.error import ModelError, NightshiftError, NoData, ResourceError
+from domain.factors import Factors
 from domain.market import Market
 from domain.panel import Panel
 from domain.params import Params
@@ -65,6 +66,8 @@ class Desk:
     symbols: tuple[str, ...]
     served: Served
     following: Following
+    laid: Factors
+    """What lies on the newest bars that were handed on."""
     challenging: tuple[int, Served | ModelError] | None = None
     """The challenger asked about last: ready to be served, or why it must not be."""
 
@@ -80,7 +83,8 @@ class Desk:
         except ModelError as refused:
             served = _stayed(market, params, home, registry, refused)
         symbols = _symbols(market, folder, store)
-        return cls(market, params, home, store, registry, symbols, served, Following(store, market, symbols))
+        laid = Factors.blank(len(symbols))
+        return cls(market, params, home, store, registry, symbols, served, Following(store, market, symbols), laid)
 
     def successor(self, bar: Panel) -> tuple[Served, Panel] | None:
         """Return another champion, if one stands now, and the bars before this one; trouble in asking for it changes nothing.
@@ -96,8 +100,10 @@ class Desk:
             log.warning("version %s goes on trading %s: %s", self.served.version, self.market.name, problem)
             return None
         log.info("version %s takes over %s", self.served.version, self.market.name)
-        history = self.bars()
-        return self.served, history.rows(0, int(np.searchsorted(history.event_at, bar.event_at[0])))
+        history, blank = self.bars(), Factors.blank(len(self.symbols))
+        row = int(np.searchsorted(history.event_at, bar.event_at[0]))
+        there = blank.after(history.rows(0, row + 1))
+        return self.served, there.after(bar).beneath(history.rows(0, row), there)
 
     def challenger(self) -> Served | None:
         """Return the version that waits at the gates, verified but for a signature, since it never trades; None without one."""
@@ -144,7 +150,10 @@ class Desk:
         """Return the bars that the store has learnt of and that closed after a moment, possibly none."""
         panel = panels.from_bars(self.following.news(), self.market.name, self.market.timeframe, self.symbols)
         first = 0 if after is None else int(np.searchsorted(panel.event_at, after, side="right"))
-        return self._joined(panel.rows(first, panel.bars), self.served.features, after)
+        there = self.laid.after(panel.rows(0, first))
+        news = self.laid.beneath(panel.rows(first, panel.bars), there)
+        self.laid = self.laid.after(news)
+        return self._joined(news, self.served.features, after)
 
     def _verified(self, version: Version) -> Served | ModelError:
         try:
@@ -285,6 +294,7 @@ def _iso(at: np.datetime64 | None) -> str | None:
 async def feed(desk: Desk, seen: int, history: Panel, start: int, pace_s: float, stop: asyncio.Event) -> AsyncIterator[Panel]:
     """Yield the bars that wait, then each that the store learns of, one row at a time, until `stop`."""
     waiting, newest = history.rows(start, history.bars), history.event_at[start - 1] if start else None
+    desk.laid = desk.laid.after(history)
     while not stop.is_set():
         for bar in waiting.each():
             yield bar

@@ -88,7 +88,7 @@ class Adjustment:
         )  # fmt: skip
 
     def advance(self, bars: pl.DataFrame) -> pl.DataFrame:
-        """Return the next bars, adjusted forward, with their factor as the column `adjustment`; order and other columns are kept.
+        """Return the next bars, adjusted forward, with their factors as the columns `adjustment` and `shares`; others are kept.
 
         Bars are BAR_SCHEMA rows, raw, each symbol's in the order of time and after all that was handed over before. Prices that are
         missing stay so, and bars of extended hours are no reference for a dividend. Raises DataError for cash of the whole close or
@@ -123,7 +123,7 @@ class Adjustment:
 def adjusted(
     bars: pl.DataFrame, actions: pl.DataFrame, zone: str, *, known_at: datetime | None = None, toward: Toward = "first"
 ) -> pl.DataFrame:
-    """Return BAR_SCHEMA rows adjusted for the actions known by `known_at`, with their factor as the column `adjustment`.
+    """Return BAR_SCHEMA rows adjusted for the actions known by `known_at`, with their factors as `adjustment` and `shares`.
 
     `bars` are raw, sorted by symbol and time, from the beginning: an action counts where a bar precedes its ex-date. `toward` is
     "first" (forward: the first price is the raw one; see the module), "last" (backward: the newest price is the raw one, as charts
@@ -131,7 +131,7 @@ def adjusted(
     """
     known = heard(actions, zone, known_at)
     if toward == "none":
-        return bars.with_columns(adjustment=pl.lit(1.0))
+        return bars.with_columns(adjustment=pl.lit(1.0), shares=pl.lit(1.0))
     if toward == "first":
         return Adjustment.of(known, zone).advance(bars)
     newest = known.sort("known_at").unique(["symbol", "event_at", "kind"], keep="last", maintain_order=True)
@@ -141,8 +141,8 @@ def adjusted(
         {"symbol": laid.symbols, "price": 1.0 / laid.price, "shares": 1.0 / laid.shares}, schema_overrides={"symbol": pl.String}
     )
     by = forward.select("symbol").join(last, on="symbol", how="left", maintain_order="left").fill_null(1.0)
-    factor = forward["adjustment"]
-    return _multiplied(forward, by["price"].to_numpy(), by["shares"].to_numpy()).with_columns(adjustment=factor * by["price"])
+    factors = forward.select(adjustment=pl.col("adjustment") * by["price"], shares=pl.col("shares") * by["shares"])
+    return _multiplied(forward, by["price"].to_numpy(), by["shares"].to_numpy()).with_columns(factors)
 
 
 def actions(store: Store, market: Market, known_at: datetime | None = None) -> pl.DataFrame:
@@ -194,9 +194,9 @@ def _events(actions: pl.DataFrame, zone: str) -> pl.DataFrame:
 
 
 def _multiplied(bars: pl.DataFrame, price: FloatArray, shares: FloatArray) -> pl.DataFrame:
-    factor, count = pl.Series("adjustment", price), pl.Series(shares)
+    factor, count = pl.Series("adjustment", price), pl.Series("shares", shares)
     prices = [(bars[name] * factor).alias(name) for name in PRICED]
-    return bars.with_columns(*prices, *((bars[name] / count).alias(name) for name in COUNTED), factor)
+    return bars.with_columns(*prices, *((bars[name] / count).alias(name) for name in COUNTED), factor, count)
 
 
 def _microseconds(times: pl.Series) -> Times:

@@ -70,8 +70,8 @@ class Reading:
         """Return the market's bars that the next stored ones make, sorted by symbol and time; possibly none.
 
         `raw` are BAR_SCHEMA rows as `store.bars` returns them, no moment of which is split between calls. Bars of the market's
-        length show once `until` has passed their close, by default the newest close among the rows. Columns `adjustment` and
-        `traded` (money) come along where the market has actions or rules.
+        length show once `until` has passed their close, by default the newest close among the rows. Columns `adjustment`,
+        `shares` and `traded` (money) come along where the market has actions or rules.
         """
         bars = universe.named(raw, self.changes, self.asked).sort("symbol", "opened_at") if self.changes.height else raw
         if self.market.hours == "regular":

@@ -15,17 +15,18 @@ UTC = "UTC"
 
 
 def resampled(bars: pl.DataFrame, market: Market, until: datetime | None = None) -> pl.DataFrame:
-    """Return bars of the market's timeframe made of finer ones, by symbol and time: BAR_SCHEMA and `adjustment`, `traded`.
+    """Return bars of the market's timeframe made of finer ones, by symbol and time.
 
-    First open, highest high, lowest low, last close; sums of volume, trades, buy_volume and money `traded`; vwap by volume, spread
-    as the mean, both null where a part lacks it; flags of all parts; `adjustment` of the last. A bar is known when the last of its
-    parts is, never before its close, and is shown if it has closed by `until`, by default by the newest close of any part. Bars
-    outside the market's hours are part of none.
+    Columns are BAR_SCHEMA, and `adjustment`, `shares`, `traded` where the finer ones have them. First open, highest high, lowest
+    low, last close; sums of volume, trades, buy_volume and money `traded`; vwap by volume, spread as the mean, both null where a
+    part lacks it; flags of all parts; factors of the last. A bar is known when the last of its parts is, never before its close,
+    and is shown if it has closed by `until`, by default by the newest close of any part. Bars outside the market's hours are part
+    of none.
     """
     table = _placed(bars, market).filter(pl.col("ends") <= (until or bars["event_at"].max())).sort("symbol", "opened_at")
     made = table.group_by("symbol", "bucket", maintain_order=True).agg(*_parts(table.columns)).rename({"bucket": "opened_at"})
     made = made.with_columns(pl.max_horizontal("known_at", "event_at").alias("known_at"), timeframe=pl.lit(market.timeframe))
-    extra = [name for name in ("adjustment", "traded") if name in bars.columns]
+    extra = [name for name in ("adjustment", "shares", "traded") if name in bars.columns]
     return pl.concat([bar.conform(made), made.select(extra)], how="horizontal").sort("symbol", "opened_at")
 
 
@@ -50,7 +51,7 @@ def _parts(columns: list[str]) -> list[pl.Expr]:
     told = {name: pl.col(name).is_not_null().all() for name in bar.NULLABLE}
     told["vwap"] = (pl.col("vwap").is_not_null() | (volume == 0)).all()
     sums: dict[str, pl.Expr] = {name: pl.when(told[name]).then(pl.col(name).sum()) for name in ("trades", "buy_volume")}
-    known: dict[str, pl.Expr] = {name: pl.col(name).last() for name in ("close", "adjustment") if name in columns}
+    known: dict[str, pl.Expr] = {name: pl.col(name).last() for name in ("close", "adjustment", "shares") if name in columns}
     known |= {name: pl.col(name).sum() for name in ("volume", "traded") if name in columns}
     return [
         pl.col("market").first(), pl.col("ends").first().alias("event_at"), pl.col("known_at").max(),

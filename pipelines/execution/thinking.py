@@ -7,8 +7,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
-from domain import session
+from domain import factors, session
 from domain.clock import Clock
+from domain.factors import Actions, Factors
 from domain.market import AssetClass, Market
 from domain.order import NEXT_OPEN, Terms, TimeInForce
 from domain.panel import Panel
@@ -22,18 +23,29 @@ AHEAD = (1, 4, 30)
 OVERNIGHT = Terms(time_in_force=TimeInForce.DAY)
 
 
-async def closed(mind: Mind, market: Market, bars: AsyncIterator[Panel], lived: int, time: Clock) -> AsyncIterator[Event]:
-    """Yield what each bar leads to; `lived` bars are behind the account, and the mind has seen them."""
+async def closed(
+    mind: Mind, market: Market, bars: AsyncIterator[Panel], lived: int, time: Clock, laid: Factors | None = None
+) -> AsyncIterator[Event]:  # fmt: skip
+    """Yield what each bar leads to; `lived` bars are behind the account, and the mind has seen them.
+
+    `laid` are the factors on the newest of those, of which none are the same as no actions ever.
+    """
     async for bar in bars:
         heard_ns = time.monotonic_ns()
-        for event in await asyncio.to_thread(spoken, mind, market, bar, lived, heard_ns):
+        laid = Factors.blank(len(bar.symbols)) if laid is None else laid
+        for event in await asyncio.to_thread(spoken, mind, market, bar, lived, heard_ns, laid.between(bar)):
             yield event
-        lived += 1
+        lived, laid = lived + 1, laid.after(bar)
         await asyncio.to_thread(mind.follow, lived, bar, bar.event_at[0])
 
 
-def spoken(mind: Mind, market: Market, bar: Panel, lived: int, heard_ns: int = 0) -> list[Event]:
-    """Return the events of one bar: another model, if one takes over, and the bar itself with its forecast."""
+def spoken(
+    mind: Mind, market: Market, bar: Panel, lived: int, heard_ns: int = 0, actions: Actions | None = None
+) -> list[Event]:  # fmt: skip
+    """Return the events of one bar: another model, if one takes over, and the bar itself with its forecast.
+
+    The model reads total returns; the account lives through what was printed, and is told what lies between.
+    """
     version = mind.version
     facts = mind.hear(bar, lived)
     events: list[Event] = [] if mind.version == version else [TookOver(market.name, mind.served.version, mind.terms)]
@@ -41,8 +53,8 @@ def spoken(mind: Mind, market: Market, bar: Panel, lived: int, heard_ns: int = 0
     day = float(session.days(market, bar.opened_at)[0])
     closing = float(gaps.most(market, mind.terms.risk, bar.event_at)[0])
     events.append(BarClosed(
-        bar, forecast, mind.scale, day, closing, terms_after(market, bar), is_regular(market, bar), mind.valid(bar.event_at[0]),
-        due_ns(market, bar), heard_ns, tuple(facts),
+        factors.printed(bar), forecast, mind.scale, day, closing, terms_after(market, bar), is_regular(market, bar),
+        mind.valid(bar.event_at[0]), due_ns(market, bar), heard_ns, tuple(facts), actions,
     ))  # fmt: skip
     return events
 

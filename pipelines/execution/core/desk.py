@@ -157,9 +157,11 @@ class Desk:
     def report(self, said: Report, plan: Plan) -> Working:
         """Take in what a broker says of an order, whoever sent it."""
         working = self.known(said.client_order_id) or self._adopt(said, plan)
-        back = working.absent
+        back, before = working.absent, working.quantity
         if working.report(said, plan.at.monotonic_ns):
             self._note(working, plan, "")
+        if working.quantity != before:
+            plan.alert(f"the broker has made {working.quantity} of order {said.client_order_id}, which was {before}")
         self._file(working)
         if back:
             plan.alert(f"order {said.client_order_id} was given up as unknown to the broker, which now reports it {said.state}")
@@ -193,10 +195,17 @@ class Desk:
         plan.write("charge", "broker", {**told, "symbol": charge.symbol, "quantity": str(charge.quantity)})
         return True
 
-    def correct(self, symbol: str, theirs: Decimal, said: Corrected, plan: Plan) -> None:
-        """Hold what the broker holds of a symbol: what is too much goes at what it cost, what was missing comes at its price."""
+    def correct(self, symbol: str, theirs: Decimal, said: Corrected, plan: Plan, *, at_no_price: bool = False) -> None:
+        """Hold what the broker holds of a symbol: what is too much goes at what it cost, what was missing comes at its price.
+
+        After a split it comes and goes at none.
+        """
         held, place = self.holdings.get(symbol, ZERO), self.places.get(symbol)
         change, cost = theirs - held, 0.0
+        if at_no_price:
+            self._resize(symbol, change)
+            self._note_correction(symbol, ZERO, change, said, plan)
+            return
         if place is not None:
             cost, mark = float(place.book.average[place.row]), float(place.book.mark[place.row])
             price = mark if mark > 0.0 and held * change >= ZERO else cost

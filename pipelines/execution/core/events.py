@@ -8,6 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from domain.factors import Actions
 from domain.order import NEXT_OPEN, OrderState, Terms
 from domain.panel import FloatArray, Panel
 from domain.params import Params
@@ -94,7 +95,7 @@ class BarClosed:
     """A bar has closed, and the model has spoken."""
 
     bar: Panel
-    """One row."""
+    """One row, as it was printed: orders are filled at such prices."""
     forecast: FloatArray
     """[S, Q] quantiles of the log return; NaN where nothing is known."""
     scale: FloatArray
@@ -115,6 +116,8 @@ class BarClosed:
     """Monotonic time at which the bar reached this process; 0 where nobody waited for it."""
     facts: tuple[tuple[str, dict[str, Any]], ...] = ()
     """(kind, payload) of what whoever spoke of the bar wants written down with it."""
+    actions: Actions | None = None
+    """What splits and dividends have done since the bar before, nothing where they did nothing."""
 
 
 @dataclass(frozen=True)

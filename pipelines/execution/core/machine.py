@@ -14,18 +14,20 @@ import numpy as np
 
 from domain.decision import Mode
 from domain.error import TradingError
+from domain.factors import Actions
 from domain.market import AssetClass
 from domain.order import TERMINAL
 from pipelines.execution import facts, fills, orders, risk, trader
 from pipelines.execution.conditions import BUYING_POWER, CLOSING, OTHER_BOUGHT, OTHER_GROSS, OTHER_NET, OTHER_SOLD
 from pipelines.execution.core import events, remembered
 from pipelines.execution.core.desk import SECOND, Desk, Patience
-from pipelines.execution.core.events import Event, Moment, Power
+from pipelines.execution.core.events import Charge, Event, Moment, Power
 from pipelines.execution.core.hand import HAND, Hand
 from pipelines.execution.core.plan import Find, Plan, Sync
 from pipelines.execution.core.proposals import Proposals
 from pipelines.execution.core.readiness import Readiness
 from pipelines.execution.core.seat import Seat, Traded
+from pipelines.execution.core.working import ZERO
 from pipelines.journal import Stored
 
 #: What `packed` keeps; another number for whatever an older version could not read.
@@ -214,9 +216,7 @@ class Core:
         for execution in said.executions:
             if execution.client_order_id not in strangers:
                 self._execute(execution, plan)
-        for charge in said.charges:
-            if self.desk.charge(charge, plan) and charge.kind in PAID:
-                self._paid(float(charge.amount))
+        self._charge(said.charges, plan)
         plan.requests += [Find(name, plan.at.monotonic_ns) for name in sorted(strangers)]
         # What cannot be booked before its order is known is read again.
         self.cursor = self.cursor if strangers else said.cursor
@@ -226,6 +226,19 @@ class Core:
             self.cash_read = self.desk.cash
             self.power = None if said.power is None else self._power(said.power)
             self.readiness.judge(said, len(strangers), plan)
+
+    def _charge(self, charges: Iterable[Charge], plan: Plan) -> None:
+        """Book what moved money or shares without a trade, and let prices follow where there are more or fewer shares now."""
+        before, resized = dict(self.desk.holdings), set[str]()
+        for charge in charges:
+            if self.desk.charge(charge, plan):
+                resized |= {charge.symbol} if charge.quantity else set()
+                if charge.kind in PAID:
+                    self._paid(float(charge.amount))
+        for symbol in sorted(resized & self._owners.keys()):
+            ratio = self.desk.holdings.get(symbol, ZERO) / before[symbol] if symbol in before else ZERO
+            if ratio > ZERO:
+                self._owners[symbol].splits.book(symbol, float(ratio))
 
     def _paid(self, amount: float) -> None:
         """Measure losses from what the account is worth with money that was paid in or out: that is neither gain nor loss."""
@@ -272,8 +285,11 @@ class Core:
         return float(power) - max(float(self.cash_read - self.desk.cash), 0.0) - pending
 
     def _corrected(self, said: events.Corrected, plan: Plan) -> None:
-        if not self.heard_before(said):
-            self.readiness.correct(said, plan)
+        if self.heard_before(said):
+            return
+        waiting = {symbol: seat.splits for seat in self.seats.values() for symbol in seat.splits.waiting}
+        for symbol in self.readiness.correct(said, plan, waiting) & waiting.keys():
+            waiting[symbol].book(symbol, waiting[symbol].waiting[symbol])
 
     def _began(self, said: events.Began, plan: Plan) -> None:
         """Halt where processes begin over and over: whatever ends them, none has looked at it."""
@@ -317,6 +333,8 @@ class Core:
         if age_ns < -self.desk.patience.early_ns:
             plan.alert(f"a bar that closes at {said.bar.event_at[0]} was heard at {plan.at.time}: one of both clocks is wrong")
             return
+        if said.actions is not None:
+            self._split(seat, said.actions, plan)
         bar, was_halted = seat.live(said), self.halted
         equity, gross = self._worth()
         timely = self.ready and age_ns <= self.desk.patience.late_ns and not self._must_go(seat, said, equity)
@@ -330,6 +348,12 @@ class Core:
             self._halt(f"equity of {equity:.2f} has fallen more than {seat.rules.drawdown_max} below its peak", plan, "risk")
         told = facts.bar(bar, trader.Worth(equity, gross, 0.0, []), float(self.desk.cash))
         plan.write("bar", "core", {"market": seat.market.name, **told})
+
+    def _split(self, seat: Seat, actions: Actions, plan: Plan) -> None:
+        """Take in what was done to a market's symbols; read the account where it is not known to have followed."""
+        for symbol in seat.splits.tell(actions):
+            self.readiness.urged_ns = plan.at.monotonic_ns
+            plan.alert(f"{symbol} was split, and the broker's books do not show it yet: it has no price here until they do")
 
     def _must_go(self, seat: Seat, said: events.BarClosed, equity: float) -> bool:
         """Say whether a market is about to close on more than may be held: then no person is asked, who may not answer in time."""

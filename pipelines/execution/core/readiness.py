@@ -5,6 +5,7 @@ explains. A difference stands until it has been compared and is gone; what has s
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -105,16 +106,20 @@ class Readiness:
             name, doubt = next(iter(sorted(stands.items())))
             plan.alert(f"the broker holds {doubt.theirs} of {name}, the journal says {doubt.ours}: nothing new is opened")
 
-    def correct(self, said: Corrected, plan: Plan) -> None:
-        """Let the account be what the broker holds, where a person says that it is right; the next reading shows whether it is."""
+    def correct(self, said: Corrected, plan: Plan, split: Collection[str] = ()) -> set[str]:
+        """Let the account be what the broker holds, where a person says that it is right; return the symbols that were corrected.
+
+        The next reading shows whether it is. Of symbols that were `split` more or fewer shares have cost what they cost before.
+        """
         fresh = self.synced_ns and plan.at.monotonic_ns - self.synced_ns <= self.desk.patience.quiet_ns
         whole = fresh and UNBOOKED not in self.doubts
-        made = correct(self.desk, self.doubts, self.synced_ns, said, plan) if whole else {}
+        made = correct(self.desk, self.doubts, self.synced_ns, said, plan, split) if whole else {}
         refusal = "" if made else NOTHING_DIFFERS if whole else NOT_READ
         self.doubts = {name: doubt for name, doubt in self.doubts.items() if name not in made}
         self.urged_ns = plan.at.monotonic_ns
         found = {name: [f"{each.normalize():f}" for each in (doubt.ours, doubt.theirs)] for name, doubt in made.items()}
         plan.write("verdict", said.actor, {"command": said.identity, "reason": said.reason, "refusal": refusal, "corrected": found})
+        return set(made)
 
     def _doubt(self, found: dict[str, tuple[Decimal, Decimal]], plan: Plan) -> None:
         """Remember since when each difference stands; be ready again when none is left."""

@@ -4,6 +4,7 @@ Open orders explain nothing: what was executed of them is booked with the same r
 difference that does not stand.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -39,7 +40,9 @@ def differences(desk: Desk, said: Synced) -> dict[str, tuple[Decimal, Decimal]]:
     return found
 
 
-def correct(desk: Desk, doubts: dict[str, Doubt], read_ns: int, said: Corrected, plan: Plan) -> dict[str, Doubt]:
+def correct(
+    desk: Desk, doubts: dict[str, Doubt], read_ns: int, said: Corrected, plan: Plan, split: Collection[str] = ()
+) -> dict[str, Doubt]:  # fmt: skip
     """Let the account be what the broker holds, as far as it is known to be otherwise and nothing is on its way; return what was.
 
     Known is what the newest reading, of `read_ns`, still told as one a while before it had: positions may lag by less than that.
@@ -52,7 +55,7 @@ def correct(desk: Desk, doubts: dict[str, Doubt], read_ns: int, said: Corrected,
         if name == CASH:
             desk.correct_cash(each.theirs, said, plan)
         else:
-            desk.correct(name, each.theirs, said, plan)
+            desk.correct(name, each.theirs, said, plan, at_no_price=name in split)
     return fit
 
 

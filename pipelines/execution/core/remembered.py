@@ -40,9 +40,10 @@ def told(sent: Sequence[Working]) -> dict[str, Any]:
 
 def move(working: Working, reason: str) -> dict[str, Any]:
     """Return the record of where an order stands now."""
+    resized = {"quantity": str(working.quantity)} if working.resized else {}
     return {
         "client_order_id": working.order.client_order_id, "state": working.state.value, "filled": str(working.reported),
-        "broker_id": working.broker_id, "absent": working.absent, "reason": reason,
+        "broker_id": working.broker_id, "absent": working.absent, "reason": reason, **resized,
     }  # fmt: skip
 
 
@@ -83,7 +84,10 @@ def _moved(stored: Stored, found: dict[str, Working], now_ns: int) -> None:
     if "adopted" in told:
         found[name] = _adopted(name, told["adopted"], now_ns, stored.sequence - 1)
     if name in found:
-        found[name].put(OrderState(told["state"]), Decimal(told["filled"]), told["broker_id"], now_ns, absent=told["absent"])
+        quantity = Decimal(told["quantity"]) if "quantity" in told else None
+        found[name].put(
+            OrderState(told["state"]), Decimal(told["filled"]), told["broker_id"], now_ns, absent=told["absent"], quantity=quantity
+        )  # fmt: skip
 
 
 def _adopted(name: str, told: dict[str, Any], now_ns: int, since: int) -> Working:

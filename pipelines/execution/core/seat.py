@@ -22,6 +22,7 @@ from pipelines.execution import exposure, facts, fills, orders
 from pipelines.execution.core.desk import Desk, Place
 from pipelines.execution.core.events import BarClosed, TookOver
 from pipelines.execution.core.outlook import Outlook
+from pipelines.execution.core.splits import Splits
 from pipelines.execution.exposure import Totals
 from pipelines.execution.trader import Trader
 from pipelines.execution.verdicts import Verdicts
@@ -48,6 +49,7 @@ class Seat:
         self.places = {symbol: s for s, symbol in enumerate(self.symbols)}
         desk.places.update({symbol: Place(self.trader.book, s) for symbol, s in self.places.items()})
         self.outlook = Outlook(self.places, desk, self.rules)
+        self.splits = Splits(self.places, self.trader)
         self.bars, self.last_us = 0, 0
         self._desk, self._nothing = desk, Verdicts.blank(len(self.symbols))
 
@@ -74,7 +76,7 @@ class Seat:
 
     def live(self, said: BarClosed) -> Panel:
         """Mark to a bar and count it; return it without what is no price."""
-        bar = sound(said.bar)
+        bar = self.splits.priced(sound(said.bar))
         fills.mark(self.trader.book, bar.close[0])
         self.bars, self.last_us = self.bars + 1, orders.microseconds(bar.event_at[0])
         self.outlook.lived(said, bar.close[0], self.last_us * 1000)
@@ -125,12 +127,13 @@ class Seat:
 
     def packed(self) -> dict[str, Any]:
         """Return what a restart needs beside the trader's numbers."""
-        return {"bars": self.bars, "last_us": self.last_us, "outlook": self.outlook.packed()}
+        return {"bars": self.bars, "last_us": self.last_us, "outlook": self.outlook.packed(), **self.splits.packed()}
 
     def restore(self, kept: dict[str, Any]) -> None:
         """Put back what `packed` kept."""
         self.bars, self.last_us = kept["bars"], kept["last_us"]
         self.outlook.restore(kept["outlook"])
+        self.splits.restore(kept)
 
     def _close_first(self, s: int) -> None:
         """Cut an order that would turn a position around to the part that closes it; the other side is opened by a later bar's."""

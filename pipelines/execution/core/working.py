@@ -45,7 +45,7 @@ class Working:
 
     order: Order
     quantity: Decimal
-    """Signed: what was ordered."""
+    """Signed: what was ordered, by the broker's word of it: after a split it is of the new shares."""
     state: OrderState = OrderState.INTENT
     broker_id: str = ""
     foreign: bool = False
@@ -56,6 +56,8 @@ class Working:
     """Asked for by the gate itself, to close a position: a halt leaves it at work."""
     unwanted: bool = False
     """A person wants it cancelled."""
+    resized: bool = False
+    """The broker has made another quantity of it than was ordered."""
     absent: bool = False
     """Ended because the broker, long after it was sent, knew nothing of it."""
     reported: Decimal = ZERO
@@ -94,14 +96,16 @@ class Working:
 
     def report(self, said: Report, now_ns: int) -> bool:
         """Take in a report; return whether anything changed. Filled quantities never fall, and no state goes back."""
-        before = (self.state, self.reported, self.broker_id, self.absent)
+        before = (self.state, self.reported, self.broker_id, self.absent, self.quantity)
         if self.absent:
             self.state, self.absent = OrderState.UNKNOWN, False
+        if said.quantity != self.quantity and said.quantity * self.quantity > ZERO and not self.by_value:
+            self.quantity, self.resized = said.quantity, True
         self.state = moved(self.state, said.state)
         self.reported = max(self.reported, said.filled)
         self.broker_id = said.broker_id or self.broker_id
         self._note_end(now_ns)
-        return before != (self.state, self.reported, self.broker_id, self.absent)
+        return before != (self.state, self.reported, self.broker_id, self.absent, self.quantity)
 
     def end(self, state: OrderState, now_ns: int, *, absent: bool = False) -> None:
         """End an order by what is proven otherwise than by a report: a refusal, or its absence."""
@@ -135,9 +139,12 @@ class Working:
         self.booked[cumulative] = size
         self.reported = max(self.reported, cumulative)
 
-    def put(self, state: OrderState, reported: Decimal, broker_id: str, now_ns: int, *, absent: bool) -> None:
-        """Put an order where the journal says it stood."""
+    def put(
+        self, state: OrderState, reported: Decimal, broker_id: str, now_ns: int, *, absent: bool, quantity: Decimal | None = None
+    ) -> None:  # fmt: skip
+        """Put an order where the journal says it stood; a quantity is one that the broker made of it."""
         self.state, self.absent, self.broker_id = state, absent, broker_id
+        self.quantity, self.resized = (self.quantity, self.resized) if quantity is None else (quantity, True)
         self.reported = max(self.reported, reported)
         self._note_end(now_ns)
 

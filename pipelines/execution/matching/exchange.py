@@ -43,6 +43,8 @@ class Exchange(Account):
         """What the account was worth whenever the market had moved, oldest first; the newest moment is still to come."""
         self.lived: dict[str, datetime] = {}
         """The close of each symbol's newest bar."""
+        self.acted: dict[tuple[str, str], datetime | None] = {}
+        """When the bar before the newest split, and payout, of each symbol closed, by symbol and kind."""
         self.closed_at: dict[AssetClass, datetime] = {}
         """When a session of each class of assets was ended last."""
         self.halted: set[str] = set()
@@ -164,6 +166,7 @@ class Exchange(Account):
 
     def split(self, symbol: str, ratio: Decimal) -> None:
         """Make `ratio` shares of each: positions follow, a reverse split cancels open orders, a forward split adjusts them."""
+        self.acted[symbol, "SPLIT"] = self.lived.get(symbol)
         for ticket in [self.tickets[each] for each in self.working[symbol]]:
             if ratio < 1 or ticket.ask.kind == OrderKind.TRAILING_STOP:
                 self._end(ticket, OrderState.CANCELED)
@@ -177,9 +180,21 @@ class Exchange(Account):
 
     def dividend(self, symbol: str, per_share: Decimal) -> None:
         """Pay a dividend on what is held; who is short pays it."""
+        self.acted[symbol, "DIV"] = self.lived.get(symbol)
         held = self.holdings.of(symbol).quantity
         if held:
             self.charge("DIV", times(held, per_share), symbol=symbol, description=f"{per_share} a share")
+
+    def overnight(self, symbol: str, per_share: Decimal, ratio: Decimal) -> None:
+        """Pay out and split what a symbol's next bar comes after, unless that was done: who is asked again may have been killed."""
+        if per_share and not self._acted(symbol, "DIV"):
+            self.dividend(symbol, per_share)
+        if ratio != 1 and not self._acted(symbol, "SPLIT"):
+            self.split(symbol, ratio)
+
+    def _acted(self, symbol: str, kind: str) -> bool:
+        """Say whether this was done to a symbol since its newest bar."""
+        return (symbol, kind) in self.acted and self.acted[symbol, kind] == self.lived.get(symbol)
 
     def delist(self, symbol: str, price: Decimal | None = None) -> None:
         """End a symbol: its orders are cancelled, what is held is paid at `price` or the last one, no order is taken any more."""

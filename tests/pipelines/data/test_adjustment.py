@@ -187,7 +187,7 @@ def test_toward_none_leaves_the_prints() -> None:
 
     found = adjustment.adjusted(bars, actions((1, "split", 2.0)), NEW_YORK, toward="none")
 
-    assert found.drop("adjustment").equals(bars)
+    assert found.drop("adjustment", "shares").equals(bars)
 
 
 def test_actions_known_later_than_asked_do_not_count() -> None:

@@ -99,7 +99,7 @@ async def lived(market, params, panel, first, home):
             async def bars():
                 await until(lambda: core.ready)
                 for t, row in zip(range(first, panel.bars), tape.rows(panel, market, first), strict=True):
-                    for bar in row:
+                    for bar in row.bars:
                         floor.exchange.on_bar(bar)
                     await until(lambda: not core.desk.orders)
                     before = core.readiness.taken_ns
