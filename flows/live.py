@@ -33,6 +33,7 @@ from pipelines.execution.accounts import JOURNAL
 from pipelines.execution.brokers.alpaca import stream
 from pipelines.execution.brokers.alpaca.access import Access
 from pipelines.execution.brokers.alpaca.rest import Failed, Rest
+from pipelines.execution.brokers.alpaca.words import Unreadable
 from pipelines.execution.core.events import Event, Listed, Moment, Synced, Unread
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Request, Sync
@@ -366,7 +367,7 @@ async def _listed(rest: Rest, symbols: tuple[str, ...]) -> AsyncIterator[Event]:
     while True:
         try:
             yield Listed(await asyncio.to_thread(rest.untradable, symbols))
-        except Failed as problem:
+        except (Failed, Unreadable, KeyError, TypeError) as problem:
             log.warning("nobody can tell what cannot be traded now: %s", problem)
         await asyncio.sleep(LISTING_S)
 

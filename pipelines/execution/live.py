@@ -40,7 +40,7 @@ from pipelines.execution.core.events import (
     Withdrawn,
 )
 from pipelines.execution.core.machine import Core
-from pipelines.execution.core.plan import Cancel, Plan, Request, Submit
+from pipelines.execution.core.plan import Cancel, Find, Plan, Request, Submit, Sync
 from pipelines.journal import Journal
 
 TICK_S = 1.0
@@ -73,7 +73,10 @@ class Live:
         """`code` is the version of the house that this process runs."""
         self.core, self._journal, self._broker, self._time, self._code = core, journal, broker, time, code
         self._events: asyncio.Queue[Event] = asyncio.Queue()
-        self._sending, self._reading = (ThreadPoolExecutor(WORKERS, name) for name in ("sending", "reading"))
+        # A cancel waits behind no order, and a reading behind neither.
+        names = {Submit: "sending", Cancel: "cancelling", Find: "reading", Sync: "reading"}
+        pools = {name: ThreadPoolExecutor(WORKERS, name) for name in names.values()}
+        self._pools = {kind: pools[name] for kind, name in names.items()}
 
     @property
     def now(self) -> Moment:
@@ -107,7 +110,7 @@ class Live:
         except BaseExceptionGroup as failed:
             raise _cause(failed) from None
         finally:
-            for pool in (self._sending, self._reading):
+            for pool in set(self._pools.values()):
                 pool.shutdown(wait=False, cancel_futures=True)
 
     async def _live(
@@ -154,17 +157,23 @@ class Live:
             self.core.noted(self._journal.append(*records, snapshot=self.core.packed()))
 
     async def _perform(self, request: Request, asked_ns: int) -> None:
-        pool = self._sending if isinstance(request, Submit | Cancel) else self._reading
+        pool = self._pools[type(request)]
         event = await asyncio.get_running_loop().run_in_executor(pool, self._carried_out, request, asked_ns)
         if event is not None:
             self.hear(event)
 
     def _carried_out(self, request: Request, asked_ns: int) -> Event | None:
-        """Carry out a request, but never send an order that waited for its turn until nobody expects it any more."""
-        waited_ns = self._time.monotonic_ns() - asked_ns
-        if isinstance(request, Submit) and waited_ns > self.core.desk.patience.answer_ns:
-            return Answered(request.order.client_order_id, Answer.REFUSED, reason=f"not sent: it waited {waited_ns / 1e9:.1f} s")
+        """Carry out a request, but never send an order that is not wanted any more by the time that its turn comes."""
+        if isinstance(request, Submit) and (reason := self._too_late(request, asked_ns)):
+            return Answered(request.order.client_order_id, Answer.REFUSED, reason=f"not sent: {reason}")
         return self._broker.perform(request)
+
+    def _too_late(self, request: Submit, asked_ns: int) -> str:
+        """Return why an order that waited for its turn must not be sent now, nothing where it may."""
+        waited_ns = self._time.monotonic_ns() - asked_ns
+        if waited_ns > self.core.desk.patience.answer_ns:
+            return f"it waited {waited_ns / 1e9:.1f} s"
+        return "" if self.core.wants(request.order.client_order_id) else "trading was halted, or it was taken back"
 
     async def _next(self, stop: asyncio.Event) -> Event | None:
         """Return the next event, or nothing when it is time to stop."""

@@ -187,14 +187,18 @@ class Oracle:
         require(isinstance(event, BarClosed | Asked | Decided), "an order came of neither a bar nor a person")
         ours = any(isinstance(event, BarClosed) and request.order.client_order_id not in self.written.forced for request in submits)
         require(not ours or core.proposals.mode == Mode.AUTONOMOUS, "an order was sent that a person was to be asked about")
-        require(world.read and world.connected, "an order was sent before the account was known [I-22]")
+        known = world.read and world.connected
         doubtful = world.strange.known_ns and world.now_ns - world.strange.known_ns > DOUBT_NS
-        require(not doubtful, "an order was sent while the broker holds what nothing explains [I-16]")
+        require(world.compared, "an order was sent before the account was read [I-22]")
         marks = marks_of(core)
         for request in submits:
             order, held = request.order, core.desk.holdings.get(request.order.symbol, Decimal(0))
             mark, adds = marks[order.symbol], abs(held + request.quantity) > abs(held)
             require(not adds or (math.isfinite(mark) and mark > 0), "something was opened without a price [I-21]")
+            require(known or not adds, "something was opened before the account was known [I-22]")
+            require(not (doubtful and adds), "something was opened while the broker holds what nothing explains [I-16]")
+            doubted = doubtful and world.strange.sizes.get(order.symbol)
+            require(not doubted, "a position was traded of which the broker holds what nothing explains [I-16]")
             require(not (core.halted and adds), "an order opened something while halted [I-19]")
             require(not (adds and order.symbol in world.untradable), "something was opened that is not traded now [I-22]")
             require(

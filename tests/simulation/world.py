@@ -148,7 +148,7 @@ class World:
         """Orders of which a cancel was asked."""
         self.joined = 0
         """How often the stream came back."""
-        self.read = False
+        self.read = self.compared = False
         """Whether this process has read the account since its stream came back."""
         self.taken_ns = 0
         """When this process took in its newest reading."""
@@ -238,6 +238,7 @@ class World:
     def die(self) -> None:
         """End the process; whatever was on its way to it is lost."""
         self.core, self.life, self.connected, self.read, self.strange.known_ns = None, self.life + 1, False, False, 0
+        self.compared = False
         self.asleep_ns = 0
         self.together, self.taken_ns = Plan(self.moment), 0
         self.later(self.process.randint(1, 40) * SECOND, self.start)
@@ -392,6 +393,7 @@ class World:
             told = self.strange.stands and said.positions == self.broker.positions()
             self.strange.known_ns, self.taken_ns = (self.strange.known_ns or self.now_ns) if told else 0, self.moment.monotonic_ns
         self.read |= joined == self.joined
+        self.compared = True
         self.feed(said)
 
     def _tell(self, report: Report, execution: Execution | None) -> None:

@@ -50,6 +50,8 @@ class Patience(NamedTuple):
     """After sending, when an answer that has not come counts as lost."""
     cancel_ns: int = 2 * SECOND
     """Between two requests to cancel the same order."""
+    again_ns: int = SECOND
+    """After a reading failed, when the next one is begun; twice as long after each that fails as well, up to `answer_ns`."""
     sync_ns: int = 60 * SECOND
     """Between two readings of the whole account."""
     busy_sync_ns: int = 5 * SECOND

@@ -34,11 +34,6 @@ class Account(Protocol):
     proposals: Proposals
 
     @property
-    def ready(self) -> bool:
-        """Whether anything may be sent."""
-        ...
-
-    @property
     def halted(self) -> bool:
         """Whether the kill latch is shut."""
         ...
@@ -46,6 +41,10 @@ class Account(Protocol):
     @property
     def equity(self) -> float:
         """What the account is worth by the newest prices."""
+        ...
+
+    def may_send(self, symbol: str, quantity: Decimal) -> bool:
+        """Say whether an order may be sent now."""
         ...
 
     def seat_of(self, symbol: str) -> Seat | None:
@@ -150,7 +149,8 @@ class Hand:
             return f"it was asked for {age_s:.0f} s ago, more than the {ANSWER_S:.0f} s after which nobody may want it any more"
         if busy is not None:
             return f"order {busy.order.client_order_id} of {symbol} is open: cancel it first, a symbol has one at a time"
-        return "" if self._core.ready else "the account is not known to be what the broker holds: nothing is sent until it is"
+        known = self._core.may_send(symbol, quantity)
+        return "" if known else "the account is not known to be what the broker holds: nothing but reductions is sent until it is"
 
     def _verdict(self, seat: Seat, order: Order, quantity: float) -> Verdict:
         """Ask the gate about one order; what it would force out by itself is let out, and never more than was asked for."""

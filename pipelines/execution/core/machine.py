@@ -27,7 +27,7 @@ from pipelines.execution.core.plan import Find, Plan, Sync
 from pipelines.execution.core.proposals import Proposals
 from pipelines.execution.core.readiness import Readiness
 from pipelines.execution.core.seat import Seat, Traded
-from pipelines.execution.core.working import ZERO
+from pipelines.execution.core.working import ZERO, Working
 from pipelines.journal import Stored
 
 #: What `packed` keeps; another number for whatever an older version could not read.
@@ -96,6 +96,16 @@ class Core:
     def halted(self) -> bool:
         """Whether the kill latch is shut: it is one for all markets."""
         return any(risk.halted(seat.trader.gate) for seat in self.seats.values())
+
+    def may_send(self, symbol: str, quantity: Decimal) -> bool:
+        """Say whether an order may be sent now: any while the account is ready, else one that reduces a position that is known."""
+        held = self.desk.holdings.get(symbol, ZERO)
+        return self.ready or (held * quantity < ZERO and abs(quantity) <= abs(held) and self.readiness.knows(symbol))
+
+    def wants(self, client_order_id: str) -> bool:
+        """Say whether an order of ours should still be at work: a halt leaves only those that the gate itself asked for."""
+        working = self.desk.known(client_order_id)
+        return working is not None and not working.unwanted and (working.forced or not self.halted)
 
     def seat_of(self, symbol: str) -> Seat | None:
         """Return the seat of a symbol's market, nothing for one that is not traded here."""
@@ -361,11 +371,13 @@ class Core:
 
     def _send(self, seat: Seat, heard: events.BarClosed, plan: Plan) -> None:
         """Take on the orders of a bar, but none for a symbol that still has one: that one is cancelled first."""
-        busy = self.desk.busy()
+        busy, closing = self.desk.busy(), seat.forced()
         for working in self.desk.orders.values():
             if working.order.symbol in seat.places and working.order.model_version != HAND:
                 self.desk.cancel(working, plan)
-        seat.hold_back(busy, ready=self.ready, flips=self.flips)
+            elif working.order.symbol in closing:
+                self._clear(working, plan)
+        seat.hold_back(busy, self.readiness.knows, ready=self.ready, flips=self.flips)
         kept_back = seat.for_person(self.proposals.mode)
         intents, forced = seat.intents(), seat.forced()
         made = seat.orders(heard, seat.trader.verdicts.order)
@@ -375,6 +387,13 @@ class Core:
         if self.proposals.mode == Mode.ASSISTED:
             for order in seat.orders(heard, kept_back):
                 self.proposals.make(order, seat.exact(order.quantity), plan)
+
+    def _clear(self, working: Working, plan: Plan) -> None:
+        """Take a person's order out of the way of one by which the gate closes the position."""
+        if not working.unwanted and not working.ended:
+            working.unwanted, name = True, working.order.client_order_id
+            plan.write("verdict", "risk", {"command": "", "reason": "its position must be closed", "refusal": "", "cancel": name})
+            plan.alert(f"order {name} is cancelled: it stands in the way of closing {working.order.symbol}")
 
 
 def oldest(raw: bytes) -> int:

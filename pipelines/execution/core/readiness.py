@@ -14,6 +14,8 @@ from pipelines.execution.core.events import Channel, Corrected, Synced, Unread
 from pipelines.execution.core.plan import Plan
 from pipelines.execution.core.reconciling import Doubt, correct, differences
 
+#: Failures after which the wait for the next reading doubles no more.
+FAILURES_MAX = 10
 #: What differs where executions were read whose orders are not known yet.
 UNBOOKED = "executions of unknown orders"
 NOTHING_DIFFERS = "nothing is known to differ from what the broker holds, other than what an open order may explain"
@@ -28,6 +30,8 @@ class Readiness:
     synced: bool = False
     """The account was read since the start and since every channel came back, and no difference stands."""
     lost: set[Channel] = field(default_factory=lambda: {Channel.ORDERS})
+    compared: bool = False
+    """The account has been compared with a reading since this process began."""
     synced_ns: int = 0
     asked_ns: int = 0
     """When the reading under way was asked for; 0 when none is."""
@@ -39,6 +43,9 @@ class Readiness:
     """When the first of the readings failed that have since; 0 when the newest did not."""
     unread_told: bool = False
     """Whether somebody has been told of it."""
+    failures: int = 0
+    """Readings that have failed one after the other by now, and when the newest of them did."""
+    failed_ns: int = 0
     doubts: dict[str, Doubt] = field(default_factory=dict)
     offset_s: float = math.nan
     """Seconds by which our clock was ahead of the broker's at the last reading."""
@@ -48,10 +55,16 @@ class Readiness:
         """Whether new positions may be opened."""
         return self.synced and not self.lost
 
+    def knows(self, symbol: str) -> bool:
+        """Say whether a position is known well enough to be reduced: no difference of it has been read, and none is on its way."""
+        return self.compared and symbol not in self.doubts and UNBOOKED not in self.doubts
+
     def due(self, now_ns: int) -> bool:
-        """Say whether the account should be read now."""
+        """Say whether the account should be read now; a reading that failed is begun again after a wait that doubles."""
         patience = self.desk.patience
         if self.asked_ns and now_ns - self.asked_ns < patience.answer_ns:
+            return False
+        if self.failed_ns and now_ns - self.failed_ns < min(patience.again_ns << (self.failures - 1), patience.answer_ns):
             return False
         waits = patience.busy_sync_ns if not self.synced or self.doubts or self.desk.orders else patience.sync_ns
         return bool(self.urged_ns) or not self.synced_ns or now_ns - self.synced_ns >= waits
@@ -68,6 +81,7 @@ class Readiness:
         """
         if said.asked_ns >= self.taken_ns:
             self.taken_ns, self.unread_ns, self.unread_told = now_ns, 0, False
+            self.failures = self.failed_ns = 0
             return True
         if said.asked_ns == self.asked_ns:
             self.urged_ns, self.asked_ns = now_ns, 0
@@ -76,6 +90,8 @@ class Readiness:
     def unread(self, said: Unread, plan: Plan) -> None:
         """Tell somebody, once, that the account cannot be read, and why; it is asked for again by itself."""
         now_ns = plan.at.monotonic_ns
+        if said.asked_ns == self.asked_ns:
+            self.asked_ns, self.failures, self.failed_ns = 0, min(self.failures + 1, FAILURES_MAX), now_ns
         self.unread_ns = self.unread_ns or now_ns
         failing_ns = now_ns - self.unread_ns
         if failing_ns >= self.desk.patience.unread_ns and not self.unread_told:
@@ -94,7 +110,7 @@ class Readiness:
         unbooked = {UNBOOKED: (Decimal(0), Decimal(strangers))} if strangers else {}
         self._doubt(differences(self.desk, said) | unbooked, plan)
         self.offset_s = math.nan if said.clock_ns is None else (plan.at.ns - said.clock_ns) / SECOND
-        self.asked_ns, self.synced_ns = 0, now_ns
+        self.asked_ns, self.synced_ns, self.compared = 0, now_ns, True
         self.urged_ns = 0 if said.asked_ns >= self.urged_ns else self.urged_ns
 
     def believe(self, plan: Plan) -> None:

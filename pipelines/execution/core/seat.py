@@ -5,7 +5,7 @@ what the others hold and have under way.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, NamedTuple, Self
@@ -104,13 +104,17 @@ class Seat:
         """Return a quantity in whole lots, as it goes over the wire."""
         return orders.exact(quantity, self.lot)
 
-    def hold_back(self, busy: set[str], *, ready: bool, flips: bool) -> None:
-        """Deny what cannot be sent now, and cut what the broker would refuse."""
-        said = self.trader.verdicts
+    def hold_back(self, busy: set[str], known: Callable[[str], bool], *, ready: bool, flips: bool) -> None:
+        """Deny what cannot be sent now, and cut what the broker would refuse.
+
+        While the account is not ready, positions that are `known` are reduced and nothing else is done.
+        """
+        said, held = self.trader.verdicts, self.trader.book.quantity
         asked = np.flatnonzero(said.order).tolist()
-        denied = [s for s in asked if not ready or self.symbols[s] in busy]
+        reduces = [ready or (held[s] * said.order[s] < 0.0 and known(self.symbols[s])) for s in asked]
+        denied = [s for s, fit in zip(asked, reduces, strict=True) if not fit or self.symbols[s] in busy]
         said.order[denied], said.outcome[denied] = 0.0, Outcome.DENIED
-        if not flips:
+        if not flips or not ready:
             for s in np.flatnonzero(said.order).tolist():
                 self._close_first(s)
 

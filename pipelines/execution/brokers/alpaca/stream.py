@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from domain.error import ResourceError
 from pipelines.execution.brokers.alpaca import words
 from pipelines.execution.brokers.alpaca.access import Access
 from pipelines.execution.brokers.alpaca.words import Names, Unreadable
@@ -35,11 +36,16 @@ def heard(message: Any, names: Names) -> Event:
 
 
 async def follow(access: Access, names: Names, hear: Hear) -> None:
-    """Follow the stream until cancelled; it comes back by itself, and what goes wrong on it is told and never raised."""
+    """Follow the stream until cancelled; it comes back by itself, and what goes wrong on it is told.
+
+    Raises what the genuine stream ends with, should it ever end: nobody would hear of an order again.
+    """
     made = stream(access, names, hear)
     task = asyncio.ensure_future(made._run_forever())  # type: ignore[no-untyped-call]
     try:
         await asyncio.wait({task})
+        task.result()
+        raise ResourceError("the order stream ended by itself: what was said on it since is not known")
     finally:
         # `wait_for` of Python 3.11, by which the genuine stream waits, may lose a cancellation.
         while not task.done():

@@ -120,7 +120,7 @@ def test_before_the_account_is_known_nothing_is_sent():
     """A restart begins by reading."""
     core = Core([TRADED], CAPITAL)
     hand = watched()
-    assert "nothing is sent until it is" in answer(core.step(asked(10), hand.at))["refusal"]
+    assert "nothing but reductions is sent until it is" in answer(core.step(asked(10), hand.at))["refusal"]
 
 
 def test_halted_a_person_may_reduce_and_no_more():

@@ -81,8 +81,8 @@ class Hand:
         )
         return self.step(said)
 
-    def bar(self, views, price=100.0, actions=None):
-        """Close a bar and say what is expected of each symbol, in its volatility, and what was split or paid out before it."""
+    def bar(self, views, price=100.0, **told):
+        """Close a bar and say what is expected of each symbol, in its volatility, and what else is told of it."""
         self.bars += 1
         self.second += 60
         at = np.array([self.at.ns // 1000], dtype="datetime64[us]")
@@ -90,7 +90,7 @@ class Hand:
         panel = Panel(MARKET.name, "1m", SYMBOLS, at - np.timedelta64(60, "s"), at, *(close.copy() for _ in range(4)), close * 1e5)
         forecast = 0.02 * (np.array(views)[:, None] + recorded.NORMAL[None, :])
         before = len(self.sent)
-        self.step(BarClosed(panel, forecast, np.full(2, 0.01), actions=actions))
+        self.step(BarClosed(panel, forecast, np.full(2, 0.01), **told))
         return {each.order.symbol: each for each in self.sent[before:]}
 
     def fill(self, submit, price=100):

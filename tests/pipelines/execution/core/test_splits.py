@@ -63,9 +63,9 @@ def test_what_is_held_is_worth_the_same(hand, first, again):
         booked(hand)
         assert hand.core.equity == pytest.approx(worth, rel=1e-12)
         hand = restarted(hand) if again else hand
-        hand.bar(NONE, (25.0, 100.0), FOUR)
+        hand.bar(NONE, (25.0, 100.0), actions=FOUR)
     else:
-        hand.bar(NONE, (25.0, 100.0), FOUR)
+        hand.bar(NONE, (25.0, 100.0), actions=FOUR)
         assert hand.core.equity == pytest.approx(worth, rel=1e-12)
         assert [each for each in alerts(hand) if "AAA was split" in each]
         hand = restarted(hand) if again else hand
@@ -85,7 +85,7 @@ def test_a_symbol_whose_split_is_not_booked_is_left_alone(hand):
     """Its price says nothing about what is held, and the account is read at once."""
     assert set(begun().bar((-3.0, 3.0))) == {"AAA", "BBB"}
     before = hand.asked
-    assert set(hand.bar((-3.0, 3.0), (25.0, 100.0), FOUR)) == {"BBB"}
+    assert set(hand.bar((-3.0, 3.0), (25.0, 100.0), actions=FOUR)) == {"BBB"}
     assert hand.asked > before
 
 
@@ -94,7 +94,7 @@ def test_what_is_not_held_needs_no_broker():
     hand = Hand()
     hand.bar(NONE)
     moments = hand.core.seats[MARKET.name].trader.memory.moments.copy()
-    sent = hand.bar(LONG, (25.0, 100.0), FOUR)
+    sent = hand.bar(LONG, (25.0, 100.0), actions=FOUR)
 
     assert sent["AAA"].quantity > 0
     assert not alerts(hand)
@@ -106,7 +106,7 @@ def test_a_payout_is_a_return_and_no_loss_of_it():
     hand = Hand()
     hand.bar(NONE)
     seat = hand.core.seats[MARKET.name]
-    hand.bar(NONE, (90.0, 100.0), Actions(np.ones(2), np.array([1 / 0.9, 1.0])))
+    hand.bar(NONE, (90.0, 100.0), actions=Actions(np.ones(2), np.array([1 / 0.9, 1.0])))
 
     np.testing.assert_allclose(seat.trader.memory.moments[1], 1 - 1 / 250, rtol=1e-12)
     assert seat.trader.book.mark[0] == 90.0
@@ -122,7 +122,7 @@ def test_a_reverse_split_pays_fractions_out(hand):
         Charge("S", Decimal(0), "SPLIT", hand.at.ns, "AAA", left - held), Charge("C", cash, "SPLIT", hand.at.ns, "AAA"),
     ]  # fmt: skip
     hand.read()
-    hand.bar(NONE, (1000.0, 100.0), Actions(np.array([0.1, 1.0]), np.array([0.1, 1.0])))
+    hand.bar(NONE, (1000.0, 100.0), actions=Actions(np.array([0.1, 1.0]), np.array([0.1, 1.0])))
 
     assert hand.core.equity == pytest.approx(worth, rel=1e-9)
     assert hand.core.seats[MARKET.name].splits.booked == {}
@@ -132,7 +132,7 @@ def test_a_reverse_split_pays_fractions_out(hand):
 def test_a_person_may_say_that_a_split_was_one(hand):
     """The broker holds four times as much and tells of no split: the shares have cost what they cost before."""
     worth, held = hand.core.equity, hand.held["AAA"]
-    hand.bar(NONE, (25.0, 100.0), FOUR)
+    hand.bar(NONE, (25.0, 100.0), actions=FOUR)
     hand.held["AAA"] = 4 * held
     hand.read()
     hand.second += 20
