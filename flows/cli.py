@@ -429,13 +429,14 @@ def exchange(
     host: str = "127.0.0.1", port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8787,
     abroad: Annotated[bool, typer.Option(help="Listen where others can reach it, too.")] = False,
     rate_limit: Annotated[int, typer.Option(min=0, help="Requests a minute, as Alpaca's 200; 0 for no limit.")] = 0,
+    fee_in_coin: Annotated[bool, typer.Option(help="Take the fee of a purchase of crypto of what was bought.")] = False,
     json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Serve a paper exchange that speaks Alpaca's protocols, living through stored bars, until stopped."""
     from flows import exchange as venue
 
     home, params = _all_opened(market)
-    wish, named = venue.Wish(since, pace_s, host, port, abroad, rate_limit), " and ".join(params)
+    wish, named = venue.Wish(since, pace_s, host, port, abroad, rate_limit, fee_in_coin), " and ".join(params)
     told = venue.serve(wish, home, params, lambda where: screen.say(where, json, f"open: {named}"))
     screen.say(told, json, f"{named}, until it was stopped")
 

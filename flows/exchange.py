@@ -54,6 +54,8 @@ class Wish:
     abroad: bool = False
     requests_max: int = 0
     """What clients may ask in a minute, 0 for no limit; Alpaca's is 200."""
+    fee_in_coin: bool = False
+    """Whether the fee of a purchase of crypto is taken of what was bought."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ def _opened(listings: Sequence[Listing], wish: Wish, ledger: Ledger) -> Floor:
     calendar = next((each.market.calendar for each in listings if each.market.asset_class == AssetClass.EQUITY), None)
     number = f"PA{hashlib.sha256(named.encode()).hexdigest()[:10].upper()}"
     capital = Decimal(repr(listings[0].params.fills.capital))
-    return Floor.opened(_assets(listings), Terms(capital, flips=True, calendar=calendar, number=number), at, ledger)
+    terms = Terms(capital, flips=True, calendar=calendar, number=number, fee_in_coin=wish.fee_in_coin)
+    return Floor.opened(_assets(listings), terms, at, ledger)
 
 
 def _assets(listings: Sequence[Listing]) -> dict[str, Asset]:

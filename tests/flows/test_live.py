@@ -29,12 +29,12 @@ SINCE = "2016-02-01"
 
 
 @contextmanager
-def opened(there: Passed, pace_s: float = 0.4, since: str | None = SINCE, markets: tuple[str, ...] = (MARKET,)):
+def opened(there: Passed, pace_s: float = 0.4, since: str | None = SINCE, markets: tuple[str, ...] = (MARKET,), *options: str):
     """Serve markets in a process of its own; yield where."""
     environment = {**os.environ, "NIGHTSHIFT_HOME": str(there.home.root)}
     code = "from flows.cli import main; main()"
     asked = ["exchange", "--port", "0", "--pace-s", str(pace_s), "--json", *(f"--market={market}" for market in markets)]
-    asked += [] if since is None else ["--since", since]
+    asked += [*options, *([] if since is None else ["--since", since])]
     process = subprocess.Popen([sys.executable, "-c", code, *asked], stdout=subprocess.PIPE, text=True, env=environment)
     try:
         yield {**json.loads(process.stdout.readline()), "process": process}
@@ -118,7 +118,9 @@ def money(there: Passed) -> tuple[dict[str, Decimal], Decimal]:
         size = Decimal(repr(fill["quantity"][0]))
         held[fill["symbol"][0]] = held.get(fill["symbol"][0], Decimal(0)) + size
         cash -= size * Decimal(repr(fill["price"][0])) + Decimal(repr(fill["fee"][0]))
-    cash += sum((Decimal(paid["amount"]) for paid in facts(there, "charge")), Decimal(0))
+    for paid in facts(there, "charge"):
+        held[paid["symbol"]] = held.get(paid["symbol"], Decimal(0)) + Decimal(paid["quantity"])
+        cash += Decimal(paid["amount"])
     return {symbol: size for symbol, size in held.items() if size}, cash
 
 

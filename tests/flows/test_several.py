@@ -12,7 +12,7 @@ from flows.home import Broker, Home
 from pipelines import journal as journals
 from pipelines.execution.accounts import JOURNAL
 from tests.flows.conftest import MARKET, OPEN, Passed, tiny
-from tests.flows.test_live import facts, money, opened, reconciled, trade_until, truth
+from tests.flows.test_live import SINCE, facts, money, opened, reconciled, trade_until, truth
 
 CRYPTO = "sim_crypto"
 BOTH = (CRYPTO, MARKET)
@@ -23,9 +23,11 @@ HOURS = {"simulated": {"bars": 700, "start": "2016-01-15"}}
 @pytest.fixture
 def both(copied: Passed) -> tuple[Passed, dict[str, parameters.Params]]:
     """Return a home in which two markets have a champion, and the parameters of each."""
-    params = {CRYPTO: tiny(CRYPTO, registry=OPEN, sources=HOURS), MARKET: copied.params}
-    assert learn.night(CRYPTO, date(2016, 2, 13), copied.home, params[CRYPTO])["promoted"]
-    return copied, params
+    learned, spot = tiny(CRYPTO, registry=OPEN, sources=HOURS), {"markets": {CRYPTO: {"instrument": {"shortable": False}}}}
+    assert learn.night(CRYPTO, date(2016, 2, 13), copied.home, learned)["promoted"]
+    return copied, {
+        CRYPTO: parameters.check(parameters.overlay(learned.model_dump(mode="json"), spot)), MARKET: copied.params
+    }  # fmt: skip
 
 
 def traded(there: Passed, market: str) -> int:
@@ -40,14 +42,17 @@ def filled(there: Passed) -> set[str]:
 
 
 def test_one_account_trades_two_markets_and_goes_on_after_a_restart(both):
-    """One journal, one purse: what it holds of both is what the exchange holds, to the cent; changed settings are written down."""
+    """One journal, one purse: what it holds of both is what the exchange holds, to the cent; changed settings are written down.
+
+    The exchange takes its fee of the coins that are bought.
+    """
     there, params = both
     tighter = parameters.check(parameters.overlay(params[CRYPTO].model_dump(mode="json"), {"risk": {"gross_max": 1.1}}))
-    with opened(there, 0.25, markets=BOTH) as where:
+    with opened(there, 0.25, SINCE, BOTH, "--fee-in-coin") as where:
         assert where["markets"] == sorted(BOTH)
         first = trade_until(there, lambda: filled(there) == set(BOTH) and traded(there, MARKET) >= 2, params)
         second = trade_until(there, lambda: traded(there, CRYPTO) > first["markets"][0]["bars"] + 3, {**params, CRYPTO: tighter})
-    with opened(there, 1000.0, None, BOTH) as where:
+    with opened(there, 1000.0, None, BOTH, "--fee-in-coin") as where:
         trade_until(there, lambda: reconciled(there, where), {**params, CRYPTO: tighter})
         held, cash = truth(where)["positions"], truth(where)["cash"]
 
@@ -56,6 +61,7 @@ def test_one_account_trades_two_markets_and_goes_on_after_a_restart(both):
     assert second["markets"][0]["bars"] > first["markets"][0]["bars"]
     assert money(there)[0] == {symbol: Decimal(size) for symbol, size in held.items()}
     assert abs(money(there)[1] - Decimal(cash)) < Decimal("0.005")
+    assert [paid for paid in facts(there, "charge") if paid["kind"] == "CFEE" and Decimal(paid["quantity"]) < 0]
     (changed,) = facts(there, "settings")
     assert (changed["market"], changed["changed"]) == (CRYPTO, {"risk.gross_max": [params[CRYPTO].risk.gross_max, 1.1]})
     folder = there.home.account(*BOTH, broker=Broker.EXCHANGE)

@@ -28,6 +28,8 @@ SECOND = 1_000_000_000
 SMALLEST = Decimal("1e-9")
 #: The kind of a charge by which a person lets the account be what the broker holds.
 CORRECTION = "correction"
+#: The kind of a fee of crypto in Alpaca's words, and of one that was taken in coins and not told of yet.
+FEE, IN_KIND = "CFEE", "fee_in_kind"
 #: Orders of which nobody knows what became of them yet.
 UNRESOLVED = frozenset({OrderState.INTENT, OrderState.UNKNOWN})
 
@@ -92,6 +94,8 @@ class Desk:
     """Those of which nothing is known, beside some of which something is by now: looking lets go of them."""
     charged: set[str] = field(default_factory=set)
     """Charges that are in the cash, of those that a reading may bring again."""
+    prepaid: dict[str, Decimal] = field(default_factory=dict)
+    """What was booked as fees in coins of which the broker has not told yet, by symbol."""
     sent: deque[Sent] = field(default_factory=deque)
     """What was sent within `sent_ns`, oldest first; after a restart what is remembered counts as sent then."""
     sent_ns: int = 0
@@ -191,11 +195,20 @@ class Desk:
         self.charged.add(charge.identity)
         self.cash += charge.amount
         self.purse[0] = float(self.cash)
-        if charge.quantity:
-            self._resize(charge.symbol, charge.quantity)
+        change = self._still_owed(charge)
+        if change:
+            self._resize(charge.symbol, change)
         told = {"identity": charge.identity, "amount": str(charge.amount), "kind": charge.kind}
-        plan.write("charge", "broker", {**told, "symbol": charge.symbol, "quantity": str(charge.quantity)})
+        plan.write("charge", "broker", {**told, "symbol": charge.symbol, "quantity": str(change)})
         return True
+
+    def pay_in_kind(self, symbol: str, theirs: Decimal, plan: Plan) -> None:
+        """Book what a broker has taken of a position as its fee before it says so: what is held has cost the same."""
+        change = theirs - self.holdings[symbol]
+        self.prepaid[symbol] = self.prepaid.get(symbol, ZERO) - change
+        self._resize(symbol, change)
+        told = {"identity": f"{IN_KIND}:{symbol}:{plan.at.ns}", "amount": "0", "kind": IN_KIND}
+        plan.write("charge", "core", {**told, "symbol": symbol, "quantity": str(change)})
 
     def correct(self, symbol: str, theirs: Decimal, said: Corrected, plan: Plan, *, at_no_price: bool = False) -> None:
         """Hold what the broker holds of a symbol: what is too much goes at what it cost, what was missing comes at its price.
@@ -270,11 +283,13 @@ class Desk:
 
     def packed(self) -> dict[str, Any]:
         """Return what a restart needs beside the orders, which the journal tells of."""
-        return {"cash": str(self.cash), "holdings": self._told, "charged": sorted(self.charged), "oldest": self.oldest}
+        prepaid = {"prepaid": {symbol: str(size) for symbol, size in self.prepaid.items()}} if self.prepaid else {}
+        return {"cash": str(self.cash), "holdings": self._told, "charged": sorted(self.charged), "oldest": self.oldest, **prepaid}
 
     def restore(self, kept: dict[str, Any], found: dict[str, Working], now_ns: int) -> None:
         """Put back what `packed` kept, and the orders that the journal tells of."""
         self.cash, self.charged, self.oldest = Decimal(kept["cash"]), set(kept["charged"]), kept["oldest"]
+        self.prepaid = {symbol: Decimal(size) for symbol, size in kept.get("prepaid", {}).items()}
         self.holdings, self._told = {}, {}
         for symbol, held in kept["holdings"].items():
             self._put(symbol, Decimal(held))
@@ -283,6 +298,16 @@ class Desk:
             self._file(working)
         ours = [each for each in found.values() if not each.foreign]
         self.sent = deque(Sent(now_ns, each.order.symbol, float(each.quantity)) for each in ours)
+
+    def _still_owed(self, charge: Charge) -> Decimal:
+        """Return what a charge changes a holding by, less what of it was booked before the broker said so."""
+        known = min(self.prepaid.get(charge.symbol, ZERO), -charge.quantity) if charge.kind == FEE else ZERO
+        if known <= ZERO:
+            return charge.quantity
+        self.prepaid[charge.symbol] -= known
+        if not self.prepaid[charge.symbol]:
+            del self.prepaid[charge.symbol]
+        return charge.quantity + known
 
     def _file(self, working: Working) -> None:
         """Keep an order among those that work or those that have ended."""

@@ -15,7 +15,6 @@ import numpy as np
 from domain.decision import Mode
 from domain.error import TradingError
 from domain.factors import Actions
-from domain.market import AssetClass
 from domain.order import TERMINAL
 from pipelines.execution import facts, fills, orders, risk, trader
 from pipelines.execution.conditions import BUYING_POWER, CLOSING, OTHER_BOUGHT, OTHER_GROSS, OTHER_NET, OTHER_SOLD
@@ -34,6 +33,8 @@ from pipelines.journal import Stored
 FORM = 3
 #: Kinds of charges that are money paid in or out, in Alpaca's words: they are neither gain nor loss.
 PAID = frozenset({"CSD", "CSW", "TRANS", "JNLC", "ACATC"})
+#: The kind of a charge that makes more shares, or fewer, of what is held, in Alpaca's words.
+SPLIT = "SPLIT"
 #: Commands remembered, so that one that comes twice is honoured once.
 REMEMBERED = 1000
 
@@ -55,7 +56,8 @@ class Core:
         self._owners = {symbol: seat for seat in self.seats.values() for symbol in seat.symbols}
         windows = [max(seat.rules.orders_window_s, seat.rules.repeats_window_s) for seat in self.seats.values()]
         self.desk.sent_ns = round(max(windows) * SECOND)
-        self.flips, self.cursor, self.readiness = flips, "", Readiness(self.desk)
+        coins = frozenset(symbol for seat in self.seats.values() if seat.pays_in_kind for symbol in seat.symbols)
+        self.flips, self.cursor, self.readiness = flips, "", Readiness(self.desk, coins)
         self.commands: dict[str, None] = {}
         self.power: Power | None = None
         """What the broker said that may be spent, nothing while it has not; `cash_read` is what the account held then."""
@@ -242,7 +244,7 @@ class Core:
         before, resized = dict(self.desk.holdings), set[str]()
         for charge in charges:
             if self.desk.charge(charge, plan):
-                resized |= {charge.symbol} if charge.quantity else set()
+                resized |= {charge.symbol} if charge.kind == SPLIT else set()
                 if charge.kind in PAID:
                     self._paid(float(charge.amount))
         for symbol in sorted(resized & self._owners.keys()):
@@ -290,8 +292,7 @@ class Core:
         """Return what is left of the power that was read, for a market: less what was paid since and what others have under way."""
         if self.power is None:
             return math.inf
-        unlent = seat.market.asset_class == AssetClass.CRYPTO and not seat.market.instrument.shortable
-        power = self.power.cash if unlent else self.power.marginable
+        power = self.power.cash if seat.pays_in_kind else self.power.marginable
         return float(power) - max(float(self.cash_read - self.desk.cash), 0.0) - pending
 
     def _corrected(self, said: events.Corrected, plan: Plan) -> None:

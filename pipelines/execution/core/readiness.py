@@ -16,6 +16,8 @@ from pipelines.execution.core.reconciling import Doubt, correct, differences
 
 #: Failures after which the wait for the next reading doubles no more.
 FAILURES_MAX = 10
+#: The part of a position of coins that is believed to have gone as fees; Alpaca takes 0.25% of a purchase at most.
+FEE_MAX = Decimal("0.005")
 #: What differs where executions were read whose orders are not known yet.
 UNBOOKED = "executions of unknown orders"
 NOTHING_DIFFERS = "nothing is known to differ from what the broker holds, other than what an open order may explain"
@@ -27,6 +29,8 @@ class Readiness:
     """What must hold before anything new is opened."""
 
     desk: Desk
+    coins: frozenset[str] = frozenset()
+    """Symbols of which a broker may take its fee."""
     synced: bool = False
     """The account was read since the start and since every channel came back, and no difference stands."""
     lost: set[Channel] = field(default_factory=lambda: {Channel.ORDERS})
@@ -117,6 +121,9 @@ class Readiness:
         """Believe a difference that has stood for a while, even if no reading has come since that could have ended it."""
         since_ns = plan.at.monotonic_ns - self.desk.patience.quiet_ns
         stands = {name: each for name, each in self.doubts.items() if each.since_ns <= since_ns}
+        for name in [name for name, each in stands.items() if self._is_fee(name, each)]:
+            self.desk.pay_in_kind(name, self.doubts.pop(name).theirs, plan)
+            del stands[name]
         if stands and self.synced:
             self.synced = False
             name, doubt = next(iter(sorted(stands.items())))
@@ -136,6 +143,11 @@ class Readiness:
         found = {name: [f"{each.normalize():f}" for each in (doubt.ours, doubt.theirs)] for name, doubt in made.items()}
         plan.write("verdict", said.actor, {"command": said.identity, "reason": said.reason, "refusal": refusal, "corrected": found})
         return set(made)
+
+    def _is_fee(self, name: str, doubt: Doubt) -> bool:
+        """Say whether a difference is what a broker may have taken as its fee of what was bought."""
+        short = doubt.ours - doubt.theirs
+        return name in self.coins and self.desk.holdings.get(name) == doubt.ours and 0 < short <= doubt.ours * FEE_MAX
 
     def _doubt(self, found: dict[str, tuple[Decimal, Decimal]], plan: Plan) -> None:
         """Remember since when each difference stands; be ready again when none is left."""

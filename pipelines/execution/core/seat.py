@@ -14,7 +14,7 @@ import numpy as np
 
 from domain.decision import Mode, Outcome, Rule
 from domain.error import ConfigurationError
-from domain.market import Market
+from domain.market import AssetClass, Market
 from domain.order import Order
 from domain.panel import PRICES, FloatArray, Panel
 from domain.params import Params
@@ -69,6 +69,11 @@ class Seat:
         return {
             each.market.name: cls(each, weight / sum(weights), purse, desk) for each, weight in zip(traded, weights, strict=True)
         }
+
+    @property
+    def pays_in_kind(self) -> bool:
+        """Whether this is a market of coins that are bought with cash alone, and of which a broker may take its fee."""
+        return self.market.asset_class == AssetClass.CRYPTO and not self.market.instrument.shortable
 
     def take_over(self, said: TookOver) -> None:
         """Go by another model from the next bar on."""

@@ -58,6 +58,8 @@ class Terms:
     """A calendar whose auctions close their doors to orders; None has none that do."""
     number: str = "PANIGHTSHIFT"
     """The account's."""
+    fee_in_coin: bool = False
+    """Whether the fee of a purchase of crypto is taken of what was bought, as Alpaca may, and not in cash."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from pipelines.execution.matching.prices import NOTHING, STOPS, Bar, Got, Quote
 from pipelines.execution.matching.tickets import ZERO, Activity, Event, Execution, Ticket, Update
 
 AUCTIONS = frozenset({TimeInForce.OPG, TimeInForce.CLS})
+#: Digits after the point of what is taken of a coin.
+COIN_DIGITS = 9
 #: Sessions of an ordinary year, by which a yearly borrow fee is shared out.
 SESSIONS_A_YEAR = {AssetClass.EQUITY: Decimal(252), AssetClass.FX: Decimal(260), AssetClass.CRYPTO: Decimal(365)}
 REPLACEABLE = frozenset({OrderState.NEW, OrderState.PARTIALLY_FILLED})
@@ -357,9 +359,17 @@ class Exchange(Account):
         )  # fmt: skip
         self._change(now, Event.FILL if whole else Event.PARTIAL_FILL, done)
         if got.fee:
-            crypto = self.assets[done.symbol].asset_class == AssetClass.CRYPTO
-            self.charge("CFEE" if crypto else "FEE", -got.fee, symbol=done.symbol, description=done.id)
+            self._take_fee(done)
         self._after_fill(now, got.quantity)
+
+    def _take_fee(self, done: Execution) -> None:
+        """Charge an execution's fee, in cash or of the coins that it bought."""
+        crypto, coins = self.assets[done.symbol].asset_class == AssetClass.CRYPTO, round(done.fee / done.price, COIN_DIGITS)
+        if crypto and done.signed > 0 and self.terms.fee_in_coin:
+            self.holdings.take(done.symbol, coins)
+            self.charge("CFEE", ZERO, symbol=done.symbol, quantity=-coins, description=done.id)
+        else:
+            self.charge("CFEE" if crypto else "FEE", -done.fee, symbol=done.symbol, description=done.id)
 
     def _after_fill(self, ticket: Ticket, quantity: Decimal) -> None:
         """Bring the legs of a filled entry to life; take off a leg's partner what the leg has filled."""

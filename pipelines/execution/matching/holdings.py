@@ -20,7 +20,7 @@ class Holding:
 
 @dataclass
 class Holdings:
-    """What the account owns and owes. `apply`, `pay` and `split` are the only ways in."""
+    """What the account owns and owes. Its methods are the only ways in."""
 
     cash: Decimal
     positions: dict[str, Holding] = field(default_factory=dict)
@@ -50,6 +50,11 @@ class Holdings:
         after = times(held.quantity, ratio)
         self._keep(symbol, after, held.average / ratio)
         return plus(after, -held.quantity)
+
+    def take(self, symbol: str, quantity: Decimal) -> None:
+        """Take some of a position at no price."""
+        held = self.of(symbol)
+        self._keep(symbol, plus(held.quantity, -quantity), held.average)
 
     def drop(self, symbol: str) -> None:
         """Let go of a position that is no more."""

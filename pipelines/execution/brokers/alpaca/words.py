@@ -13,6 +13,8 @@ Json = Mapping[str, Any]
 ZERO = Decimal(0)
 #: Activities that are executions; all others move money or shares without a trade.
 FILL = "FILL"
+#: Those whose quantity is what a holding changed by: a split, a fee in coins, a delisting. Of others it is what they are about.
+MOVING = frozenset({"SPLIT", "CFEE", "REORG"})
 #: A side that is none of these is not guessed.
 SIGNS = {"buy": 1, "sell": -1, "sell_short": -1}
 STATES = {state.value: state for state in OrderState if state not in {OrderState.INTENT, OrderState.UNKNOWN}}
@@ -99,12 +101,12 @@ def filled(activity: Json, client_order_id: str, names: Names) -> Execution:
 
 
 def charge(activity: Json, names: Names) -> Charge:
-    """Return what any other activity moved: money, and shares where a split made more of them."""
+    """Return what any other activity moved: money, and what is held."""
     moved = number(activity.get("qty") or "0")
     at = activity.get("created_at") or f"{activity['date']}T00:00:00+00:00"
     return Charge(
         str(activity["id"]), number(activity.get("net_amount") or "0"), str(activity["activity_type"]), nanoseconds(at),
-        names.ours(activity.get("symbol") or ""), moved if activity["activity_type"] == "SPLIT" else ZERO,
+        names.ours(activity.get("symbol") or ""), moved if activity["activity_type"] in MOVING else ZERO,
     )  # fmt: skip
 
 

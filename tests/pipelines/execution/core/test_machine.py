@@ -47,9 +47,11 @@ TRADED = Traded(MARKET, PARAMS, SYMBOLS, "1")
 class Hand:
     """A core, a broker that is played by hand, and the time."""
 
+    traded = TRADED
+
     def __init__(self, power=None, **keys):
         self.power = power
-        self.core = Core([TRADED], CAPITAL, **keys)
+        self.core = Core([self.traded], CAPITAL, **keys)
         self.second, self.bars, self.cash, self.held, self.executions, self.charges = 0, 0, CAPITAL, {}, [], []
         self.sent, self.records, self.open = [], [], ()
         self.step(Joined(Channel.ORDERS))
@@ -87,7 +89,8 @@ class Hand:
         self.second += 60
         at = np.array([self.at.ns // 1000], dtype="datetime64[us]")
         close = np.full((1, 2), price)
-        panel = Panel(MARKET.name, "1m", SYMBOLS, at - np.timedelta64(60, "s"), at, *(close.copy() for _ in range(4)), close * 1e5)
+        market, opened_at = self.traded.market.name, at - np.timedelta64(60, "s")
+        panel = Panel(market, "1m", self.traded.symbols, opened_at, at, *(close.copy() for _ in range(4)), close * 1e5)
         forecast = 0.02 * (np.array(views)[:, None] + recorded.NORMAL[None, :])
         before = len(self.sent)
         self.step(BarClosed(panel, forecast, np.full(2, 0.01), **told))

@@ -123,11 +123,15 @@ def test_an_update_that_cannot_be_read_asks_for_the_account(spoiled):
 
 @pytest.mark.fault("F78", "F90")
 def test_other_activities_are_charges():
-    """A fee takes money; a split brings shares; the symbol is ours."""
+    """A fee takes money, or coins; a split brings shares; a payout tells of shares and moves none; the symbol is ours."""
     fee = {"id": "a", "activity_type": "CFEE", "date": "2026-01-02", "net_amount": "-0.25", "symbol": "BTCUSD", "qty": "0"}
     split = {"id": "b", "activity_type": "SPLIT", "date": "2026-01-02", "net_amount": "0", "symbol": "AAPL", "qty": "30"}
     assert (words.charge(fee, NAMES).amount, words.charge(fee, NAMES).symbol) == (Decimal("-0.25"), "BTC/USD")
     assert words.charge(split, NAMES).quantity == 30
+    coins = {**fee, "id": "c", "net_amount": "0", "qty": "-0.000195"}
+    assert (words.charge(coins, NAMES).amount, words.charge(coins, NAMES).quantity) == (0, Decimal("-0.000195"))
+    payout = {**split, "id": "d", "activity_type": "DIV", "net_amount": "12.5", "qty": "50"}
+    assert (words.charge(payout, NAMES).amount, words.charge(payout, NAMES).quantity) == (Decimal("12.5"), 0)
 
 
 @pytest.mark.fault("F43")
