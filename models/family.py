@@ -26,10 +26,13 @@ BASELINES = ("zero", "drift", "momentum")
 def create(training: Training, horizon: int, *, family: str, rounds: int | None = None) -> Model:
     """Return an unfitted model of `family`; `rounds` overrides how long it may learn.
 
-    Raises ModelError for a family that the house does not have.
+    Raises ModelError for a family that the house does not have, ConfigurationError for a GPU that is not there: also where the
+    family would not use it, since who asked for one waits for something else.
     """
     if family not in FAMILIES:
         raise ModelError(f"model family '{family}' was asked for: {nearest(family, FAMILIES)}")
+    if training.hardware.device == "cuda":
+        resolve_name("models.networks.device:chosen")("cuda")
     return _named(family).create(training, horizon, rounds)
 
 

@@ -13,7 +13,8 @@ def chosen(name: str) -> torch.device:
     """Return the device that was asked for; raise ConfigurationError for a GPU that is not there, instead of using another."""
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigurationError(
-            "training.device 'cuda' was asked for, but torch finds no GPU on this machine: choose 'cpu', or run where there is one"
+            "training.hardware.device 'cuda' was asked for, but torch finds no GPU on this machine: choose 'cpu', or run where "
+            "there is one"
         )
     return torch.device(name)
 

@@ -138,7 +138,7 @@ def search(
     known, folds = before(dataset, params, market), params.training.search.folds
     chosen = params.training.search
     with _quiet():
-        study = _study(folder, name, params.training.seed)
+        study = _study(folder, name)
         study.optimize(
             lambda trial: _judged(trial, known, params, market, name, folds),
             timeout=chosen.minutes * 60.0,
@@ -174,8 +174,11 @@ def _judged(trial: "Trial", known: Dataset, params: Params, market: Market, name
     """Return the mean rank IC of a trial's settings, or give it up where the median trial was better by then."""
     import optuna
 
-    settings = {each: space.draw(trial, each) for each, space in SPACES[name].items()}
     chosen = params.training
+    # Each trial draws by its own number: who goes on with a search, or shares it, draws what nobody has drawn.
+    seed = int(np.random.SeedSequence([chosen.seed, trial.number]).generate_state(1)[0])
+    trial.study.sampler = optuna.samplers.TPESampler(seed=seed)
+    settings = {each: space.draw(trial, each) for each, space in SPACES[name].items()}
     tried = params.model_copy(update={"training": settled(chosen, name, settings)})
     gap = labels.known_after(market.horizon)
     ranked: list[np.ndarray] = []
@@ -189,7 +192,7 @@ def _judged(trial: "Trial", known: Dataset, params: Params, market: Market, name
     return value
 
 
-def _study(folder: Path, name: str, seed: int) -> "Study":
+def _study(folder: Path, name: str) -> "Study":
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -198,7 +201,6 @@ def _study(folder: Path, name: str, seed: int) -> "Study":
     return optuna.create_study(
         study_name=name,
         storage=JournalStorage(JournalFileBackend(str(folder / "journal.log"))),
-        sampler=optuna.samplers.TPESampler(seed=seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=0),
         direction="maximize",
         load_if_exists=True,

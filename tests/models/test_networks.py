@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from domain.error import ConfigurationError, ModelError, ResourceError
 from domain.params import Hardware
+from models import family
 from models.contract import Dataset
 from models.forward import Stream
 from models.forward.convolution import Convolution
@@ -218,6 +219,16 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
     with pytest.raises(ConfigurationError, match="'cuda' was asked for, but torch finds no GPU"):
         model.fit(dataset, np.arange(200), np.arange(0))
+
+
+@pytest.mark.parametrize("name", sorted(family.FAMILIES.keys() - {"ensemble"}))
+def test_no_family_is_trained_where_a_gpu_was_asked_for_and_is_not_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trees, too, which would not use it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    asked = Hardware(device="cuda", devices=1, nodes=1, bf16=False, graph=False, compile=False, workers=1)
+
+    with pytest.raises(ConfigurationError, match="'cuda' was asked for, but torch finds no GPU"):
+        family.create(training(hardware=asked), HORIZON, family=name)
 
 
 def test_fast_numbers_are_a_gpus_business() -> None:

@@ -7,7 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from domain import params
 from domain.error import ModelError
@@ -91,7 +94,7 @@ def test_a_trial_is_worth_the_rank_ic_of_its_purged_folds(asked: Params, tmp_pat
 
 
 def test_a_begun_search_goes_on(chosen: Params, tmp_path: Path):
-    """Three trials, then up to six: the first three are not made again."""
+    """Three trials, then up to six: the first three are not made again, and all are what one search of six would have tried."""
     heard: list[Tried] = []
     dataset = planted(bars=BARS)
     first = tuning.search(dataset, searching(chosen, 3), MARKET, "trees", tmp_path)
@@ -100,6 +103,9 @@ def test_a_begun_search_goes_on(chosen: Params, tmp_path: Path):
 
     assert again.tried[:3] == first.tried
     assert [each.number for each in heard] == [3, 4, 5]
+    whole = tuning.search(dataset, searching(chosen, 6), MARKET, "trees", tmp_path / "whole")
+    assert again.tried == whole.tried
+    assert len({tuple(each.settings.values()) for each in again.tried}) == 6
 
 
 WORKER = """
@@ -129,6 +135,9 @@ def test_two_processes_share_one_search(tmp_path: Path):
     # Both may begin their last trial before either has ended its own.
     assert 6 <= sum(made) <= 7
     assert min(made) >= 1
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "journal.log")))
+    tried = optuna.load_study(study_name="trees", storage=storage).get_trials(deepcopy=False)
+    assert len({tuple(each.params.values()) for each in tried}) == len(tried) == sum(made)
 
 
 def test_a_family_without_settings_is_refused(asked: Params, tmp_path: Path):
