@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from domain.clock import SystemClock
 from pipelines.execution.brokers.alpaca import words
 from pipelines.execution.brokers.alpaca.access import Access
+from pipelines.execution.brokers.alpaca.allowance import Allowance
 from pipelines.execution.brokers.alpaca.words import Json, Names, Unreadable
 from pipelines.execution.core import events
 from pipelines.execution.core.events import EPOCH, Answer, Answered, Event
@@ -51,7 +53,8 @@ class Rest:
     """Alpaca's trading API for one account."""
 
     def __init__(self, access: Access, symbols: tuple[str, ...], *, timeout_s: float = 10.0) -> None:
-        self._client, self.names = hardened(access, timeout_s), Names(symbols)
+        self._allowance = Allowance(SystemClock())
+        self._client, self.names = hardened(access, timeout_s, self._allowance), Names(symbols)
         self._clients: dict[str, str] = {}
 
     def perform(self, request: Request) -> Event | None:
@@ -87,6 +90,8 @@ class Rest:
 
     def _submit(self, request: Submit) -> Event:
         name = request.order.client_order_id
+        if reason := self._allowance.refuses():
+            return Answered(name, Answer.REFUSED, reason=f"not sent: {reason}")
         try:
             said = self._report(self._ask("POST", "/orders", words.body(request)))
             return Answered(name, Answer.ACKED, said)
@@ -206,8 +211,8 @@ class Rest:
             raise Failed(f"{method} {path} was not answered: {type(problem).__name__}") from None
 
 
-def hardened(access: Access, timeout_s: float) -> "TradingClient":
-    """Return the genuine client: no retries, no waiting without end, raw answers."""
+def hardened(access: Access, timeout_s: float, allowance: Allowance) -> "TradingClient":
+    """Return the genuine client: no retries, no waiting without end, raw answers, each heard by the allowance."""
     from alpaca.trading.client import TradingClient
     from requests.adapters import HTTPAdapter
 
@@ -221,6 +226,7 @@ def hardened(access: Access, timeout_s: float) -> "TradingClient":
     client = TradingClient(access.key, access.secret, paper=not access.live, raw_data=True, url_override=access.url)
     # The constructor takes 0 for its default of 3.
     client._retry = 0
+    client._session.hooks["response"].append(allowance.hook)
     for scheme in ("https://", "http://"):
         client._session.mount(scheme, Patient(max_retries=0))
     return client

@@ -1,7 +1,7 @@
 """The hardened client against the paper exchange: what each kind of answer proves, and what is sent how often."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from domain import clock
 from domain.order import Order, OrderKind, OrderState, Terms, TimeInForce
 from pipelines.execution.brokers.alpaca.access import Access
+from pipelines.execution.brokers.alpaca.allowance import Allowance
 from pipelines.execution.brokers.alpaca.rest import Rest
 from pipelines.execution.core.events import Answer, Answered, CancelRefused, Found, Synced, Unread
 from pipelines.execution.core.plan import Cancel, Find, Submit, Sync
@@ -38,6 +39,47 @@ def submit(name, quantity="1", symbol="AAA", terms=RESTING):
 
 def count(venue, name):
     return sum(order["client_order_id"] == name for order in venue.truth()["orders"])
+
+
+@pytest.mark.fault("F64", "F114")
+def test_orders_leave_requests_for_cancels_and_readings():
+    """Of fifty a minute ten are kept: orders beyond that are not sent, and say so; the account is read, and an order cancelled."""
+    with local.exchange(requests_max=50) as narrow:
+        narrow.bar()
+        rest = Rest(Access(local.KEYS.key, local.KEYS.secret, live=False, url=narrow.url), ("AAA", "BBB"))
+        said = [rest.perform(submit(f"n{number}")) for number in range(60)]
+        sent = [each for each in said if each.answer == Answer.ACKED]
+
+        assert len(sent) == len(narrow.truth()["orders"]) == 40
+        assert {each.reason.partition(" requests")[0] for each in said[40:]} == {"not sent: 10 of 50"}
+        assert {each.answer for each in said[40:]} == {Answer.REFUSED}
+        assert rest.perform(Cancel("n0", sent[0].report.broker_id)) is None
+        assert len(rest.perform(Sync("", (), 1)).orders) == 39
+
+
+def test_an_allowance_is_believed_until_its_minute_is_over():
+    """By hand; what says nothing changes nothing."""
+    time = Fixed(datetime(2024, 3, 4, 12, 0, 30, tzinfo=UTC))
+    allowance, reset = Allowance(time), str(int(datetime(2024, 3, 4, 12, 1, tzinfo=UTC).timestamp()))
+    allowance.heard({})
+    assert allowance.refuses() == ""
+    allowance.heard({"X-RateLimit-Limit": "200", "X-RateLimit-Remaining": "41", "X-RateLimit-Reset": reset})
+    assert allowance.refuses() == ""
+    allowance.heard({"X-RateLimit-Limit": "200", "X-RateLimit-Remaining": "40", "X-RateLimit-Reset": reset})
+    allowance.heard({"X-RateLimit-Limit": "?", "X-RateLimit-Remaining": "199", "X-RateLimit-Reset": reset})
+    assert allowance.refuses() == "40 of 200 requests are left for 30 s, which cancels and readings may need"
+    time.at += timedelta(seconds=30)
+    assert allowance.refuses() == ""
+
+
+class Fixed:
+    """A clock that is set."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def now(self):
+        return self.at
 
 
 def test_an_order_is_acknowledged(rest, venue):
