@@ -22,6 +22,8 @@ class Outlook:
         self.ages = np.zeros(len(places))
         """[S] bars since each symbol had one."""
         self.open, self.due_ns = False, 0
+        self.expected_ns, self._missed = 0, False
+        """When the next bar is to close, 0 where nobody knows; and whether somebody was told that it did not come."""
         self.model_valid = True
 
     def listed(self, untradable: frozenset[str]) -> None:
@@ -32,6 +34,15 @@ class Outlook:
         """Take in a bar; `close` [S] is NaN where there is no price."""
         self.ages[:] = np.where(np.isnan(close), self.ages + 1.0, 0.0)
         self.open, self.due_ns, self.model_valid = said.open, said.due_ns or closed_ns, said.model_valid
+        self.expected_ns, self._missed = said.due_ns, False
+
+    def misses(self, now_ns: int) -> float:
+        """Return for how many seconds the next bar is overdue, once for each, as soon as that is longer than a feed may be silent."""
+        late_s = (now_ns - self.expected_ns) / SECOND
+        if not self.expected_ns or self._missed or late_s <= self._rules.feed_silence_s_max:
+            return 0.0
+        self._missed = True
+        return late_s
 
     def tell(
         self, trader: Trader, at: Moment, *, synced_ns: int, offset_s: float, silent_since_ns: int, heard_ns: int = 0,
@@ -57,12 +68,14 @@ class Outlook:
 
     def packed(self) -> dict[str, Any]:
         """Return what a restart needs."""
-        return {"ages": self.ages.tolist(), "open": self.open, "due_ns": self.due_ns, "model_valid": self.model_valid}
+        due = {"due_ns": self.due_ns, "expected_ns": self.expected_ns}
+        return {"ages": self.ages.tolist(), "open": self.open, "model_valid": self.model_valid, **due}
 
     def restore(self, kept: dict[str, Any]) -> None:
         """Put back what `packed` kept."""
         self.ages[:] = kept["ages"]
         self.open, self.due_ns, self.model_valid = kept["open"], kept["due_ns"], kept["model_valid"]
+        self.expected_ns = kept.get("expected_ns", 0)
 
     def _working(self, trader: Trader) -> list[guards.Working]:
         """Return what orders may still do at worst, for the gate to count; a limit counts at its own price, others at the mark."""

@@ -9,7 +9,7 @@ from pipelines.execution.core.desk import SECOND
 from pipelines.execution.core.events import Answer, Answered, Asked, Channel, Lost, Report, Ticked, Unread
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Cancel, Sync
-from tests.pipelines.execution.core.test_machine import CAPITAL, TRADED, Hand
+from tests.pipelines.execution.core.test_machine import CAPITAL, PARAMS, TRADED, Hand
 
 
 @pytest.fixture
@@ -90,6 +90,27 @@ def test_a_persons_resting_order_does_not_keep_a_position(hand):
     hand.open = (Report(name, "B1", "AAA", submit.quantity, OrderState.CANCELED, Decimal(0)),)
     hand.read()
     assert closes(hand)["AAA"] == -hand.held["AAA"]
+
+
+@pytest.mark.fault("F36")
+def test_a_feed_that_is_mute_is_told_of_once():
+    """As soon as the next bar is overdue by more than a feed may be silent, and again only after one has come."""
+    hand = Hand()
+    silence = int(PARAMS.risk.feed_silence_s_max)
+
+    def told():
+        return [each for each in hand.records if each.kind == "alert" and "no bar of" in each.payload["reason"]]
+
+    for count in (1, 2):
+        hand.bar((0.0, 0.0), due_ns=hand.at.ns + 120 * SECOND)  # a minute after it closes
+        for _ in range(10):
+            hand.second += (60 + silence) // 10
+            hand.step(Ticked())
+        assert len(told()) == count - 1
+        for _ in range(3):
+            hand.second += 30
+            hand.step(Ticked())
+        assert len(told()) == count
 
 
 def test_a_reading_that_failed_is_soon_begun_again_and_later_and_later():
