@@ -176,9 +176,7 @@ class Core:
         self.proposals.lapse(plan)
         for name, seat in self.seats.items():
             if late_s := seat.outlook.misses(plan.at.ns):
-                plan.alert(
-                    f"no bar of {name} has come for {late_s:.0f} s after one should have closed: nothing is decided meanwhile"
-                )
+                plan.alert(f"no bar of {name} has come, {late_s:.0f} s after one should have closed: nothing is decided meanwhile")
         halted = self.halted
         for working in desk.orders.values():
             if working.unwanted or (halted and not working.forced):

@@ -37,7 +37,7 @@ class Outlook:
         self.expected_ns, self._missed = said.due_ns, False
 
     def misses(self, now_ns: int) -> float:
-        """Return for how many seconds the next bar is overdue, once for each, as soon as that is longer than a feed may be silent."""
+        """Return for how many seconds the next bar is overdue, once for each, when that is longer than a feed may be silent."""
         late_s = (now_ns - self.expected_ns) / SECOND
         if not self.expected_ns or self._missed or late_s <= self._rules.feed_silence_s_max:
             return 0.0
