@@ -10,6 +10,8 @@ from pipelines.execution.core.events import Charge, Execution, Report
 
 CENT = Decimal("0.01")
 FEE = Decimal("0.0005")
+#: The part of a position of coins that a fee takes.
+IN_COINS = Decimal("0.0025")
 
 
 @dataclass
@@ -138,6 +140,29 @@ class Broker:
     def losses(self) -> int:
         """How often money was taken otherwise than by a trade."""
         return sum(charge.kind == "FEE" for charge in self.charges)
+
+    def split(self, symbol: str, ratio: int, now_ns: int) -> Charge | None:
+        """Make `ratio` shares of each, of open orders as well; one of which a part was filled ends. Return what is to be told."""
+        self.prices[symbol] = max((self.prices[symbol] / ratio).quantize(CENT), CENT)
+        for held in [each for each in self.open() if each.symbol == symbol]:
+            if held.filled or held.notional:
+                self._end(held, OrderState.CANCELED, now_ns)
+            else:
+                held.quantity *= ratio
+                self.tell(held.report, None)
+        size = self.positions().get(symbol, Decimal(0)) * (ratio - 1)
+        if not size:
+            return None
+        self.move(symbol, size, now_ns)
+        return Charge(f"split of {symbol} at {now_ns}", Decimal(0), "SPLIT", now_ns, symbol, size)
+
+    def take(self, symbol: str, now_ns: int) -> Charge | None:
+        """Take a fee of a position, and return what is to be told."""
+        size = (self.positions().get(symbol, Decimal(0)) * IN_COINS).quantize(CENT)
+        if size <= 0:
+            return None
+        self.move(symbol, -size, now_ns)
+        return Charge(f"coins of {symbol} at {now_ns}", Decimal(0), "CFEE", now_ns, symbol, -size)
 
     def charge(self, amount: Decimal, now_ns: int) -> None:
         """Take money otherwise than by a trade."""

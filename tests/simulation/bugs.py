@@ -26,6 +26,7 @@ from pipelines.execution.core.plan import Find, Submit
 from pipelines.execution.core.proposals import Proposals
 from pipelines.execution.core.readiness import Readiness
 from pipelines.execution.core.seat import Seat
+from pipelines.execution.core.splits import Splits
 from pipelines.execution.core.working import Working
 from tests.simulation.world import SYMBOLS, World
 
@@ -559,9 +560,9 @@ def a_value_is_no_quantity(patch: Patch) -> None:
 def a_correction_leaves_the_book(patch: Patch) -> None:
     """A person lets the account follow the broker, and the gate goes on counting what is not there."""
 
-    def around(original: Any, self: Desk, symbol: str, theirs: Decimal, said: Any, plan: Any) -> None:
+    def around(original: Any, self: Desk, *told: Any, **keys: Any) -> None:
         places, self.places = self.places, {}
-        original(self, symbol, theirs, said, plan)
+        original(self, *told, **keys)
         self.places = places
 
     wrapped(patch, Desk, "correct", around)
@@ -571,10 +572,10 @@ def a_correction_leaves_the_book(patch: Patch) -> None:
 def a_correction_is_believed_at_once(patch: Patch) -> None:
     """What was read a moment ago is taken over, while an execution that explains it waits for its order (ours, until seed 5264)."""
 
-    def around(original: Any, self: Readiness, said: Any, plan: Any) -> None:
+    def around(original: Any, self: Readiness, said: Any, plan: Any, split: Any) -> Any:
         self.doubts = {name: replace(each, since_ns=0) for name, each in self.doubts.items() if name != readiness.UNBOOKED}
         self.synced_ns = plan.at.monotonic_ns
-        original(self, said, plan)
+        return original(self, said, plan, split)
 
     wrapped(patch, Readiness, "correct", around)
 
@@ -603,3 +604,50 @@ def a_fall_is_not_written(patch: Patch) -> None:
             original(self, reason, plan, actor)
 
     wrapped(patch, Core, "_halt", around)
+
+
+@bug
+def prices_do_not_follow_a_split(patch: Patch) -> None:
+    """The shares are four times as many, and each is still worth what one was."""
+    patch.setattr(Splits, "_rescale", lambda self, s, ratio: None)
+
+
+@bug
+def a_price_after_a_split_is_of_the_shares_before(patch: Patch) -> None:
+    """A bar marks what is held before the broker has booked the split."""
+    patch.setattr(Splits, "priced", lambda self, bar: bar)
+
+
+@bug
+def a_split_is_forgotten_by_a_restart(patch: Patch) -> None:
+    """Who waits for a booking waits no more after a crash."""
+    patch.setattr(Splits, "restore", lambda self, kept: None)
+
+
+@bug
+def an_order_is_of_the_shares_before(patch: Patch) -> None:
+    """What the broker made of an open order at a split is not taken in, and its executions cannot be."""
+    wrapped(
+        patch,
+        Working,
+        "report",
+        lambda original, self, said, now_ns: original(self, replace(said, quantity=self.quantity), now_ns),
+    )
+
+
+@bug
+def a_fee_in_coins_is_booked_twice(patch: Patch) -> None:
+    """What was believed before the broker told of it is booked again when it does."""
+    patch.setattr(Desk, "_still_owed", lambda self, charge: charge.quantity)
+
+
+@bug
+def a_doubtful_position_is_reduced(patch: Patch) -> None:
+    """While the account is not ready, what the broker holds otherwise is sold as well."""
+    patch.setattr(Readiness, "knows", lambda self, symbol: self.compared)
+
+
+@bug
+def a_position_is_reduced_before_the_account_was_read(patch: Patch) -> None:
+    """A new process closes what the journal says is held, and the broker holds no more."""
+    patch.setattr(Readiness, "knows", lambda self, symbol: symbol not in self.doubts)

@@ -25,6 +25,10 @@ from tests.simulation.world import CAPITAL, PARAMS, SYMBOLS, Unwritable, World
 DOUBT_NS = 40 * 10**9
 #: How long after a halt every order must have been asked to end.
 KILL_NS = 3 * 10**9
+#: Kinds of charges that move what is held, in nobody's name.
+MOVING = frozenset({"SPLIT", "CFEE", "fee_in_kind"})
+#: What the account may be worth more or less from one step to the next: prices move by less than a hundredth from bar to bar.
+WORTH_STEP = 0.05
 #: How long after a charge the account must have been read: every minute, and a little for the reading itself.
 READ_NS = 65 * 10**9
 
@@ -95,9 +99,10 @@ class Written:
                 self.forced.add(name)
 
     def _resize(self, record: Record) -> None:
-        """Take in what a charge did to a holding: here a person alone does that."""
+        """Take in what a charge did to a holding: a person does that, a split, and a fee in coins."""
         symbol, change = record.payload["symbol"], Decimal(record.payload["quantity"])
-        require(not change or record.actor == "operator", "a holding was corrected in nobody's name")
+        known = record.actor == "operator" or record.payload["kind"] in MOVING
+        require(not change or known, "a holding was corrected in nobody's name")
         self.held[symbol] = self.held.get(symbol, Decimal(0)) + change
 
     def _fill(self, payload: dict[str, Any]) -> None:
@@ -119,13 +124,18 @@ class Oracle:
         self.filled: dict[str, Decimal] = {}
         self.ended: set[str] = set()
         self.halted_ns = self.born_ns = 0
+        self.halves: set[str] = set()
+        """Symbols that have been split."""
+        self.worth, self.worthy_life = float(CAPITAL), 0
 
     def __call__(self, world: World, event: Event, plan: Plan) -> None:
         """Check what must hold always; raise Broken."""
         core = world.core
         assert core is not None
         self.steps += 1
+        self.halves = {symbol for _, symbol, _ in world.splits}
         self.written.read(world)
+        self._worth(world, core)
         self._orders(world, core)
         self._money(world, core)
         self._gate(world, core, event, plan)
@@ -161,6 +171,9 @@ class Oracle:
             if held is not None and held.state not in TERMINAL:
                 # What a value buys is known by the newest price alone.
                 left = abs(held.quantity) * (Decimal("0.8") if held.notional else 1) - held.filled
+                # What a split made of it is on its way, and so is the price by which a value buys.
+                if held.symbol in self.halves:
+                    left = Decimal(0) if held.notional else min(left, abs(each.quantity))
                 require(not each.ended, f"{name} counts as ended and works [I-04]")
                 require(each.reserved >= left, f"{name} may still fill {left} and reserves {each.reserved} [I-18]")
 
@@ -178,6 +191,15 @@ class Oracle:
             for symbol, s in seat.places.items():
                 require(seat.trader.book.quantity[s] == float(held.get(symbol, 0)), "the compiled book is not the account [I-31]")
             require(seat.trader.book.cash[0] == float(written.cash), "the compiled book's cash is not the account's [I-31]")
+
+    def _worth(self, world: World, core: Core) -> None:
+        """Prices move little from step to step, and a split moves nothing."""
+        before, self.worth = self.worth, core.equity
+        calm = not world.faults & {"plunges", "busted"} and self.worthy_life == world.life
+        self.worthy_life = world.life
+        require(
+            not calm or abs(self.worth / before - 1) < WORTH_STEP, "the account is worth something else from one step to the next"
+        )
 
     def _gate(self, world: World, core: Core, event: Event, plan: Plan) -> None:
         require(core.halted == self.written.latched, "the kill latch is not where the records put it [I-20]")

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from domain.decision import Mode
+from domain.factors import Actions
 from domain.forecast import LEVELS
 from domain.order import TERMINAL, OrderKind, OrderState, Terms, TimeInForce
 from domain.panel import Panel
 from pipelines.execution.core import events, machine
 from pipelines.execution.core.desk import SECOND, Patience
-from pipelines.execution.core.events import Answer, Answered, Channel, Event, Execution, Moment, Report
+from pipelines.execution.core.events import Answer, Answered, Channel, Charge, Event, Execution, Moment, Report
 from pipelines.execution.core.machine import Core
 from pipelines.execution.core.plan import Cancel, Find, Plan, Request, Submit, Sync
 from pipelines.execution.core.proposals import Proposals
@@ -37,7 +38,7 @@ FAULTS = (
     "mute_reads", "crash_before_write", "crash_after_write", "crash_while_sending", "disk_full", "clock_jump", "halted_by_hand",
     "ordered_by_hand", "moved_by_hand", "timed_out", "late_bar", "repeated_bar", "bad_bar", "future_bar", "no_forecast",
     "cancel_ignored", "old_report", "grouped", "untradable", "another_model",
-    "by_hand", "assisted", "two_markets", "closes", "suspended", "busted", "plunges",
+    "by_hand", "assisted", "two_markets", "closes", "suspended", "busted", "plunges", "split", "coins_taken",
 )  # fmt: skip
 EPOCH_NS = 1_700_000_000 * SECOND
 MINUTE = 60 * SECOND
@@ -120,7 +121,8 @@ class World:
             random.Random(f"{seed}:{part}") for part in ("market", "wire", "process", "operator")
         )
         drawn = random.Random(f"{seed}:faults")
-        self.faults = {name for name in FAULTS if drawn.random() < 0.4}
+        self.faults, self.struck = {name for name in FAULTS if drawn.random() < 0.4}, set[str]()
+        """What may go wrong, and what has."""
         self.now_ns, self.skew_ns, self.turn, self.steps = 0, 0, 0, 0
         self.heap: list[tuple[int, int, Callable[[], None]]] = []
         self.store, self.trace, self.together = Store(), hashlib.sha256(), Plan(self.moment)
@@ -152,6 +154,10 @@ class World:
         """Whether this process has read the account since its stream came back."""
         self.taken_ns = 0
         """When this process took in its newest reading."""
+        self.splits: list[tuple[int, str, int]] = []
+        """When what was split, and into how many."""
+        self.untold: list[Charge] = []
+        """What has moved shares, and no reading tells of yet."""
 
     # Time
 
@@ -172,7 +178,9 @@ class World:
 
     def fails(self, name: str, chance: float) -> bool:
         """Return whether a fault strikes now."""
-        return not self.healed and name in self.faults and self.wire.random() < chance
+        strikes = not self.healed and name in self.faults and self.wire.random() < chance
+        self.struck |= {name} if strikes else set()
+        return strikes
 
     def play(self) -> None:
         """Live through the safety phase, heal, and live through the liveness phase."""
@@ -248,7 +256,24 @@ class World:
         if self.asleep:
             self.soon(self.asleep_ns - self.now_ns, event)
         else:
-            self._carry_out(event, lambda core: core.step(event, self.moment))
+            said = self._after_splits(event)
+            self._carry_out(said, lambda core: core.step(said, self.moment))
+
+    def _after_splits(self, event: Event) -> Event:
+        """Return an event; a bar with what was split since the newest one that the process has lived through."""
+        if self.core is None or not isinstance(event, events.BarClosed):
+            return event
+        seat, closed_us = self.core.seats[event.bar.market], int(event.bar.event_at[0].astype("datetime64[us]").astype(np.int64))
+        done = [
+            (seat.places[symbol], ratio) for at_ns, symbol, ratio in self.splits
+            if symbol in seat.places and seat.last_us < (EPOCH_NS + at_ns) // 1000 <= closed_us
+        ]  # fmt: skip
+        if not done:
+            return event
+        split = np.ones(len(seat.symbols))
+        for place, ratio in done:
+            split[place] *= ratio
+        return replace(event, actions=Actions(split, split.copy()))
 
     def soon(self, delay_ns: int, event: Event) -> None:
         """Hand an event to this very process in a while."""
@@ -498,16 +523,42 @@ class World:
     def _tamper(self, chance: random.Random) -> None:
         """Let shares and money move that no order moved: there and back, because a trade is taken back, or as a great loss."""
         if self.fails("moved_by_hand", 0.05) and self.strange.moved is None:
-            self.strange.move(chance.choice(SYMBOLS), Decimal(chance.choice([-4, 7])), self.now_ns)
+            self.strange.move(chance.choice(self.shares), Decimal(chance.choice([-4, 7])), self.now_ns)
         elif self.strange.moved is not None and chance.random() < 0.05:
             self.strange.move_back(self.now_ns)
-        if self.fails("busted", 0.04) and self.broker.ledger:
-            self.strange.bust(chance.randrange(len(self.broker.ledger)), self.now_ns)
+        trades = [place for place, done in enumerate(self.broker.ledger) if done.symbol in self.shares]
+        if self.fails("busted", 0.04) and trades:
+            self.strange.bust(chance.choice(trades), self.now_ns)
         if self.fails("plunges", 0.02) and self.broker.losses < PLUNGES:
             self.broker.charge(-self.broker.cash * Decimal("0.4"), self.now_ns)
             self.soon(2 * MINUTE, events.Commanded(f"resume-{self.now_ns}", False, "operator", "what is lost is lost"))
-        if "busted" in self.faults and self.strange.stands and chance.random() < 0.2:
+        if self.fails("split", 0.04):
+            symbol, ratio = chance.choice(SYMBOLS), chance.choice([2, 4])
+            self._tell_later(self.broker.split(symbol, ratio, self.now_ns))
+            # A person who corrects what a split has moved, before the broker tells of it, corrects too much.
+            self.strange.at_ns = self.now_ns
+            self.splits.append((self.now_ns, symbol, ratio))
+        if self.fails("coins_taken", 0.1) and "two_markets" in self.faults:
+            self._tell_later(self.broker.take(chance.choice(SYMBOLS[2:]), self.now_ns))
+        if "busted" in self.faults and self.strange.stands and not self.untold and chance.random() < 0.2:
             self.feed(events.Corrected(f"correct-{self.now_ns}", "operator", "the broker took a trade back"))
+
+    @property
+    def shares(self) -> tuple[str, ...]:
+        """The symbols of which nobody takes a fee: what is missing of coins may have been one."""
+        return SYMBOLS[:2] if "two_markets" in self.faults else SYMBOLS
+
+    def _tell_later(self, charge: Charge | None) -> None:
+        """Let readings tell of what moved shares, at once or in a while."""
+        if charge is None:
+            return
+        self.untold.append(charge)
+
+        def tell() -> None:
+            self.untold.remove(charge)
+            self.broker.charges.append(charge)
+
+        self.later(self.wire.choice([0, 0, 5, 40]) * SECOND, tell)
 
     def _speak(self, chance: random.Random) -> None:
         """Let a person say something: halt, resume, orders and cancels; and say some of it twice."""
@@ -541,7 +592,7 @@ class World:
 
     def correct(self) -> None:
         """Let the account follow the broker, over and over while a trade that was taken back keeps it from trading."""
-        if self.core is not None and not self.core.ready and "busted" in self.faults:
+        if self.core is not None and not self.core.ready and not self.untold and "busted" in self.faults:
             self.feed(events.Corrected(f"correct-{self.now_ns}", "operator", "the broker is right"))
         self.later(20 * SECOND, self.correct)
 

@@ -99,7 +99,8 @@ class Working:
         before = (self.state, self.reported, self.broker_id, self.absent, self.quantity)
         if self.absent:
             self.state, self.absent = OrderState.UNKNOWN, False
-        if said.quantity != self.quantity and said.quantity * self.quantity > ZERO and not self.by_value:
+        # A split makes more of an order, or ends it: whatever says less is old news.
+        if said.quantity * self.quantity > ZERO and abs(said.quantity) > abs(self.quantity) and not self.by_value:
             self.quantity, self.resized = said.quantity, True
         self.state = moved(self.state, said.state)
         self.reported = max(self.reported, said.filled)
