@@ -126,7 +126,7 @@ class Oracle:
         self.halted_ns = self.born_ns = 0
         self.halves: set[str] = set()
         """Symbols that have been split."""
-        self.worth, self.worthy_life = float(CAPITAL), 0
+        self.worth, self.worthy_life, self.unknown, self.fills = float(CAPITAL), 0, False, 0
 
     def __call__(self, world: World, event: Event, plan: Plan) -> None:
         """Check what must hold always; raise Broken."""
@@ -194,9 +194,15 @@ class Oracle:
 
     def _worth(self, world: World, core: Core) -> None:
         """Prices move little from step to step, and a split moves nothing."""
+        told = {charge.identity for charge in world.broker.charges if charge.quantity} | {each.identity for each in world.untold}
+        if not told <= self.written.charges.keys():
+            self.unknown = True  # what is held is not known in full
+            return
         before, self.worth = self.worth, core.equity
-        calm = not world.faults & {"plunges", "busted"} and self.worthy_life == world.life
-        self.worthy_life = world.life
+        # What was filled while nobody knew of a split was paid for at another price than it was counted at.
+        traded = self.unknown and self.fills != len(self.written.fills)
+        calm = not world.faults & {"plunges", "busted"} and self.worthy_life == world.life and not traded
+        self.worthy_life, self.unknown, self.fills = world.life, False, len(self.written.fills)
         require(
             not calm or abs(self.worth / before - 1) < WORTH_STEP, "the account is worth something else from one step to the next"
         )

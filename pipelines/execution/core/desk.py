@@ -361,8 +361,8 @@ class Desk:
         book.quantity[row], self.purse[0] = held, float(self.cash)
         if held == 0.0:
             book.average[row] = 0.0
-        if np.isnan(book.mark[row]):
-            book.mark[row] = price  # the first price that is known of it
+        if held == quantity or np.isnan(book.mark[row]):
+            book.mark[row] = price  # the newest that is known of it: a mark may be of the shares before a split
         return realised
 
     def _resize(self, symbol: str, change: Decimal) -> None:

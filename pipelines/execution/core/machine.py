@@ -241,6 +241,8 @@ class Core:
             self.cash_read = self.desk.cash
             self.power = None if said.power is None else self._power(said.power)
             self.readiness.judge(said, len(strangers), plan)
+            for seat in self.seats.values():
+                seat.splits.agree(self.readiness.knows, said.asked_ns)
 
     def _charge(self, charges: Iterable[Charge], plan: Plan) -> None:
         """Book what moved money or shares without a trade, and let prices follow where there are more or fewer shares now."""
@@ -301,9 +303,9 @@ class Core:
     def _corrected(self, said: events.Corrected, plan: Plan) -> None:
         if self.heard_before(said):
             return
-        waiting = {symbol: seat.splits for seat in self.seats.values() for symbol in seat.splits.waiting}
+        waiting = {symbol: seat.splits for seat in self.seats.values() for symbol in seat.splits.told}
         for symbol in self.readiness.correct(said, plan, waiting) & waiting.keys():
-            waiting[symbol].book(symbol, waiting[symbol].waiting[symbol])
+            waiting[symbol].book(symbol, waiting[symbol].owed(symbol))
 
     def _began(self, said: events.Began, plan: Plan) -> None:
         """Halt where processes begin over and over: whatever ends them, none has looked at it."""
@@ -347,8 +349,7 @@ class Core:
         if age_ns < -self.desk.patience.early_ns:
             plan.alert(f"a bar that closes at {said.bar.event_at[0]} was heard at {plan.at.time}: one of both clocks is wrong")
             return
-        if said.actions is not None:
-            self._split(seat, said.actions, plan)
+        self._split(seat, said.actions, plan)
         bar, was_halted = seat.live(said), self.halted
         equity, gross = self._worth()
         timely = self.ready and age_ns <= self.desk.patience.late_ns and not self._must_go(seat, said, equity)
@@ -363,11 +364,14 @@ class Core:
         told = facts.bar(bar, trader.Worth(equity, gross, 0.0, []), float(self.desk.cash))
         plan.write("bar", "core", {"market": seat.market.name, **told})
 
-    def _split(self, seat: Seat, actions: Actions, plan: Plan) -> None:
-        """Take in what was done to a market's symbols; read the account where it is not known to have followed."""
-        for symbol in seat.splits.tell(actions):
+    def _split(self, seat: Seat, actions: Actions | None, plan: Plan) -> None:
+        """Take in what was done to a market's symbols; read the account where bars and books are of other shares."""
+        if actions is not None:
+            seat.splits.tell(actions, plan.at.monotonic_ns)
+        for symbol in seat.splits.hide():
             self.readiness.urged_ns = plan.at.monotonic_ns
-            plan.alert(f"{symbol} was split, and the broker's books do not show it yet: it has no price here until they do")
+            known = "bars tell" if symbol in seat.splits.told else "the broker's books tell"
+            plan.alert(f"{symbol} was split, as {known} and the other side does not yet: it has no price here until both do")
 
     def _must_go(self, seat: Seat, said: events.BarClosed, equity: float) -> bool:
         """Say whether a market is about to close on more than may be held: then no person is asked, who may not answer in time."""

@@ -147,7 +147,8 @@ class Readiness:
     def _is_fee(self, name: str, doubt: Doubt) -> bool:
         """Say whether a difference is what a broker may have taken as its fee of what was bought."""
         short = doubt.ours - doubt.theirs
-        return name in self.coins and self.desk.holdings.get(name) == doubt.ours and 0 < short <= doubt.ours * FEE_MAX
+        known = name in self.coins and UNBOOKED not in self.doubts and self.desk.holdings.get(name) == doubt.ours
+        return known and 0 < short <= doubt.ours * FEE_MAX
 
     def _doubt(self, found: dict[str, tuple[Decimal, Decimal]], plan: Plan) -> None:
         """Remember since when each difference stands; be ready again when none is left."""

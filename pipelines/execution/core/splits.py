@@ -1,11 +1,12 @@
 """Splits: bars tell of one, and the broker books it, at two moments; prices and shares of a market must not be of two sides of it.
 
-Whichever comes first waits for the other. Where the broker was first, prices that are remembered follow what it booked. Where a bar
-was first and something is held, the symbol has no price until the broker's books show it: what is held is worth what it was.
+What is remembered of prices is of the shares that are booked. A symbol that is held has a price while its bars and the broker's
+books are of the same shares; while they are not, what is held is worth what it was. A process that catches up on bars from before
+a split that is booked meanwhile is such a case as well.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,55 +26,95 @@ class Splits:
     def __init__(self, places: Mapping[str, int], trader: Trader) -> None:
         self._places, self._symbols = places, tuple(places)
         self._book, self._memory, self._gate = trader.book, trader.memory, trader.gate
-        self.waiting: dict[str, float] = {}
-        """New shares for an old one, of what bars have told and the broker has not booked."""
+        self.told: dict[str, float] = {}
+        """New shares for an old one by what bars have told, where the broker has not booked the same."""
         self.booked: dict[str, float] = {}
-        """The same of what the broker has booked and no bar has told of."""
+        """The same by what the broker has booked, where bars have not told the same."""
+        self.fresh: dict[str, int] = {}
+        """Symbols of which nothing was held at the bar before bars told: all may have been bought since, and then nothing is to be
+        booked. Each with when that was told, monotonic."""
+        self.hidden: set[str] = set()
+        """Symbols that have no price at the newest bar."""
 
-    def tell(self, actions: Actions) -> list[str]:
-        """Take in what was done since the bar before, and return the symbols that have no price from now on."""
-        # What the symbol earned is measured over the payout; over a split as soon as prices are those after it.
+    def tell(self, actions: Actions, now_ns: int) -> None:
+        """Take in what was done since the bar before."""
+        # What a symbol has earned is measured over its payouts; over splits as soon as prices are those after them.
         self._memory.close[:] /= actions.growth / actions.split
-        return [self._symbols[s] for s in np.flatnonzero(actions.split != 1.0).tolist() if self._waits(s, float(actions.split[s]))]
+        for s in np.flatnonzero(actions.split != 1.0).tolist():
+            symbol, ratio = self._symbols[s], float(actions.split[s])
+            if self._held(symbol) or symbol in self.booked:
+                self.told[symbol] = self.told.get(symbol, 1.0) * ratio
+                if self._gate.best[s] == 0.0:
+                    self.fresh[symbol] = now_ns
+                self._meet(symbol)
+            else:
+                self._rescale(s, ratio)
 
     def book(self, symbol: str, ratio: float) -> None:
         """Take in that the broker has made `ratio` shares of each that was held."""
         self._rescale(self._places[symbol], ratio)
-        if self.waiting.pop(symbol, None) is None:
-            self.booked[symbol] = self.booked.get(symbol, 1.0) * ratio
+        self.booked[symbol] = self.booked.get(symbol, 1.0) * ratio
+        self._meet(symbol)
+
+    def agree(self, known: Callable[[str], bool], asked_ns: int) -> None:
+        """Take in a reading: where all was bought since the split and the broker holds what we do, nothing is to be booked."""
+        for symbol in [each for each, told_ns in self.fresh.items() if asked_ns >= told_ns and known(each)]:
+            # It is marked to what was paid for it.
+            self._remember(self._places[symbol], self.owed(symbol))
+            self._settle(symbol)
+
+    def owed(self, symbol: str) -> float:
+        """Return how many shares the broker has yet to make of each, by what bars have told."""
+        return self.told.get(symbol, 1.0) / self.booked.get(symbol, 1.0)
+
+    def hide(self) -> list[str]:
+        """Find the symbols that have no price at a bar; return those that had one at the bar before."""
+        for symbol in [each for each in self.told if not self._held(each)]:
+            self._rescale(self._places[symbol], self.owed(symbol))
+            self._settle(symbol)
+        before, self.hidden = self.hidden, {each for each in (*self.told, *self.booked) if self._held(each)}
+        return sorted(self.hidden - before)
 
     def priced(self, bar: Panel) -> Panel:
-        """Return a bar without the prices of symbols whose split is not booked; of what is not held none need be."""
-        for symbol in [each for each in self.waiting if self._book.quantity[self._places[each]] == 0.0]:
-            self._rescale(self._places[symbol], self.waiting.pop(symbol))
-        if not self.waiting:
+        """Return a bar without the prices of hidden symbols."""
+        if not self.hidden:
             return bar
-        hidden = np.isin(self._symbols, list(self.waiting))
+        hidden = np.isin(self._symbols, list(self.hidden))
         columns: dict[str, Any] = {name: np.where(hidden, math.nan, getattr(bar, name)) for name in PRICES}
         return replace(bar, **columns)
 
     def packed(self) -> dict[str, Any]:
         """Return what a restart needs, nothing where all is known by both."""
-        return {"splits": {"waiting": self.waiting, "booked": self.booked}} if self.waiting or self.booked else {}
+        kept = {"told": self.told, "booked": self.booked, "fresh": list(self.fresh)}
+        return {"splits": kept} if self.told or self.booked else {}
 
     def restore(self, kept: dict[str, Any]) -> None:
         """Put back what `packed` kept."""
         found = kept.get("splits", {})
-        self.waiting, self.booked = dict(found.get("waiting", {})), dict(found.get("booked", {}))
+        self.told, self.booked = dict(found.get("told", {})), dict(found.get("booked", {}))
+        self.fresh = dict.fromkeys(found.get("fresh", ()), 0)
 
-    def _waits(self, s: int, ratio: float) -> bool:
-        """Take in the split of one symbol that a bar tells of; say whether it waits for the broker."""
-        symbol = self._symbols[s]
-        known = self.booked.get(symbol)
-        if known is not None and abs(known / ratio - 1.0) <= TOLERANCE:
-            del self.booked[symbol]
-            self._memory.close[s] *= known / ratio
-            return False
-        self.waiting[symbol] = self.waiting.get(symbol, 1.0) * ratio
-        return bool(self._book.quantity[s] != 0.0)
+    def _held(self, symbol: str) -> bool:
+        return bool(self._book.quantity[self._places[symbol]] != 0.0)
+
+    def _meet(self, symbol: str) -> None:
+        """Let go of a symbol of which both sides know the same."""
+        owed = self.owed(symbol)
+        if symbol in self.told and symbol in self.booked and abs(owed - 1.0) <= TOLERANCE:
+            self._memory.close[self._places[symbol]] /= owed
+            self._settle(symbol)
+
+    def _settle(self, symbol: str) -> None:
+        self.told.pop(symbol, None)
+        self.booked.pop(symbol, None)
+        self.fresh.pop(symbol, None)
 
     def _rescale(self, s: int, ratio: float) -> None:
-        """Let what is remembered of a symbol's prices and volume be of the shares after a split."""
-        for prices in (self._book.mark, self._memory.close, self._gate.best):
-            prices[s] /= ratio
+        """Let a symbol's mark, and what is remembered of it, be of the shares after a split."""
+        self._book.mark[s] /= ratio
+        self._remember(s, ratio)
+
+    def _remember(self, s: int, ratio: float) -> None:
+        self._memory.close[s] /= ratio
+        self._gate.best[s] /= ratio
         self._gate.volume[s] *= ratio

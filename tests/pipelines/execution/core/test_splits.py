@@ -73,7 +73,7 @@ def test_what_is_held_is_worth_the_same(hand, first, again):
     splits = hand.core.seats[MARKET.name].splits
 
     assert hand.core.equity == pytest.approx(worth, rel=1e-12)
-    assert (splits.waiting, splits.booked) == ({}, {})
+    assert (splits.told, splits.booked) == ({}, {})
     assert hand.core.desk.holdings["AAA"] == 4 * held
     assert (book(hand).mark[0], book(hand).average[0]) == (25.0, 25.0)
     assert not hand.core.halted
@@ -99,6 +99,36 @@ def test_what_is_not_held_needs_no_broker():
     assert sent["AAA"].quantity > 0
     assert not alerts(hand)
     np.testing.assert_allclose(hand.core.seats[MARKET.name].trader.memory.moments, moments * (1 - 1 / 250), rtol=1e-12)
+
+
+def test_what_was_bought_after_a_split_waits_for_no_booking():
+    """Nothing was held when it was split, and an order filled at the open after it: the broker holds what we do."""
+    hand = Hand()
+    bought = hand.bar(LONG)["AAA"]
+    hand.fill(bought, 25)
+    hand.bar(NONE, (25.0, 100.0), actions=FOUR)
+    splits = hand.core.seats[MARKET.name].splits
+    assert splits.hidden == {"AAA"}
+    hand.read()
+
+    assert (splits.told, splits.fresh) == ({}, {})
+    assert hand.core.equity == pytest.approx(float(CAPITAL), rel=1e-12)
+    hand.bar(NONE, (26.0, 100.0))
+    assert not splits.hidden
+    assert book(hand).mark[0] == 26.0
+    assert not hand.core.halted
+
+
+def test_a_bar_from_before_a_split_that_is_booked_has_no_price(hand):
+    """A process catches up: its bars are of the shares before."""
+    worth = hand.core.equity
+    booked(hand)
+    hand.bar(NONE, (101.0, 100.0))
+    assert hand.core.equity == pytest.approx(worth, rel=1e-12)
+    assert [each for each in alerts(hand) if "as the broker's books tell" in each]
+    hand.bar(NONE, (25.0, 100.0), actions=FOUR)
+    assert hand.core.equity == pytest.approx(worth, rel=1e-12)
+    assert not hand.core.seats[MARKET.name].splits.hidden
 
 
 def test_a_payout_is_a_return_and_no_loss_of_it():
