@@ -94,6 +94,8 @@ class Desk:
     """Those of which nothing is known, beside some of which something is by now: looking lets go of them."""
     charged: set[str] = field(default_factory=set)
     """Charges that are in the cash, of those that a reading may bring again."""
+    paid: dict[str, float] = field(default_factory=dict)
+    """The price of each symbol's newest execution since its newest bar, as far as this process knows."""
     prepaid: dict[str, Decimal] = field(default_factory=dict)
     """What was booked as fees in coins of which the broker has not told yet, by symbol."""
     sent: deque[Sent] = field(default_factory=deque)
@@ -357,7 +359,7 @@ class Desk:
         if place is None:
             return 0.0
         book, row = place
-        realised = float(fills.settle_one(book, row, quantity, price, fee))
+        realised, self.paid[symbol] = float(fills.settle_one(book, row, quantity, price, fee)), price
         book.quantity[row], self.purse[0] = held, float(self.cash)
         if held == 0.0:
             book.average[row] = 0.0

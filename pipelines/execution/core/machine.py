@@ -254,8 +254,7 @@ class Core:
                     self._paid(float(charge.amount))
         for symbol in sorted(resized & self._owners.keys()):
             ratio = self.desk.holdings.get(symbol, ZERO) / before[symbol] if symbol in before else ZERO
-            if ratio > ZERO:
-                self._owners[symbol].splits.book(symbol, float(ratio))
+            self._owners[symbol].splits.book(symbol, float(ratio), self.desk.paid.get(symbol, math.nan))
 
     def _paid(self, amount: float) -> None:
         """Measure losses from what the account is worth with money that was paid in or out: that is neither gain nor loss."""

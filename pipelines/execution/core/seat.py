@@ -83,6 +83,8 @@ class Seat:
         """Mark to a bar and count it; return it without what is no price."""
         bar = self.splits.priced(sound(said.bar))
         fills.mark(self.trader.book, bar.close[0])
+        for symbol in [each for each in self._desk.paid if each in self.places]:
+            del self._desk.paid[symbol]
         self.bars, self.last_us = self.bars + 1, orders.microseconds(bar.event_at[0])
         self.outlook.lived(said, bar.close[0], self.last_us * 1000)
         return bar

@@ -18,6 +18,10 @@ from pipelines.execution.trader import Trader
 
 #: How far the shares that were booked may be from a split's ratio: brokers pay fractions of a share out.
 TOLERANCE = 0.1
+#: Ratios, or one over them, are multiples of this; what is none was found of a holding that was traded since the split.
+STEP, EXACT = 0.05, 1e-6
+#: Stands for a ratio that cannot be found from what was booked.
+UNKNOWN = 0.0
 
 
 class Splits:
@@ -50,10 +54,17 @@ class Splits:
             else:
                 self._rescale(s, ratio)
 
-    def book(self, symbol: str, ratio: float) -> None:
-        """Take in that the broker has made `ratio` shares of each that was held."""
-        self._rescale(self._places[symbol], ratio)
-        self.booked[symbol] = self.booked.get(symbol, 1.0) * ratio
+    def book(self, symbol: str, ratio: float, paid: float = math.nan) -> None:
+        """Take in that the broker has made `ratio` shares of each that was held, as far as can be found from its books.
+
+        It cannot be where shares were traded since the bar before, for `paid`: then that is the price after it, or close to it.
+        """
+        if ratio <= 0.0 or (paid > 0.0 and not _is_ratio(ratio)):
+            self.booked[symbol] = UNKNOWN
+            self._book.mark[self._places[symbol]] = paid if paid > 0.0 else self._book.mark[self._places[symbol]]
+        else:
+            self._rescale(self._places[symbol], ratio)
+            self.booked[symbol] = self.booked.get(symbol, 1.0) * ratio
         self._meet(symbol)
 
     def agree(self, known: Callable[[str], bool], asked_ns: int) -> None:
@@ -64,8 +75,8 @@ class Splits:
             self._settle(symbol)
 
     def owed(self, symbol: str) -> float:
-        """Return how many shares the broker has yet to make of each, by what bars have told."""
-        return self.told.get(symbol, 1.0) / self.booked.get(symbol, 1.0)
+        """Return how many shares the broker has yet to make of each, or made of an unknown number, by what bars have told."""
+        return self.told.get(symbol, 1.0) / (self.booked.get(symbol, 1.0) or 1.0)
 
     def hide(self) -> list[str]:
         """Find the symbols that have no price at a bar; return those that had one at the bar before."""
@@ -99,8 +110,13 @@ class Splits:
 
     def _meet(self, symbol: str) -> None:
         """Let go of a symbol of which both sides know the same."""
+        if symbol not in self.told or symbol not in self.booked:
+            return
         owed = self.owed(symbol)
-        if symbol in self.told and symbol in self.booked and abs(owed - 1.0) <= TOLERANCE:
+        if self.booked[symbol] == UNKNOWN:
+            self._remember(self._places[symbol], owed)
+            self._settle(symbol)
+        elif abs(owed - 1.0) <= TOLERANCE:
             self._memory.close[self._places[symbol]] /= owed
             self._settle(symbol)
 
@@ -118,3 +134,9 @@ class Splits:
         self._memory.close[s] /= ratio
         self._gate.best[s] /= ratio
         self._gate.volume[s] *= ratio
+
+
+def _is_ratio(found: float) -> bool:
+    """Return whether a number above zero may be a split's: 4 for 1, 3 for 2, 1 for 20."""
+    steps = max(found, 1.0 / found) / STEP
+    return abs(steps - round(steps)) < EXACT
