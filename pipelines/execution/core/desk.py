@@ -94,8 +94,8 @@ class Desk:
     """Those of which nothing is known, beside some of which something is by now: looking lets go of them."""
     charged: set[str] = field(default_factory=set)
     """Charges that are in the cash, of those that a reading may bring again."""
-    paid: dict[str, float] = field(default_factory=dict)
-    """The price of each symbol's newest execution since its newest bar, as far as this process knows."""
+    paid: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """Price and time of each symbol's newest execution since its newest bar, as far as this process knows."""
     prepaid: dict[str, Decimal] = field(default_factory=dict)
     """What was booked as fees in coins of which the broker has not told yet, by symbol."""
     sent: deque[Sent] = field(default_factory=deque)
@@ -347,6 +347,7 @@ class Desk:
         self._put(symbol, held)
         self.cash -= quantity * execution.price + execution.fee
         realised = self._book(symbol, float(held), *numbers)
+        self.paid[symbol] = numbers[1], execution.event_at_ns
         plan.write("fill", "broker", {
             "client_order_id": [execution.client_order_id], "symbol": [symbol], "quantity": [numbers[0]], "price": [numbers[1]],
             "fee": [numbers[2]], "realised": [realised], "cumulative": [str(execution.cumulative)], "size": [str(abs(quantity))],
@@ -359,7 +360,7 @@ class Desk:
         if place is None:
             return 0.0
         book, row = place
-        realised, self.paid[symbol] = float(fills.settle_one(book, row, quantity, price, fee)), price
+        realised = float(fills.settle_one(book, row, quantity, price, fee))
         book.quantity[row], self.purse[0] = held, float(self.cash)
         if held == 0.0:
             book.average[row] = 0.0

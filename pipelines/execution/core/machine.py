@@ -246,15 +246,16 @@ class Core:
 
     def _charge(self, charges: Iterable[Charge], plan: Plan) -> None:
         """Book what moved money or shares without a trade, and let prices follow where there are more or fewer shares now."""
-        before, resized = dict(self.desk.holdings), set[str]()
+        before, resized = dict(self.desk.holdings), dict[str, int]()
         for charge in charges:
             if self.desk.charge(charge, plan):
-                resized |= {charge.symbol} if charge.kind == SPLIT else set()
+                resized |= {charge.symbol: charge.event_at_ns} if charge.kind == SPLIT else {}
                 if charge.kind in PAID:
                     self._paid(float(charge.amount))
-        for symbol in sorted(resized & self._owners.keys()):
+        for symbol in sorted(resized.keys() & self._owners.keys()):
             ratio = self.desk.holdings.get(symbol, ZERO) / before[symbol] if symbol in before else ZERO
-            self._owners[symbol].splits.book(symbol, float(ratio), self.desk.paid.get(symbol, math.nan))
+            price, at_ns = self.desk.paid.get(symbol, (math.nan, 0))
+            self._owners[symbol].splits.book(symbol, float(ratio), price if at_ns > resized[symbol] else math.nan)
 
     def _paid(self, amount: float) -> None:
         """Measure losses from what the account is worth with money that was paid in or out: that is neither gain nor loss."""

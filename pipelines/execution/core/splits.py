@@ -57,7 +57,7 @@ class Splits:
     def book(self, symbol: str, ratio: float, paid: float = math.nan) -> None:
         """Take in that the broker has made `ratio` shares of each that was held, as far as can be found from its books.
 
-        It cannot be where shares were traded since the bar before, for `paid`: then that is the price after it, or close to it.
+        It cannot be where shares were traded after it: `paid` is what for.
         """
         if ratio <= 0.0 or (paid > 0.0 and not _is_ratio(ratio)):
             self.booked[symbol] = UNKNOWN
