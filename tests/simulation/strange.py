@@ -26,6 +26,8 @@ class Strange:
     """When something of the kind happened last."""
     known_ns: int = 0
     """When the process first read of it, as long as it stands; 0 while it does not."""
+    told: set[str] = field(default_factory=set)
+    """The symbols of which the newest reading told something of the kind."""
     followed: list[tuple[str, Decimal, Decimal]] = field(default_factory=list)
     """Symbols whose holding was corrected, by how much, and by how much it had to be."""
 

@@ -416,6 +416,7 @@ class World:
         assert self.core is not None
         if said.asked_ns >= self.taken_ns:  # of two at a time the second tells the process nothing
             told = self.strange.stands and said.positions == self.broker.positions()
+            self.strange.told = {symbol for symbol, size in self.strange.sizes.items() if size and told}
             self.strange.known_ns, self.taken_ns = (self.strange.known_ns or self.now_ns) if told else 0, self.moment.monotonic_ns
         self.read |= joined == self.joined
         self.compared = True

@@ -255,7 +255,7 @@ class Core:
         for symbol in sorted(resized.keys() & self._owners.keys()):
             ratio = self.desk.holdings.get(symbol, ZERO) / before[symbol] if symbol in before else ZERO
             price, at_ns = self.desk.paid.get(symbol, (math.nan, 0))
-            self._owners[symbol].splits.book(symbol, float(ratio), price if at_ns > resized[symbol] else math.nan)
+            self._owners[symbol].splits.book(symbol, float(ratio), price if at_ns >= resized[symbol] else math.nan)
 
     def _paid(self, amount: float) -> None:
         """Measure losses from what the account is worth with money that was paid in or out: that is neither gain nor loss."""
