@@ -76,7 +76,7 @@ def page(rows: list[dict[str, str]]) -> list[str]:
     return [
         "# Live traders, killed and started again",
         "",
-        f"`python -m benchmarks.execution.rounds --rounds {sums[0]}`, {span}: the genuine alpaca-py",
+        f"`python -m benchmarks.execution.rounds --rounds {sums[0]} --each {rows[-1]['rounds']}`, {span}: the genuine alpaca-py",
         "at a paper exchange in a process of its own, SIGKILL at a random moment of each round, faults in turn: hangs after an",
         "order was taken, 504 after it, 502 with HTML before it, dropped and truncated answers, reads that fail, stream messages",
         "lost and doubled. All waits are a tenth of those in earnest.",
