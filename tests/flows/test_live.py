@@ -211,3 +211,22 @@ def test_a_broker_that_cannot_be_is_one_sentence(beside: Passed, monkeypatch, as
     assert told.exit_code != 0
     assert sentence in told.output
     assert not beside.home.journals.exists()
+
+
+def test_an_odd_row_of_assets_ends_no_trader(monkeypatch):
+    """What cannot be traded is asked for again; what was known of it stays meanwhile."""
+    monkeypatch.setattr(live, "LISTING_S", 0.0)
+
+    class Odd:
+        answers = iter([KeyError("tradable"), frozenset({"AAA"})])
+
+        def untradable(self, symbols):
+            found = next(self.answers)
+            if isinstance(found, KeyError):
+                raise found
+            return found
+
+    async def first():
+        return await anext(live._listed(Odd(), ("AAA", "BBB")))
+
+    assert asyncio.run(first()).untradable == {"AAA"}

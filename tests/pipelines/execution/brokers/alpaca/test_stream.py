@@ -6,6 +6,7 @@ import json
 import pytest
 import websockets
 
+from domain.error import ResourceError
 from pipelines.execution.brokers.alpaca import stream as streams
 from pipelines.execution.brokers.alpaca.access import Access
 from pipelines.execution.brokers.alpaca.words import Names
@@ -71,3 +72,28 @@ def test_an_exchange_that_never_listens_is_left(monkeypatch):
     connections = []
 
     assert heard_of([], lambda told: len(connections) >= 3, listens=False, connections=connections, stays_s=60.0) == []
+
+
+class Ending:
+    """A stream that ends by itself: with an error, or without."""
+
+    def __init__(self, problem):
+        self.problem = problem
+
+    async def _run_forever(self):
+        if self.problem is not None:
+            raise self.problem
+
+    async def close(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("problem", "raised", "sentence"),
+    [(None, ResourceError, "ended by itself"), (ValueError("auth failed"), ValueError, "auth failed")],
+)
+def test_a_stream_that_ends_by_itself_is_no_silence(monkeypatch, problem, raised, sentence):
+    """Nobody would hear of an order again: the trader ends, and whatever begins it again reads the account."""
+    monkeypatch.setattr(streams, "stream", lambda *told: Ending(problem))
+    with pytest.raises(raised, match=sentence):
+        asyncio.run(streams.follow(None, None, lambda event: None))
